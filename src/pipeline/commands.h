@@ -1,0 +1,154 @@
+// What the control thread tells a worker and what a worker tells it. Small values moved through bounded single-producer
+// single-consumer rings (base/spsc_ring.h); a full ring is counted by the sender.
+//
+// Ownership: a Policy is made by the control thread and only borrowed by the worker; the worker gives it back with
+// PolicyRetired when it uses it no more. A ClientSlot may be used again only after ClientRemoved.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <variant>
+
+#include "base/address.h"
+#include "base/ids.h"
+#include "base/time.h"
+#include "wireguard/session_keys.h"
+
+namespace fg::filter {
+class Policy;
+}
+
+namespace fg::pipeline {
+
+inline constexpr std::size_t kInnerPacketMax = 1280;  // spec connectivity 1.7: TUN MTU, and the largest inner packet
+
+// Layout of the receiver indices we choose: worker in the top four bits, so that a socket filter, XDP or a hand-over finds
+// the owner without a table; then 20 unpredictable bits naming the connection; then the handshake's slot (spec
+// connectivity 4.3).
+inline constexpr unsigned kWorkersMax = 16;
+[[nodiscard]] constexpr ReceiverIndex make_receiver_index(WorkerIndex worker, std::uint32_t connection,
+                                                          std::uint8_t handshake) {
+  return ReceiverIndex{std::uint32_t{number(worker)} << 28 | (connection & 0xFFFFF) << 8 | handshake};
+}
+[[nodiscard]] constexpr WorkerIndex worker_of(ReceiverIndex index) {
+  return WorkerIndex{static_cast<std::uint8_t>(number(index) >> 28)};
+}
+// The connection a receiver index belongs to: everything but the handshake slot.
+[[nodiscard]] constexpr std::uint32_t connection_of(ReceiverIndex index) { return number(index) >> 8; }
+
+// The nominated way to a client (spec connectivity 1.6).
+struct Path {
+  enum class Kind : std::uint8_t { none, direct, relayed };
+  Kind kind = Kind::none;
+  IpAddress local;       // direct: source address of what we send; relayed: unused, routing decides
+  SocketAddress remote;  // direct: the client; relayed: the relay's server socket
+  ChannelNumber channel{};  // relayed only
+  friend bool operator==(const Path&, const Path&) = default;
+};
+
+// ---- control thread -> worker ----
+
+struct AddClient {
+  ClientSlot slot{};
+  IpAddress tunnel_v4;
+  IpAddress tunnel_v6;
+  const filter::Policy* policy = nullptr;  // never null
+};
+struct RemoveClient {
+  ClientSlot slot{};
+};
+struct SetPolicy {
+  ClientSlot slot{};
+  const filter::Policy* policy = nullptr;  // never null
+};
+struct SetPath {
+  ClientSlot slot{};
+  Path path;
+};
+// The newest session of the client. A responder's session is used for sending only after the first packet under it.
+struct InstallSession {
+  ClientSlot slot{};
+  wireguard::SessionKeys keys;
+};
+// One packet of ours through the client's tunnel (in-tunnel control protocol).
+struct SendInner {
+  ClientSlot slot{};
+  std::uint16_t length = 0;
+  std::array<std::uint8_t, kInnerPacketMax> bytes{};
+};
+// A relay's server socket in use; none removes it and all its channels.
+struct SetRelay {
+  RelaySlot relay{};
+  std::optional<SocketAddress> server;
+};
+// Whether channel data with this number is accepted from the relay.
+struct SetChannel {
+  RelaySlot relay{};
+  ChannelNumber channel{};
+  bool usable = false;
+};
+// Told to every worker: which of them owns a tunnel address, so that a packet read from the wrong TUN queue is handed over.
+struct SetTunnelOwner {
+  IpAddress address;
+  std::optional<WorkerIndex> owner;
+};
+struct SetGatewayAddresses {
+  std::optional<IpAddress> v4;
+  std::optional<IpAddress> v6;
+};
+
+using Command = std::variant<std::monostate, AddClient, RemoveClient, SetPolicy, SetPath, InstallSession, SendInner, SetRelay,
+                             SetChannel, SetTunnelOwner, SetGatewayAddresses>;
+
+// ---- worker -> control thread ----
+
+// First authenticated packet under a session installed as responder, or the session's first use as initiator.
+struct SessionConfirmed {
+  ClientSlot slot{};
+  ReceiverIndex local_index{};
+};
+// The worker saw that a new session is due (spec connectivity 4.6).
+struct HandshakeNeeded {
+  enum class Why : std::uint8_t {
+    nothing_heard,   // data sent, nothing received for 15 s
+    rekey_due,       // we initiated the session and it is 120 s old with data sent, or 165 s with data received
+  };
+  ClientSlot slot{};
+  Why why = Why::nothing_heard;
+};
+// An inner packet passed in either direction; at most one event each five seconds and client.
+struct ClientActivity {
+  ClientSlot slot{};
+};
+// Data arrived on the channel; at most one event each five seconds and channel.
+struct ChannelActivity {
+  RelaySlot relay{};
+  ChannelNumber channel{};
+};
+struct PolicyRetired {
+  const filter::Policy* policy = nullptr;
+};
+struct ClientRemoved {
+  ClientSlot slot{};
+};
+
+using Event = std::variant<std::monostate, SessionConfirmed, HandshakeNeeded, ClientActivity, ChannelActivity, PolicyRetired,
+                           ClientRemoved>;
+
+// What the fast path does not finish, copied for the control thread.
+struct Punt {
+  enum class Kind : std::uint8_t {
+    datagram,  // an outer datagram as received: STUN, TURN (channel data still framed), handshakes
+    inner,     // a decrypted in-tunnel control packet of the client `slot`
+  };
+  Kind kind = Kind::datagram;
+  std::uint8_t ecn = 0;
+  std::uint16_t length = 0;
+  ClientSlot slot{};
+  SocketAddress local;  // destination address of the datagram and our port
+  SocketAddress from;
+  std::array<std::uint8_t, 1600> bytes{};
+};
+
+}  // namespace fg::pipeline
