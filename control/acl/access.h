@@ -1,0 +1,155 @@
+// Who may do what until when: the grants of every client, their expiry and the index of tunnel
+// addresses (spec policy 2). A model without I/O: each operation returns what the caller has to act
+// on. A client without grants does not exist; the caller closes its connection (B/C, with a
+// goodbye) or only forgets it (A). Kept, but without rules: DNS resources, whose proxy addresses
+// need translation. Not here: answers, connections, flow logs.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <unordered_map>
+#include <vector>
+
+#include "base/address.h"
+#include "base/drop_reason.h"
+#include "base/ids.h"
+#include "base/result.h"
+#include "base/time.h"
+#include "control/portal/messages.h"
+#include "filter/policy.h"
+
+namespace fg::acl {
+
+inline constexpr std::size_t kClientsMax = 8'192;
+inline constexpr std::size_t kGrantsMax = 10'000;  // per client
+static_assert(kGrantsMax <= filter::kRulesMax);
+
+// Both clocks read together once at process start: later jumps of the wall clock move no expiry
+// (spec policy 2.5).
+struct ProcessStart {
+  Instant instant;
+  WallTime wall;
+};
+
+// spec policy 2.4
+enum class GrantStyle : std::uint8_t {
+  extend,   // A: grants of one resource live side by side, each with its own expiry, their filters
+            // united
+  replace,  // B/C: the newest grant's filters and expiry win
+};
+
+struct Grant {
+  ClientId client;
+  IpAddress v4;
+  IpAddress v6;
+  portal::Resource resource;
+  std::optional<portal::UnixSeconds> expires_at;  // none: never
+  std::optional<portal::Domain> domain;           // A, DNS resources: must match the pattern
+  GrantStyle style = GrantStyle::replace;
+};
+
+enum class Refusal : std::uint8_t {
+  clients_full,
+  grants_full,
+  domain_missing,   // A: DNS resource without a domain
+  domain_mismatch,  // A: domain outside the resource's pattern
+};
+
+// What an operation changed; every list is sorted and free of duplicates.
+struct Change {
+  std::vector<ClientId>
+      recompile;  // live clients whose rules_for() may differ; includes clients just added
+  std::vector<ClientId> emptied;      // removed: their last grant is gone
+  std::vector<ClientId> readdressed;  // live, but begun anew under other tunnel addresses
+  std::vector<IpAddress> addresses;   // tunnel addresses whose client_for() may differ
+
+  [[nodiscard]] bool empty() const {
+    return recompile.empty() && emptied.empty() && readdressed.empty() && addresses.empty();
+  }
+};
+
+struct TunnelAddresses {
+  IpAddress v4;
+  IpAddress v6;
+  friend bool operator==(const TunnelAddresses&, const TunnelAddresses&) = default;
+};
+
+struct Limits {
+  std::size_t clients = kClientsMax;
+  std::size_t grants = kGrantsMax;  // per client
+};
+
+class AccessList {
+ public:
+  explicit AccessList(ProcessStart start, Limits limits = {}) : start_(start), limits_(limits) {}
+
+  // A refusal changes nothing.
+  [[nodiscard]] Result<Change, Refusal> grant(const Grant& grant, Instant now);
+  Change reject(ClientId client, ResourceId resource);
+  // resource_updated: the filters of every client that holds the resource, nothing else of it.
+  Change update_filters(const portal::Resource& resource);
+  // False when the client does not hold the resource. Past dates take effect with the next
+  // expire().
+  bool set_expiry(ClientId client, ResourceId resource, portal::UnixSeconds expires_at,
+                  Instant now);
+  // init with `authorizations`: unlisted pairs end, also of clients not mentioned; listed ones get
+  // the listed expiry.
+  Change retain(const std::vector<portal::AuthorizationEntry>& authorizations, Instant now);
+  // Ends what has `deadline <= now`.
+  Change expire(Instant now);
+  // Connection failed under A, or goodbye received: the client is gone with all its grants.
+  Change remove(ClientId client);
+
+  [[nodiscard]] std::optional<Wakeup> next_expiry() const;
+
+  [[nodiscard]] filter::PolicyRules rules_for(ClientId client) const;
+  [[nodiscard]] std::optional<ClientId> client_for(const IpAddress& tunnel_address) const;
+  [[nodiscard]] std::optional<TunnelAddresses> addresses_of(ClientId client) const;
+  [[nodiscard]] bool has(ClientId client) const { return clients_.contains(client); }
+  [[nodiscard]] bool has(ClientId client, ResourceId resource) const;
+  [[nodiscard]] std::size_t client_count() const { return clients_.size(); }
+  [[nodiscard]] std::size_t grant_count(ClientId client) const;
+  [[nodiscard]] std::vector<ClientId> clients() const;
+
+ private:
+  struct Entry {
+    portal::Resource resource;
+    std::optional<portal::Domain> domain;
+    std::optional<Instant> deadline;
+  };
+  struct Client {
+    TunnelAddresses addresses;
+    std::map<ResourceId, std::vector<Entry>> resources;  // no empty lists
+    std::size_t grants = 0;
+  };
+  struct Deadline {
+    Instant at;
+    ClientId client;
+    ResourceId resource;
+    friend auto operator<=>(const Deadline&, const Deadline&) = default;
+  };
+  using Clients = std::map<ClientId, Client>;
+
+  [[nodiscard]] std::optional<Instant> deadline_of(std::optional<portal::UnixSeconds> expires_at,
+                                                   Instant now) const;
+  [[nodiscard]] std::optional<Refusal> refusal_of(const Grant& grant) const;
+  Client& upsert(const Grant& grant, Change& change);
+  void index_addresses(ClientId id, const TunnelAddresses& addresses, Change& change);
+  void unindex_addresses(ClientId id, const TunnelAddresses& addresses, Change& change);
+  bool extend(ClientId id, Client& client, Entry entry);
+  bool replace(ClientId id, Client& client, Entry entry);
+  void set_deadline(ClientId id, Entry& entry, std::optional<Instant> deadline);
+  void erase_resource(ClientId id, Client& client, ResourceId resource);
+  Clients::iterator settle(Clients::iterator at, bool changed, Change& change);
+
+  ProcessStart start_;
+  Limits limits_;
+  Clients clients_;
+  std::unordered_map<IpAddress, ClientId> by_address_;
+  std::multiset<Deadline> deadlines_;  // one for each entry that has one
+};
+
+[[nodiscard]] DropReason drop_reason_of(Refusal refusal);
+
+}  // namespace fg::acl
