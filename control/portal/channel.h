@@ -1,0 +1,111 @@
+// The Phoenix channel on one WebSocket (spec portal 1.7 to 1.13): join, heartbeats, what the portal's control events mean,
+// and what may be sent when. Lives longer than a socket: candidates made while the portal is away are kept for the next
+// join, everything else that belongs to a connection ends with it. The socket and the way to it are session.h's.
+//
+//   down --on_open--> joining --ok reply--> joined --unmatched topic--> joining (same socket)
+//   any --on_closed, failure--> down
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/log.h"
+#include "base/time.h"
+#include "base/timers.h"
+#include "control/portal/codec.h"
+
+namespace fg::portal {
+
+inline constexpr Duration kHeartbeatInterval = 10s;    // spec portal 1.9
+inline constexpr std::size_t kHeartbeatsUnanswered = 3;  // spec portal 1.9: the fourth fails the connection
+inline constexpr Duration kJoinTimeout = 5s;           // spec portal 1.8
+inline constexpr std::size_t kQueuedMessagesMax = 16'384;
+inline constexpr std::size_t kHeldClientsMax = 65'536;
+inline constexpr std::size_t kHeldCandidatesMax = 256;  // a client and kind
+
+struct ChannelCounters {
+  std::uint64_t unknown_events = 0;
+  std::uint64_t malformed_messages = 0;
+  std::uint64_t discarded_messages = 0;   // sent while not connected
+  std::uint64_t merged_messages = 0;      // equal to one still queued
+  std::uint64_t refused_messages = 0;     // queue full
+  std::uint64_t refused_candidates = 0;   // held sets full
+  std::uint64_t ingress_messages = 0;
+  std::uint64_t joins = 0;
+};
+
+class Channel {
+ public:
+  struct Joined {};
+  // The connection is of no use any more: drop it without a Close frame.
+  struct Failed {
+    bool is_fatal = false;
+    std::string reason;
+  };
+  using Event = std::variant<Ingress, Joined, Failed>;
+
+  explicit Channel(Log log) : log_(std::move(log)) {}
+
+  void on_open(bool announces_capabilities, Instant now);
+  void on_closed();
+  void on_text(std::string_view text, Instant now);
+  void on_timeout(Instant now);
+
+  void send(const Egress& egress, Instant now);
+  // Its connection failed or closed: what is held for it has no reader any more.
+  void forget_client(const ClientId& client);
+
+  // One text at a time, when the socket is ready to write; refs are given out here, so a blocked socket makes no phantoms.
+  std::optional<std::string> poll_text(Instant now);
+  std::optional<Event> poll_event();
+  [[nodiscard]] std::optional<Wakeup> wakeup() const;
+
+  [[nodiscard]] bool is_joined() const { return state_ == State::joined; }
+  [[nodiscard]] const ChannelCounters& counters() const { return counters_; }
+
+ private:
+  enum class State : std::uint8_t { down, joining, joined };
+  enum class Timer : std::uint8_t { heartbeat, join, count_ };
+  struct HeldCandidates {
+    std::vector<std::string> added;
+    std::vector<std::string> removed;
+  };
+
+  void start_join(Instant now);
+  void on_reply(const Envelope& envelope, const Json& payload, Instant now);
+  void on_join_reply(const Envelope& envelope, bool is_ok, std::string_view reason);
+  void on_joined();
+  void on_disconnect(const Json& payload);
+  void on_message(const Envelope& envelope, const Json& payload);
+  void enqueue(Message message);
+  void hold(const BroadcastCandidates& message);
+  void flush_held();
+  void fail_connection(bool is_fatal, std::string reason);
+  std::string take_ref(std::string_view topic, std::string_view event, std::string_view payload);
+  void drop(std::string_view why, std::string_view event);
+
+  Log log_;
+  State state_ = State::down;
+  bool announces_capabilities_ = false;
+  bool has_joined_here_ = false;  // once on this socket: from then on candidates queue behind other messages
+  bool wants_join_ = false;
+  bool wants_heartbeat_ = false;
+  std::uint64_t next_ref_ = 0;
+  std::optional<std::uint64_t> join_ref_;
+  std::set<std::uint64_t> unanswered_;
+  std::deque<Message> queue_;
+  std::map<ClientId, HeldCandidates> held_;
+  std::deque<Event> events_;
+  TimerTable<Timer> timers_;
+  Instant last_now_{};
+  ChannelCounters counters_;
+};
+
+}  // namespace fg::portal
