@@ -1,0 +1,83 @@
+// One worker's way to the outside: datagrams on one side, the TUN device on the other. Three backends (kernel, xdp, dpdk)
+// fill it; each call moves a batch, so the virtual call is paid once a batch. A port belongs to one thread.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/datagram.h"
+#include "base/drop_reason.h"
+
+namespace fg::io {
+
+// Written by the port's thread alone, read by anyone.
+struct PortCounters {
+  std::atomic<std::uint64_t> datagrams_received{0};
+  std::atomic<std::uint64_t> datagrams_sent{0};
+  std::atomic<std::uint64_t> bytes_received{0};
+  std::atomic<std::uint64_t> bytes_sent{0};
+  std::atomic<std::uint64_t> receive_calls{0};
+  std::atomic<std::uint64_t> send_calls{0};
+  std::atomic<std::uint64_t> tun_reads{0};   // super-packets
+  std::atomic<std::uint64_t> tun_writes{0};  // super-packets
+
+  static void add(std::atomic<std::uint64_t>& counter, std::uint64_t n) {
+    counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
+};
+
+class Port {
+ public:
+  Port() = default;
+  Port(const Port&) = delete;
+  Port& operator=(const Port&) = delete;
+  virtual ~Port() = default;
+
+  // Become readable when receive() or read_tun() may have something.
+  [[nodiscard]] virtual std::span<const int> wait_fds() const noexcept = 0;
+
+  // Never waits. The bytes may be changed in place and stay until the next receive().
+  virtual std::span<ReceivedDatagrams> receive() noexcept = 0;
+  // What cannot be sent is counted and forgotten; an error of one destination touches no other.
+  virtual void send(std::span<const OutgoingDatagrams> batch) noexcept = 0;
+
+  // Never waits. The bytes may be changed in place and stay until the next read_tun().
+  virtual std::span<TunRead> read_tun() noexcept = 0;
+  virtual void write_tun(std::span<const TunWrite> batch) noexcept = 0;
+
+  [[nodiscard]] const DropCounters& drops() const { return drops_; }
+  [[nodiscard]] const PortCounters& counters() const { return counters_; }
+
+ protected:
+  DropCounters drops_;
+  alignas(128) PortCounters counters_;
+};
+
+// Sends the control thread's own datagrams (STUN, TURN, handshakes) from the same sockets as the workers. One thread.
+class DatagramSender {
+ public:
+  DatagramSender() = default;
+  DatagramSender(const DatagramSender&) = delete;
+  DatagramSender& operator=(const DatagramSender&) = delete;
+  virtual ~DatagramSender() = default;
+
+  // False: refused by the system, and counted. Errors of one destination touch no other.
+  virtual bool send(const OutgoingDatagrams& datagrams) noexcept = 0;
+  [[nodiscard]] const DropCounters& drops() const { return drops_; }
+
+ protected:
+  DropCounters drops_;
+};
+
+// What a backend opens: a port for each worker and the control thread's sender.
+struct Backend {
+  std::vector<std::unique_ptr<Port>> ports;
+  std::unique_ptr<DatagramSender> sender;
+  bool tun_coalesces_tcp = false;  // the TUN device takes TCP super-packets
+  bool tun_coalesces_udp = false;  // … and UDP ones
+};
+
+}  // namespace fg::io
