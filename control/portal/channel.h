@@ -80,7 +80,7 @@ class Channel {
 
   void start_join(Instant now);
   void on_reply(const Envelope& envelope, const Json& payload, Instant now);
-  void on_join_reply(const Envelope& envelope, bool is_ok, std::string_view reason);
+  void on_join_reply(bool is_ok, std::string_view reason);
   void on_joined();
   void on_disconnect(const Json& payload);
   void on_message(const Envelope& envelope, const Json& payload);

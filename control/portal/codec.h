@@ -16,7 +16,7 @@ namespace fg::portal {
 struct Json;
 
 inline constexpr std::size_t kMessageBytesMax = std::size_t{64} << 20;  // spec portal 1.5
-inline constexpr std::size_t kAuthorizationsMax = 1'000'000;
+inline constexpr std::size_t kAuthorizationsMax = 100'000;
 inline constexpr std::size_t kRelaysMax = 1'024;
 inline constexpr std::size_t kFiltersMax = 65'536;
 inline constexpr std::size_t kCandidatesMax = 1'024;

@@ -11,6 +11,7 @@
 #include "base/result.h"
 #include "base/secret.h"
 #include "base/time.h"
+#include "control/portal/api_url.h"
 #include "control/portal/messages.h"
 
 namespace fg::portal {
@@ -19,20 +20,7 @@ enum class Generation : std::uint8_t { a, b, c };
 
 inline constexpr std::string_view kReportedVersion = "1.6.1";   // spec portal 3.4: clients 1.5 accept 1.4 to 1.6
 inline constexpr std::string_view kReportedVersionA = "1.3.0";  // spec portal 3.4: clients 1.2 accept 1.1 to 1.3
-inline constexpr Duration kRetryAfterMax = 24h;
 inline constexpr std::size_t kRefusalTextMax = 300;
-
-// Errors of start-up: the second ends the original with status 1, the first with status 2.
-enum class UrlError : std::uint8_t { not_a_url, wrong_scheme };
-
-struct ApiUrl {
-  bool is_tls = true;
-  std::string host;  // lower case, IPv6 literals without brackets
-  std::uint16_t port = 443;
-  std::string path;  // prefix of the portal's paths: empty or "/…" without the one trailing "/"
-
-  static Result<ApiUrl, UrlError> parse(std::string_view text);
-};
 
 struct SystemFacts {
   std::string os;       // "Debian GNU/Linux"
@@ -90,20 +78,17 @@ class Login {
 
   [[nodiscard]] UpgradeRequest request() const;
   Verdict on_refused(const UpgradeRefusal& refusal, WallTime now);
-  void on_upgraded();
 
   [[nodiscard]] Generation generation() const { return generation_; }
   [[nodiscard]] bool announces_capabilities() const { return generation_ == Generation::c; }
 
  private:
-  [[nodiscard]] std::optional<Generation> other_way(const UpgradeRefusal& refusal);
+  // The generation whose way to try instead, if the refusal says that this one is not the portal's.
+  [[nodiscard]] std::optional<Generation> other_way(const UpgradeRefusal& refusal) const;
+  [[nodiscard]] std::string why_unauthorized(const UpgradeRefusal& refusal) const;
 
   LoginOptions options_;
   Generation generation_;
-  bool is_probing_ = true;  // the current generation has not been accepted yet
 };
-
-// Seconds or an HTTP date; none for anything else (spec portal 1.5).
-[[nodiscard]] std::optional<Duration> parse_retry_after(std::string_view value, WallTime now);
 
 }  // namespace fg::portal
