@@ -103,7 +103,6 @@ class AeadKey {
 
   AeadProvider small_;
   AeadProvider large_;
-  AeadDirection direction_;
   void* manager_;            // ipsec-mb, borrowed from the engine
   void* openssl_ = nullptr;  // EVP_CIPHER_CTX
   void* gcrypt_ = nullptr;   // gcry_cipher_hd_t

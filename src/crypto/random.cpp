@@ -1,0 +1,13 @@
+#include "crypto/random.h"
+
+#include <sodium.h>
+
+#include "crypto/crypto.h"
+
+namespace fg::crypto {
+
+SystemRandom::SystemRandom() { init(); }
+
+void SystemRandom::fill(MutableBytes out) { randombytes_buf(out.data(), out.size()); }
+
+}  // namespace fg::crypto
