@@ -35,7 +35,7 @@ class Tunnel {
   // ---- inputs ----
   void encapsulate(Bytes inner, Instant now, WallTime wall);
   // Any WireGuard message for this peer. source: for cookies under load.
-  void on_datagram(Bytes datagram, const IpAddress& source, Instant now, WallTime wall);
+  void on_datagram(Bytes datagram, const IpAddress& source, Instant now);
   void on_timeout(Instant now, WallTime wall);
   // Starts a handshake unless one is under way.
   void initiate(Instant now, WallTime wall);
@@ -68,14 +68,13 @@ class Tunnel {
   void on_response(Bytes message, Instant now);
   void on_data(Bytes message, Instant now);
   void send_keepalive(Instant now);
-  void install(SessionKeys keys, Instant now);
+  // `session` is the one to send under from here on.
   void adopt(Session& session, Instant now);
-  void flush_queue(Instant now);
   [[nodiscard]] bool seal_and_queue(Bytes inner, Instant now);
-  void drain(Instant now, WallTime wall);
+  void drain_handshake();
 
   const Identity& identity_;
-  TunnelConfig config_;
+  bool initiate_on_data_;
   crypto::AeadEngine& engine_;
   HandshakeLimiter limiter_;
   Handshake handshake_;
