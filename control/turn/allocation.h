@@ -162,42 +162,40 @@ class Allocation {
   };
 
   void start_probing(Instant now);
+  void allocate(Instant now);
+  void send_bind(const SocketAddress& peer, ChannelNumber number, Instant now);
   void send(Request request, Instant now);
   void transmit(Request& request);
-  [[nodiscard]] std::optional<ByteVector> encode(Request& request);
-  void resend_with_nonce(Request request, Instant now);
 
   [[nodiscard]] bool is_authentic(const Request& request, const stun::Message& message);
   void on_success(const Request& request, const SocketAddress& local, const stun::Message& message, Instant now);
-  void on_error(Request request, const stun::Message& message, Instant now);
-  void on_challenge(Request request, int code, const stun::Message& message, Instant now);
-  void on_mismatch(const Request& request, Instant now);
   void on_binding_success(const Request& request, const SocketAddress& local, const stun::Message& message, Instant now);
   void on_allocate_success(const SocketAddress& local, const stun::Message& message, Instant now);
-  void on_refresh_success(const Request& request, const stun::Message& message, Instant now);
+  void on_refresh_success(const stun::Message& message, Instant now);
   void on_bind_success(const Request& request, Instant now);
+  void on_error(const Request& request, const stun::Message& message, Instant now);
+  void on_challenge(Request request, const stun::Message& message, Instant now);
+  void on_mismatch(const Request& request, Instant now);
+  void drop(const Request& request, Instant now);
+  void give_up(const Request& request);
 
-  void drop(const Request& request);
-  void give_up(const Request& request, Instant now);
-  void allocate(Instant now);
-  void send_bind(const SocketAddress& peer, ChannelNumber number, Instant now);
-  void renew_channels(Instant now);
   void buffer_bind(const SocketAddress& peer);
   void run_buffered_binds(Instant now);
   void learn(std::optional<Candidate>& known, const Candidate& candidate);
   void set_active(std::optional<SocketAddress> server);
   void set_lease_times(std::uint32_t lifetime_s, Instant now);
+  void sample_rtt(const Request& request, Instant now);
   void invalidate();
   void free(FreedReason reason);
   void free_if_dead();
-  void sample_rtt(const Request& request, Instant now);
-  void heard(Instant now) { last_heard_ = now; }
+  [[nodiscard]] bool is_refreshing() const;
+  [[nodiscard]] std::optional<Instant> refresh_at() const;
   [[nodiscard]] std::optional<Instant> keepalive_at() const;
 
   Relay relay_;
   Options options_;
   Random& random_;
-  std::optional<Secret<16>> key_;  // none: the relay refused the credentials
+  Secret<16> key_;
   std::string nonce_;
   bool relay_signs_ = false;
 

@@ -1,5 +1,5 @@
 // Channel numbers of one allocation and the rules when one is usable, renewed, expired and given to another peer (spec
-// connectivity 3.8). Knows no messages and no relay: the allocation above sends what next_renewal() asks for.
+// connectivity 3.8). Knows no messages and no relay: the allocation above sends what advance() asks for.
 //
 //   bind ──> pending ──confirm──> confirmed ──(10 min)──> expired ──(15 min, silent)──> free for another peer
 //               └──remove (error)──> free                    └──bind by the same peer──> pending, same number
@@ -35,8 +35,6 @@ class Channels {
   std::optional<ChannelNumber> bind(const SocketAddress& peer, Instant now);
   // Success of a CHANNEL-BIND.
   void confirm(ChannelNumber number, Instant now);
-  // A CHANNEL-BIND that renews a confirmed channel was sent.
-  void renewing(ChannelNumber number);
   void remove(ChannelNumber number);
   // Forgets all channels; the numbering goes on.
   void clear();
@@ -54,10 +52,11 @@ class Channels {
   // Everything pending or confirmed, by number.
   [[nodiscard]] std::vector<Channel> live() const;
 
-  // Channels that turned expired by now; each is returned once.
-  std::vector<Channel> expire(Instant now);
-  // Confirmed, at least 5 min old, with data received since, no CHANNEL-BIND in flight.
-  [[nodiscard]] std::vector<Channel> due_for_renewal(Instant now) const;
+  struct Changes {
+    std::vector<Channel> expired;  // each is reported once
+    std::vector<Channel> renew;    // send CHANNEL-BIND; marked as renewing
+  };
+  Changes advance(Instant now);
   // No later than the next expiry or renewal; may be early, never late.
   [[nodiscard]] std::optional<Instant> next() const { return next_; }
 
@@ -65,7 +64,6 @@ class Channels {
   [[nodiscard]] bool is_free(std::uint16_t number, Instant now) const;
   [[nodiscard]] std::optional<Instant> due(const Channel& channel) const;
   void note(const Channel& channel);
-  void recompute();
 
   std::map<ChannelNumber, Channel> by_number_;
   std::map<SocketAddress, ChannelNumber> by_peer_;

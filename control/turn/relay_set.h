@@ -3,7 +3,6 @@
 // contract as Allocation.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -97,9 +96,7 @@ class RelaySet {
   [[nodiscard]] Entry* entry_with_server(const SocketAddress& server);
   void start(const Relay& relay, Instant now);
   void remove(const RelayId& id, RelayGone::Why why, Instant now);
-  // Moves outputs of an allocation into ours; true when it has been freed.
-  bool pump(Entry& entry);
-  void pump_and_reap(Entry& entry);
+  void pump(Entry& known);
   void forget(const RelayId& id, RelayGone::Why why);
   [[nodiscard]] std::optional<RelaySlot> free_slot() const;
 

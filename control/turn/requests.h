@@ -15,8 +15,8 @@ namespace fg::turn {
 struct Request {
   enum class Kind : std::uint8_t { binding, allocate, refresh, proactive_refresh, remove, channel_bind };
   Kind kind = Kind::binding;
-  SocketAddress to;
-  SocketAddress peer;       // channel_bind
+  SocketAddress to{};
+  SocketAddress peer{};     // channel_bind
   ChannelNumber channel{};  // channel_bind
 
   stun::TransactionId id{};
@@ -33,11 +33,12 @@ class Requests {
  public:
   // Sets the clock of a request about to be sent for the first time and keeps it.
   Request& add(Request request, Instant now);
-  // Removes and returns the request with this id, method and destination.
-  std::optional<Request> take(const stun::TransactionId& id, stun::Method method, const SocketAddress& to);
+  // The request with this id, method and destination.
+  [[nodiscard]] std::optional<std::size_t> find(const stun::TransactionId& id, stun::Method method,
+                                                const SocketAddress& to) const;
   void clear() { requests_.clear(); }
 
-  // One request that is due, its schedule advanced past now. Each is returned once per call of on_timeout's loop.
+  // A request that is due. A resend's schedule is advanced past now: sends missed by a late call are skipped.
   struct Due {
     enum class What : std::uint8_t { resend, give_up };
     What what = What::resend;
