@@ -26,7 +26,7 @@ class Loop {
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
 
-  // Read once a turn. CLOCK_BOOTTIME and CLOCK_REALTIME.
+  // CLOCK_BOOTTIME and CLOCK_REALTIME, read at every call.
   [[nodiscard]] Instant now() const;
   [[nodiscard]] WallTime wall_now() const;
 

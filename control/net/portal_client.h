@@ -19,10 +19,6 @@
 
 namespace fg::net {
 
-inline constexpr Duration kTcpTimeout = 5s;        // spec portal 1.4
-inline constexpr Duration kUpgradeTimeout = 15s;   // spec portal 1.4: TCP, TLS and upgrade together
-inline constexpr Duration kCloseTimeout = 1s;      // spec portal 1.12 "Ours"
-
 struct PortalClientOptions {
   portal::LoginOptions login;
   Duration partition_time_max = portal::kPartitionTimeDefault;

@@ -19,7 +19,6 @@ struct ResolverOptions {
   std::uint32_t mark = 0;                  // SO_MARK of every socket; 0: none
   std::vector<SocketAddress> servers;      // empty: /etc/resolv.conf
   std::string resolv_conf = "/etc/resolv.conf";
-  std::string hosts = "/etc/hosts";
 };
 
 class Resolver {

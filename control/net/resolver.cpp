@@ -1,0 +1,243 @@
+#include "control/net/resolver.h"
+
+#include <ares.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+
+#include <array>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <cstring>
+#include <map>
+#include <optional>
+
+#include "control/net/boot_timer.h"
+
+namespace fg::net {
+namespace {
+
+namespace asio = boost::asio;
+
+constexpr int kTryTimeoutMs = 2000;  // a server's first try; c-ares doubles it a round
+constexpr int kTries = 3;
+constexpr std::size_t kAddressesMax = 64;
+
+// A socket of c-ares in the reactor. c-ares opens and closes it; here it is only waited for.
+struct Socket : std::enable_shared_from_this<Socket> {
+  Socket(asio::io_context& context, int fd, ares_channel owner) : descriptor(context, fd), channel(owner) {}
+
+  void set(bool readable, bool writable) {
+    wants_read = readable;
+    wants_write = writable;
+    arm();
+  }
+  void arm() {
+    if (wants_read && !waits_read) wait(true);
+    if (wants_write && !waits_write) wait(false);
+  }
+  void wait(bool read) {
+    (read ? waits_read : waits_write) = true;
+    descriptor.async_wait(read ? asio::posix::descriptor_base::wait_read : asio::posix::descriptor_base::wait_write,
+                          [self = shared_from_this(), read](const boost::system::error_code& error) {
+                            (read ? self->waits_read : self->waits_write) = false;
+                            if (error || !self->is_open) return;
+                            const auto fd = self->descriptor.native_handle();
+                            ares_process_fd(self->channel, read ? fd : ARES_SOCKET_BAD, read ? ARES_SOCKET_BAD : fd);
+                            if (self->is_open) self->after_event();
+                          });
+  }
+  void end() {
+    is_open = false;
+    (void)descriptor.release();
+  }
+  void after_event() { arm(); }
+
+  asio::posix::stream_descriptor descriptor;
+  ares_channel channel;
+  bool wants_read = false;
+  bool wants_write = false;
+  bool waits_read = false;
+  bool waits_write = false;
+  bool is_open = true;
+};
+
+int mark_socket(ares_socket_t fd, int /*type*/, void* data) {
+  const auto mark = *static_cast<const std::uint32_t*>(data);
+  return ::setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof mark) == 0 ? 0 : -1;
+}
+
+std::optional<IpAddress> address_of(const sockaddr& address) {
+  if (address.sa_family == AF_INET) {
+    sockaddr_in v4{};
+    std::memcpy(&v4, &address, sizeof v4);
+    std::array<std::uint8_t, 4> bytes{};
+    std::memcpy(bytes.data(), &v4.sin_addr, bytes.size());
+    return IpAddress::v4(bytes);
+  }
+  if (address.sa_family == AF_INET6) {
+    sockaddr_in6 v6{};
+    std::memcpy(&v6, &address, sizeof v6);
+    std::array<std::uint8_t, 16> bytes{};
+    std::memcpy(bytes.data(), &v6.sin6_addr, bytes.size());
+    return IpAddress::v6(bytes);
+  }
+  return std::nullopt;
+}
+
+// The state of a file that tells whether it was replaced or edited.
+std::array<std::int64_t, 3> version_of(const std::string& path) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0) return {};
+  return {static_cast<std::int64_t>(info.st_ino), info.st_mtim.tv_sec, info.st_mtim.tv_nsec};
+}
+
+// One configuration of c-ares with its sockets. Replaced when resolv.conf changes; dies with its last lookup.
+class Channel : public std::enable_shared_from_this<Channel> {
+ public:
+  using Callback = std::function<void(Resolver::Answer)>;
+
+  Channel(asio::io_context& context, const ResolverOptions& options)
+      : context_(context), timer_(context, [this] { on_timeout(); }), mark_(options.mark) {
+    ares_options wanted{};
+    wanted.timeout = kTryTimeoutMs;
+    wanted.tries = kTries;
+    wanted.sock_state_cb = [](void* self, ares_socket_t fd, int readable, int writable) {
+      static_cast<Channel*>(self)->on_socket_state(fd, readable != 0, writable != 0);
+    };
+    wanted.sock_state_cb_data = this;
+    std::string path = options.resolv_conf;
+    wanted.resolvconf_path = path.data();
+    const int mask = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB | ARES_OPT_RESOLVCONF;
+    status_ = ares_init_options(&channel_, &wanted, mask);
+    if (status_ != ARES_SUCCESS) return;
+    if (mark_ != 0) ares_set_socket_configure_callback(channel_, mark_socket, &mark_);
+    std::string servers;
+    for (const auto& server : options.servers) servers += (servers.empty() ? "" : ",") + server.to_string();
+    if (!servers.empty()) status_ = ares_set_servers_ports_csv(channel_, servers.c_str());
+  }
+  ~Channel() {
+    if (channel_ != nullptr) ares_destroy(channel_);
+    for (auto& [fd, socket] : sockets_) socket->end();
+  }
+  Channel(const Channel&) = delete;
+  Channel& operator=(const Channel&) = delete;
+
+  void resolve(const std::string& name, Callback callback) {
+    auto lookup = std::make_unique<Lookup>(Lookup{shared_from_this(), std::move(callback)});
+    if (status_ != ARES_SUCCESS) {
+      finish(std::move(lookup), fail(std::string{ares_strerror(status_)}));
+      return;
+    }
+    ares_addrinfo_hints hints{};
+    hints.ai_family = AF_UNSPEC;
+    hints.ai_flags = ARES_AI_NOSORT;
+    ares_getaddrinfo(channel_, name.c_str(), nullptr, &hints, on_answer, lookup.release());
+    arm_timer();
+  }
+  void cancel() {
+    if (channel_ != nullptr) ares_cancel(channel_);
+    timer_.set(std::nullopt);
+  }
+
+ private:
+  struct Lookup {
+    std::shared_ptr<Channel> channel;  // keeps it alive until the answer
+    Callback callback;
+  };
+
+  static void on_answer(void* argument, int status, int /*timeouts*/, ares_addrinfo* info) {
+    std::unique_ptr<Lookup> lookup{static_cast<Lookup*>(argument)};
+    const std::unique_ptr<ares_addrinfo, void (*)(ares_addrinfo*)> owned{info, ares_freeaddrinfo};
+    if (status != ARES_SUCCESS) {
+      finish(std::move(lookup), fail(std::string{ares_strerror(status)}));
+      return;
+    }
+    std::vector<IpAddress> addresses;
+    for (const auto* node = info->nodes; node != nullptr && addresses.size() < kAddressesMax; node = node->ai_next) {
+      if (const auto address = address_of(*node->ai_addr)) addresses.push_back(*address);
+    }
+    finish(std::move(lookup), std::move(addresses));
+  }
+  // In a later turn: c-ares is in the middle of its work, and the caller may be in resolve().
+  static void finish(std::unique_ptr<Lookup> lookup, Resolver::Answer answer) {
+    auto& context = lookup->channel->context_;
+    asio::post(context, [lookup = std::shared_ptr<Lookup>{std::move(lookup)}, answer = std::move(answer)]() mutable {
+      lookup->callback(std::move(answer));
+    });
+  }
+
+  void on_socket_state(ares_socket_t fd, bool readable, bool writable) {
+    auto at = sockets_.find(fd);
+    if (!readable && !writable) {
+      if (at == sockets_.end()) return;
+      at->second->end();
+      sockets_.erase(at);
+      return;
+    }
+    if (at == sockets_.end()) at = sockets_.emplace(fd, std::make_shared<Socket>(context_, fd, channel_)).first;
+    at->second->set(readable, writable);
+  }
+  void on_timeout() {
+    const auto self = shared_from_this();
+    ares_process_fd(channel_, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+    arm_timer();
+  }
+  // Lookups are few: waking up for c-ares' earliest deadline while any is open is enough, also when an answer came first.
+  void arm_timer() {
+    timeval wait{};
+    if (ares_timeout(channel_, nullptr, &wait) == nullptr) {
+      timer_.set(std::nullopt);
+      return;
+    }
+    timer_.set(boot_now() + std::chrono::seconds{wait.tv_sec} + std::chrono::microseconds{wait.tv_usec});
+  }
+
+  asio::io_context& context_;
+  BootTimer timer_;
+  std::uint32_t mark_;
+  ares_channel channel_ = nullptr;
+  int status_ = ARES_SUCCESS;
+  std::map<ares_socket_t, std::shared_ptr<Socket>> sockets_;
+};
+
+}  // namespace
+
+struct Resolver::Impl {
+  Impl(Loop& l, ResolverOptions o) : loop(l), options(std::move(o)) {}
+
+  Loop& loop;
+  ResolverOptions options;
+  std::array<std::int64_t, 3> version{};
+  std::shared_ptr<Channel> channel;
+};
+
+Resolver::Resolver(Loop& loop, ResolverOptions options) : impl_(std::make_shared<Impl>(loop, std::move(options))) {
+  static const int kInitialised = ares_library_init(ARES_LIB_INIT_ALL);
+  (void)kInitialised;
+}
+
+Resolver::~Resolver() {
+  if (impl_->channel) impl_->channel->cancel();
+}
+
+void Resolver::resolve(const std::string& name, std::function<void(Answer)> callback) {
+  // The caller's callback must not outlive us.
+  auto guarded = [impl = std::weak_ptr<Impl>{impl_}, callback = std::move(callback)](Answer answer) {
+    if (!impl.expired()) callback(std::move(answer));
+  };
+  if (const auto literal = IpAddress::parse(name)) {
+    impl_->loop.post([guarded, address = *literal] { guarded(std::vector<IpAddress>{address}); });
+    return;
+  }
+  const auto version = version_of(impl_->options.resolv_conf);
+  if (!impl_->channel || version != impl_->version) {
+    impl_->version = version;
+    impl_->channel = std::make_shared<Channel>(impl_->loop.context(), impl_->options);
+  }
+  impl_->channel->resolve(name, std::move(guarded));
+}
+
+}  // namespace fg::net

@@ -1,0 +1,70 @@
+// One WebSocket connection to a portal, from the host name to the last frame (spec portal 1.3, 1.4, 1.5, 1.12). Dials all
+// addresses in parallel, the first TCP connection wins. Used once: every end is final, and only the first one is told.
+// For the rest of this room only; Beast and OpenSSL stay in the .cpp.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/log.h"
+#include "base/result.h"
+#include "base/time.h"
+#include "control/net/loop.h"
+#include "control/net/resolver.h"
+#include "control/portal/login.h"
+
+namespace fg::net {
+
+inline constexpr Duration kTcpTimeout = 5s;        // spec portal 1.4
+inline constexpr Duration kUpgradeTimeout = 15s;   // spec portal 1.4: TCP, TLS and upgrade together
+inline constexpr Duration kCloseTimeout = 1s;      // spec portal 1.12 "Ours"
+
+// Trust anchors and limits of TLS, shared by all connections.
+class TlsContext {
+ public:
+  // The system's anchors and, if named, those of a PEM file. The error is a sentence.
+  static Result<std::shared_ptr<TlsContext>, std::string> create(const std::string& ca_file);
+  ~TlsContext();
+
+  struct Impl;
+  [[nodiscard]] Impl& impl() { return *impl_; }
+
+ private:
+  TlsContext();
+  std::unique_ptr<Impl> impl_;
+};
+
+class WebSocket {
+ public:
+  // Never called from within a call to the WebSocket. After on_refused or on_lost nothing follows.
+  struct Callbacks {
+    std::function<void()> on_open;
+    std::function<void(const portal::UpgradeRefusal&)> on_refused;
+    std::function<void(const std::string& reason)> on_lost;
+    std::function<void(std::string_view text)> on_text;
+    std::function<void()> on_writable;
+  };
+
+  WebSocket(Loop& loop, Resolver& resolver, std::shared_ptr<TlsContext> tls, Log log, std::uint32_t mark);
+  ~WebSocket();  // as drop()
+  WebSocket(const WebSocket&) = delete;
+  WebSocket& operator=(const WebSocket&) = delete;
+
+  void connect(portal::UpgradeRequest request, Callbacks callbacks);
+  [[nodiscard]] bool is_writable() const;
+  // Only while is_writable(); on_writable follows.
+  void write(std::string text);
+  // Close 1000; done when answered, lost or after kCloseTimeout. No other callback follows.
+  void close(std::function<void()> done);
+  // Ends it without a word. No callback follows.
+  void drop();
+
+ private:
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace fg::net
