@@ -74,6 +74,7 @@ Builder& Builder::integrity(Bytes key) {
 
 Builder& Builder::fingerprint() {
   if (!out_.ok()) return *this;
+  out_.patch_be16(2, static_cast<std::uint16_t>(out_.size() + 8 - kHeaderSize));
   return u32(attribute::fingerprint, fingerprint_of(out_.written()));
 }
 

@@ -1,38 +1,34 @@
 #include "control/stun/digest.h"
 
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
-
 #include "control/stun/message.h"
+#include "crypto/hash.h"
 
 namespace fg::stun {
 namespace {
 
-ByteVector with_length(Bytes covered, std::size_t attribute_size) {
-  ByteVector copy = copy_of(covered);
-  store_be16(copy.data() + 2, static_cast<std::uint16_t>(covered.size() + attribute_size - kHeaderSize));
-  return copy;
-}
+constexpr std::size_t kIntegrityAttribute = 24;   // RFC 8489 §14.5, header included
+constexpr std::size_t kFingerprintAttribute = 8;  // RFC 8489 §14.7
+constexpr std::uint32_t kFingerprintMask = 0x5354554E;
 
-std::uint32_t crc32(Bytes data) {
-  std::uint32_t crc = 0xFFFFFFFF;
-  for (const std::uint8_t byte : data) {
-    crc ^= byte;
-    for (int i = 0; i < 8; ++i) crc = (crc & 1) != 0 ? crc >> 1 ^ 0xEDB88320 : crc >> 1;
-  }
-  return ~crc;
+std::uint16_t length_with(Bytes covered, std::size_t attribute_size) {
+  return static_cast<std::uint16_t>(covered.size() + attribute_size - kHeaderSize);
 }
 
 }  // namespace
 
 Integrity integrity_of(Bytes covered, Bytes key) {
-  const ByteVector data = with_length(covered, 24);
-  Integrity out{};
-  unsigned size = out.size();
-  HMAC(EVP_sha1(), key.data(), static_cast<int>(key.size()), data.data(), data.size(), out.data(), &size);
-  return out;
+  std::array<std::uint8_t, 4> start{covered[0], covered[1]};
+  store_be16(start.data() + 2, length_with(covered, kIntegrityAttribute));
+  return crypto::hmac_sha1(key, {Bytes{start}, covered.subspan(start.size())});
 }
 
-std::uint32_t fingerprint_of(Bytes covered) { return crc32(with_length(covered, 8)) ^ 0x5354554E; }
+std::uint32_t fingerprint_of(Bytes covered) {
+  const std::uint16_t length = length_with(covered, kFingerprintAttribute);
+  // FINGERPRINT is the last attribute of nearly every message: no copy.
+  if (load_be16(covered.data() + 2) == length) return crypto::crc32(covered) ^ kFingerprintMask;
+  ByteVector copy = copy_of(covered);
+  store_be16(copy.data() + 2, length);
+  return crypto::crc32(copy) ^ kFingerprintMask;
+}
 
 }  // namespace fg::stun

@@ -1,18 +1,13 @@
 #include "control/stun/key.h"
 
-#include <openssl/evp.h>
-
-#include <string>
+#include "crypto/hash.h"
 
 namespace fg::stun {
 
 Secret<16> long_term_key(std::string_view username, std::string_view realm, const SecretText& password) {
-  std::string text;
-  text.append(username).append(":").append(realm).append(":").append(password.expose());
-  Secret<16> key;
-  EVP_Digest(text.data(), text.size(), key.data(), nullptr, EVP_md5(), nullptr);
-  wipe({reinterpret_cast<std::uint8_t*>(text.data()), text.size()});
-  return key;
+  const Bytes colon = as_bytes(":");
+  return Secret<16>{
+      crypto::md5({as_bytes(username), colon, as_bytes(realm), colon, as_bytes(password.expose())})};
 }
 
 }  // namespace fg::stun
