@@ -4,6 +4,7 @@
 #pragma once
 
 #include <bitset>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -35,6 +36,8 @@ class Pattern {
 
   Pattern() = default;
   bool parse_class(std::string_view text, std::size_t& at);
+  static void add_range(std::bitset<256>& set, char first, char last);
+  void settle_last_label();
   [[nodiscard]] bool label_matches(const Label& label, std::string_view text) const;
   [[nodiscard]] bool token_matches(const Token& token, char c) const;
 

@@ -62,7 +62,9 @@ namespace fg {
   X(unparsable_candidate, "candidate line does not parse")                                        \
   X(unknown_client, "message about a client without a connection")                                \
   X(resolutions_full, "too many name resolutions in flight")                                      \
-  X(clients_full, "more clients than this gateway holds")
+  X(clients_full, "more clients than this gateway holds")                                         \
+  X(grants_full, "more grants than a client of this gateway may hold")                            \
+  X(domain_not_covered, "grant of a DNS resource without a domain its pattern covers")
 
 enum class DropReason : std::uint8_t {
 #define FG_ENUM(symbol, text) symbol,
