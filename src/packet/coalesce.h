@@ -51,12 +51,14 @@ class Coalescer {
   // refers to is valid during the call only.
   template <class Visitor>
   void flush(Visitor&& visit) noexcept {
-    for (std::size_t i = 0; i < groups_used_; ++i) visit(gather(i));
+    for (std::size_t i = 0; i < groups_used_; ++i) visit(gather(groups_[i]));
     reset();
   }
 
  private:
   static constexpr std::uint16_t kNone = 0xFFFF;
+
+  enum class Append : std::uint8_t { refused, appended, appended_last };
 
   struct Entry {
     std::uint8_t* data = nullptr;
@@ -67,21 +69,20 @@ class Coalescer {
   struct Group {
     std::uint16_t first = kNone;
     std::uint16_t last = kNone;
-    std::uint16_t packets = 0;
+    std::uint16_t packets = 1;
+    std::uint16_t transport = 0;     // offset
     std::uint16_t payload_size = 0;  // of the first packet: the GSO size
-    std::uint32_t size = 0;          // IP packet as a whole
-    std::uint32_t next_sequence = 0;
-    std::uint16_t transport = 0;
     std::uint8_t protocol = 0;
-    bool verified = false;  // checksums of the first packet
+    bool verified = false;           // checksums of the first packet
     bool push = false;
+    std::uint32_t size = 0;          // of the IP packet as a whole
+    std::uint32_t next_sequence = 0;
   };
 
-  bool add_single(MutableBytes packet) noexcept;
-  bool try_append(Group& group, std::uint16_t entry, const InnerPacket& parsed) noexcept;
-  std::uint16_t open_group(std::uint16_t entry) noexcept;
-  Aggregate gather(std::size_t group) noexcept;
-  void patch_head(const Group& group, VnetHeader& header) noexcept;
+  [[nodiscard]] bool may_join(const Entry& entry, const InnerPacket& parsed) const noexcept;
+  Append try_append(Group& group, std::uint16_t index) noexcept;
+  std::uint16_t open_group(std::uint16_t index, std::uint16_t transport, std::uint8_t protocol) noexcept;
+  Aggregate gather(const Group& group) noexcept;
   void reset() noexcept;
 
   Offloads offloads_;

@@ -35,7 +35,7 @@ class Segments {
  private:
   enum class Kind : std::uint8_t { plain, checksum, tcp, udp };
   Segments() = default;
-  std::size_t write_plain(std::uint8_t* out) const noexcept;
+  std::size_t write_whole(std::uint8_t* out) const noexcept;
 
   Bytes bytes_;
   std::size_t count_ = 1;
