@@ -1,0 +1,1 @@
+"""The lab: namespaces, links, NATs and the programs in them (design.md 5)."""

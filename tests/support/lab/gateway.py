@@ -1,0 +1,65 @@
+"""The gateway under test: ours, or any other program put in its place through FG_GATEWAY."""
+import os
+import shlex
+import urllib.error
+import urllib.request
+
+from lab import netns, topology as t
+from lab.process import wait_for
+from lab.services import TOKENS
+from lab.world import ROOT
+
+DEFAULT = os.path.join(ROOT, "build", "release", "bin", "firegate")
+HEALTH = "127.0.0.1:8080"
+TUN = "tun-firezone"
+
+# What the originals' start script installs (spec operations 12); only for gateways that need it.
+SCRIPT_RULES = """
+table ip lab_gateway {
+  chain post {
+    type nat hook postrouting priority srcnat
+    oifname "eth*" masquerade
+  }
+}
+table ip6 lab_gateway {
+  chain post {
+    type nat hook postrouting priority srcnat
+    oifname "eth*" masquerade
+  }
+}
+"""
+
+
+class Gateway:
+    def __init__(self, world, command=None, env=None):
+        self.world, self.process = world, None
+        self.command = shlex.split(command or os.environ.get("FG_GATEWAY", DEFAULT))
+        self.env = {
+            "FIREZONE_API_URL": f"ws://{t.PORTAL4}:{t.PORTAL_PORT}", "FIREZONE_TOKEN": TOKENS["gateway"],
+            "FIREZONE_ID": "lab-gateway", "FIREZONE_NAME": "lab gateway", "RUST_LOG": "debug",
+            "HEALTH_CHECK_ADDR": HEALTH, "FIREZONE_NO_TELEMETRY": "true", **(env or {})}
+        self.starts = 0
+
+    def start(self):
+        if self.starts == 0 and os.environ.get("FG_GATEWAY_RULES"):
+            netns.nft(self.world.ns("gateway"), SCRIPT_RULES)
+        self.starts += 1
+        self.process = self.world.start("gateway", "gateway", self.command, self.env)
+        return self
+
+    def stop(self):
+        return self.process.stop(10)
+
+    def health(self, path="/readyz"):
+        """(status, body) of the health listener."""
+        with netns.entered(self.world.ns("gateway")):
+            try:
+                with urllib.request.urlopen(f"http://{HEALTH}{path}", timeout=2) as answer:
+                    return answer.status, answer.read().decode()
+            except urllib.error.HTTPError as e:
+                return e.code, e.read().decode()
+
+    def wait_tun(self, seconds=10):
+        """Until the device carries the addresses of init."""
+        wait_for("gateway's TUN", lambda: "inet" in netns.run(
+            "ip", "-n", self.world.ns("gateway"), "addr", "show", "dev", TUN, check=False), seconds)

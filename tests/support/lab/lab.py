@@ -1,0 +1,91 @@
+"""A whole lab: namespaces, portal, relay, resource, gateway and client, raised in one call."""
+from lab import topology as t
+from lab.client import Client
+from lab.gateway import Gateway
+from lab.probes import Probes
+from lab.services import Portal, start_dns, start_relay, start_resource
+from lab.world import World
+
+NET4, NET6, NAMES = ("c2a9e4d7-0b35-4f18-92c6-5d71f3e8ab04", "c2a9e4d7-0b35-4f18-92c6-5d71f3e8ab06",
+                     "5b8d7f13-6e2a-4b9c-8f41-0c7e9a2d6b35")
+
+
+def port(protocol, first, last=None):
+    return {"protocol": protocol, "port_range_start": first, "port_range_end": last or first}
+
+
+# Everything the resource offers except its second web port.
+OPEN_PORTS = [port("tcp", t.WEB), port("udp", t.ECHO), port("tcp", t.IPERF), port("udp", t.IPERF),
+              port("tcp", t.CLOSED), {"protocol": "icmp"}]
+
+
+def resources(filters=None):
+    """The networks as clients see them."""
+    filters = OPEN_PORTS if filters is None else filters
+    return [{"id": NET4, "type": "cidr", "name": "lab", "address": "10.20.0.0/24", "filters": filters},
+            {"id": NET6, "type": "cidr", "name": "lab6", "address": "fd20::/64", "filters": filters},
+            {"id": NAMES, "type": "dns", "name": "wiki", "address": "*.lab.test", "filters": filters}]
+
+
+def narrowed(filters=None):
+    """The networks as gateways are told: one address each, so the other one of the resource host is forbidden."""
+    by_id = {r["id"]: r for r in resources(filters)}
+    return [by_id[NET4] | {"address": f"{t.RESOURCE4}/32"}, by_id[NET6] | {"address": f"{t.RESOURCE6}/128"}]
+
+
+class Lab:
+    def __init__(self, generation, portal="ours", shape=None, scenario=None, keep=False, relay_generation=None,
+                 narrow=True):
+        self.generation, self.narrow = generation, narrow
+        self.world = World(shape or t.Shape(), keep)
+        base = {"generation": generation, "resources": resources(), "upstream_dns": [f"{t.PORTAL4}:53"],
+                "expires_in": None}
+        self.portal = Portal(self.world, base | (scenario or {}), portal)
+        self.gateway = Gateway(self.world)
+        self.client = Client(self.world, generation)
+        self.probes = Probes(self.world)
+        self.relay_generation = relay_generation or generation
+        self.relay = None
+
+    def __enter__(self):
+        try:
+            return self.up()
+        except BaseException:
+            self.world.failed = True
+            self.world.down()
+            raise
+
+    def __exit__(self, kind, *_):
+        self.world.failed = self.world.failed or kind is not None
+        self.world.down()
+
+    def up(self):
+        """Everything runs, gateway and client have joined; no connection yet."""
+        self.base()
+        self.gateway.start()
+        self.portal.wait_joined("gateway")
+        self.gateway.wait_tun()
+        self.client.start()
+        if self.narrow:
+            self.narrow_grants()
+        return self
+
+    def base(self):
+        """Everything but gateway and client."""
+        self.world.up()
+        self.portal.start()
+        start_dns(self.world)
+        self.relay = start_relay(self.world, self.relay_generation)
+        start_resource(self.world)
+        self.portal.wait_joined("relay")
+        return self
+
+    def narrow_grants(self):
+        """From here on grants name one address of each network; the client still routes the whole network."""
+        for resource in narrowed():
+            self.portal.ask("update", resource=resource, quiet=True)
+
+    def restart_relay(self):
+        self.relay.stop()
+        self.relay = start_relay(self.world, self.relay_generation)
+        return self.relay

@@ -1,0 +1,213 @@
+"""Programs beside client and gateway: portals, relays, coturn, dnsmasq, nginx, iperf3, echo."""
+import hashlib
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+
+from lab import topology as t
+from lab.process import wait_for
+from lab.world import PYTHON, ROOT, SUPPORT
+
+SIZES = (1, 2, 63, 64, 500, 1231, 1232, 1233, 1280, 1500, 4096, 65535, 65536, 100_000, 1_000_000, 2_000_000,
+         3_000_000)
+TOKENS = {"gateway": ".gateway", "relay": ".relay", "client": "n.client"}
+
+
+def content(size):
+    """The file of that size that nginx serves: random bytes, the same everywhere."""
+    return random.Random(size).randbytes(size)
+
+
+def content_sha(size):
+    return hashlib.sha256(content(size)).hexdigest()
+
+
+# -- portals -----------------------------------------------------------------------------------------------------
+def oracle_path():
+    shared = os.environ.get("FG_SHARED", os.path.join(ROOT, "..", "shared"))
+    return os.path.join(shared, "oracle", "portal.py")
+
+
+def oracle_python():
+    """An interpreter with websockets >= 13; `./dev setup` makes it."""
+    return os.path.join(os.environ.get("FG_VENV", os.path.join(ROOT, "build", "venv")), "bin", "python")
+
+
+class Portal:
+    """Ours or the second one, driven through the same control commands."""
+
+    def __init__(self, world, scenario, kind="ours", name="portal"):
+        self.world, self.kind, self.name = world, kind, name
+        self.scenario = dict(scenario)
+        self.control, self._file = world.path(f"{name}.sock"), None
+        self.process = None
+
+    def start(self):
+        path = self.world.path(f"{self.name}.json")
+        with open(path, "w", encoding="utf-8") as f:
+            json.dump(self.scenario, f)
+        listen = f":{t.PORTAL_PORT}"
+        log = self.world.path(f"{self.name}.jsonl")
+        if self.kind == "oracle":
+            command = [oracle_python(), oracle_path(), path, "--listen", "0.0.0.0" + listen]
+        else:
+            command = [PYTHON, f"{SUPPORT}/portal.py", path, "--listen", "0.0.0.0" + listen, "--listen", "[::]" + listen]
+        command += ["--control", self.control, "--log", log]
+        self.process = self.world.start(self.name, "portal", command)
+        wait_for("portal listens", self._listening, 10)
+        return self
+
+    def _listening(self):
+        if not self.process.alive():
+            raise RuntimeError("portal ended:\n" + self.process.tail())
+        with open(self.log_path(), encoding="utf-8") as f:
+            return '"listening"' in f.read()
+
+    def log_path(self):
+        path = self.world.path(f"{self.name}.jsonl")
+        if not os.path.exists(path):
+            open(path, "a", encoding="utf-8").close()
+        return path
+
+    def stop(self):
+        if self._file:
+            self._file.close()
+            self._file = None
+        self.process.stop()
+
+    def restart(self):
+        self.stop()
+        open(self.log_path(), "w", encoding="utf-8").close()
+        return self.start()
+
+    def ask(self, do, **members):
+        """One control command. Raises on an error answer."""
+        if self._file is None:
+            s = socket.socket(socket.AF_UNIX)
+            s.settimeout(10)
+            s.connect(self.control)
+            self._file = s.makefile("rwb")
+            s.close()
+        self._file.write((json.dumps({"do": do, **members}) + "\n").encode())
+        self._file.flush()
+        answer = json.loads(self._file.readline())
+        if "error" in answer:
+            raise RuntimeError(f"portal refused {do}: {answer['error']}")
+        return answer
+
+    def state(self):
+        return self.ask("state")
+
+    def log(self, what=None):
+        """Entries of the transcript, oldest first."""
+        with open(self.log_path(), encoding="utf-8") as f:
+            entries = [json.loads(line) for line in f if line.endswith("\n")]
+        return [e for e in entries if what in (None, e["what"])]
+
+    def wait_joined(self, kind, count=1, seconds=20):
+        table = {"gateway": "gateways", "client": "clients", "relay": "relays"}[kind]
+        return wait_for(f"{kind} at the portal", lambda: len(self.state()[table]) >= count and self.state()[table],
+                        seconds)
+
+    def wait_gone(self, kind, seconds=10):
+        table = {"gateway": "gateways", "client": "clients", "relay": "relays"}[kind]
+        wait_for(f"{kind} gone", lambda: not self.state()[table], seconds)
+
+
+# -- relays ------------------------------------------------------------------------------------------------------
+def start_relay(world, generation, host="relay", join=True):
+    v4, v6 = (t.RELAY4, t.RELAY6) if host == "relay" else (t.RELAY2_4, t.RELAY2_6)
+    command = [PYTHON, f"{SUPPORT}/relay.py", "--ipv4", v4, "--ipv6", v6, "--generation", generation]
+    if join:
+        command += ["--portal", f"ws://{t.PORTAL4}:{t.PORTAL_PORT}", "--token", TOKENS["relay"]]
+    process = world.start(host, host, command)
+    process.wait_log('"listening"')
+    return process
+
+
+def relay_counts(process):
+    """The relay's counters, asked for now."""
+    before = process.log_text().count('"counts"')
+    process.signal(signal.SIGUSR1)
+    wait_for("relay counters", lambda: process.log_text().count('"counts"') > before, 3)
+    lines = [line for line in process.log_text().splitlines() if '"counts"' in line]
+    return json.loads(lines[-1])
+
+
+def start_coturn(world, host="relay"):
+    """coturn in a relay's place (spec connectivity 7.5): user u, password p, realm firezone."""
+    v4, v6 = (t.RELAY4, t.RELAY6) if host == "relay" else (t.RELAY2_4, t.RELAY2_6)
+    config = world.path("turnserver.conf")
+    with open(config, "w", encoding="ascii") as f:
+        f.write("\n".join([f"listening-ip={v4}", f"listening-ip={v6}", f"relay-ip={v4}", f"relay-ip={v6}",
+                           "listening-port=3478", "min-port=49152", "max-port=65535", "lt-cred-mech", "user=u:p",
+                           "realm=firezone", "no-tls", "no-dtls", "no-cli", "log-file=stdout", "simple-log",
+                           "fingerprint=0", "allow-loopback-peers", f"pidfile={world.path('turnserver.pid')}",
+                           f"userdb={world.path('turndb')}"]) + "\n")
+    process = world.start("coturn", host, ["turnserver", "-c", config])
+    wait_for("coturn listens", lambda: "listener opened on" in process.log_text().lower(), 10)
+    return process
+
+
+def coturn_entries(host="relay"):
+    v4, v6 = (t.RELAY4, t.RELAY6) if host == "relay" else (t.RELAY2_4, t.RELAY2_6)
+    return [{"id": "0c07a4e0-0000-4000-8000-000000000001", "type": "turn", "addr": a, "username": "u",
+             "password": "p", "expires_at": 2145916800} for a in (f"{v4}:3478", f"[{v6}]:3478")]
+
+
+# -- resources and names -------------------------------------------------------------------------------------------
+NGINX = """
+daemon off; master_process off; pid {dir}/nginx.pid; error_log stderr warn;
+events {{ worker_connections 256; }}
+http {{
+  access_log {dir}/nginx-access.log; default_type application/octet-stream; sendfile on;
+  client_max_body_size 32m; client_body_temp_path {dir}/nginx-body; proxy_temp_path {dir}/nginx-proxy;
+  fastcgi_temp_path {dir}/nginx-f; uwsgi_temp_path {dir}/nginx-u; scgi_temp_path {dir}/nginx-s;
+  keepalive_timeout 65;
+  server {{
+    listen {web}; listen [::]:{web}; listen {alt}; listen [::]:{alt};
+    location = / {{ return 200 "firegate lab resource\\n"; }}
+    location = /whoami {{ return 200 "$remote_addr\\n"; }}
+    location = /where {{ return 200 "$server_addr\\n"; }}
+    location /size/ {{ alias {dir}/sizes/; }}
+    location = /upload {{ proxy_pass http://127.0.0.1:{upload}; proxy_request_buffering off; }}
+  }}
+}}
+"""
+
+
+def start_resource(world):
+    """nginx, the echo service and iperf3 on the resource host."""
+    os.makedirs(world.path("sizes"))
+    for size in SIZES:
+        with open(world.path(f"sizes/{size}"), "wb") as f:
+            f.write(content(size))
+    os.chmod(world.dir, 0o755)
+    config = world.path("nginx.conf")
+    with open(config, "w", encoding="ascii") as f:
+        f.write(NGINX.format(dir=world.dir, web=t.WEB, alt=t.WEB_ALT, upload=t.UPLOAD))
+    world.start("nginx", "resource", ["nginx", "-e", "stderr", "-c", config])
+    echo = world.start("echo", "resource", [PYTHON, f"{SUPPORT}/echo.py", str(t.ECHO), str(t.UPLOAD)])
+    world.start("iperf3", "resource", ["iperf3", "-s", "-p", str(t.IPERF)])
+    echo.wait_log("ready")
+
+
+def start_dns(world):
+    """Names of the resources, for gateways that resolve them (spec operations 11)."""
+    command = ["dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--bind-interfaces",
+               f"--listen-address={t.PORTAL4}", "--local=/test/", "--local-ttl=5", "--user=root",
+               f"--pid-file={world.path('dnsmasq.pid')}",
+               f"--host-record=wiki.lab.test,{t.RESOURCE4},{t.RESOURCE6}",
+               f"--host-record=v4only.lab.test,{t.RESOURCE4}", f"--host-record=v6only.lab.test,{t.RESOURCE6}",
+               f"--host-record=portal.lab.test,{t.PORTAL4}"]
+    return world.start("dnsmasq", "portal", command)
+
+
+def iperf(world, *arguments):
+    """An iperf3 client run from the client host; its JSON report."""
+    done = subprocess.run(["ip", "netns", "exec", world.ns("client"), "iperf3", "-p", str(t.IPERF), "--json",
+                           *arguments], capture_output=True, text=True, timeout=60, check=False)
+    return json.loads(done.stdout)
