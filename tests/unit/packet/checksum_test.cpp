@@ -67,6 +67,16 @@ TEST(Checksum, SurvivesTheLargestPacketOfOnes) {
   EXPECT_EQ(normal(sum_of(ones)), normal(naive_sum(ones)));
 }
 
+TEST(Checksum, KeepsTheCarryOutOfTheUpperHalf) {
+  // Four-byte words whose sum is 0x1FFFFFFFF in either byte order: folding it once carries again.
+  for (const std::size_t one : {std::size_t{8}, std::size_t{11}}) {
+    ByteVector data(12, 0);
+    std::fill_n(data.begin(), 8, std::uint8_t{0xFF});
+    data[one] = 1;
+    EXPECT_EQ(normal(sum_of(data)), normal(naive_sum(data)));
+  }
+}
+
 TEST(Checksum, CopyAndSumCopiesExactlyAndSums) {
   const auto data = test::counting(300, 7);
   for (std::size_t n = 0; n <= data.size(); ++n) {

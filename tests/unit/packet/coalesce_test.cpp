@@ -188,6 +188,15 @@ TEST(Coalescer, NeverRepairsAChecksum) {
   EXPECT_EQ(counts(coalesce({header, stream(2).build()})), (Counts{1, 1}));
 }
 
+TEST(Coalescer, AnAbsentUdpChecksumIsNotInventedEvenWhereZeroWouldBeRight) {
+  auto first = datagram(0).without_checksum().build();
+  const auto sum = test::naive_sum(Bytes{first}.subspan(20), test::naive_pseudo_header(test::ip("100.64.0.1"), test::ip("10.0.0.1"), 17, 108));
+  // The payload's first word is 0x0001; this makes the whole sum 0xFFFF.
+  store_be16(first.data() + 28, static_cast<std::uint16_t>((0xFFFF - sum) % 0xFFFF + 1));
+  ASSERT_EQ(test::naive_sum(Bytes{first}.subspan(20), test::naive_pseudo_header(test::ip("100.64.0.1"), test::ip("10.0.0.1"), 17, 108)), 0xFFFFU);
+  EXPECT_EQ(counts(coalesce({first, datagram(1).build()})), (Counts{1, 1}));
+}
+
 TEST(Coalescer, APacketThatDoesNotJoinIsNotOvertaken) {
   const auto ack = stream(2).payload("").build();
   const auto packets = std::vector{stream(0).build(), stream(1).build(), ack, stream(2).build(), stream(3).build()};
