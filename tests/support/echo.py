@@ -11,12 +11,16 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
-def echo(port):
+def bound(port):
     s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
     s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
     s.setsockopt(socket.IPPROTO_IP, socket.IP_PKTINFO, 1)
     s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
     s.bind(("::", port))
+    return s
+
+
+def echo(s):
     while True:
         data, control, _, source = s.recvmsg(65536, 256)
         # Answer from the address that was asked: the host has two.
@@ -51,7 +55,7 @@ class Upload(BaseHTTPRequestHandler):
 
 
 def main():
-    threading.Thread(target=echo, args=(int(sys.argv[1]),), daemon=True).start()
+    threading.Thread(target=echo, args=(bound(int(sys.argv[1])),), daemon=True).start()
     server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[2])), Upload)
     print("ready", flush=True)
     server.serve_forever()
