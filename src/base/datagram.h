@@ -2,7 +2,7 @@
 // owns the bytes, and until when they stay, is said by the call that carries them.
 #pragma once
 
-#include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -45,10 +45,11 @@ struct TunRead {
   MutableBytes bytes;
 };
 
-// A packet to be written to the TUN device, gathered from parts; the first part starts with the virtio header.
+// A packet to be written to the TUN device, gathered from parts; the first part begins with the IP header.
 struct TunWrite {
+  std::array<std::uint8_t, kVnetHeaderSize> header{};
   std::span<const Bytes> parts;
-  std::uint16_t segments = 1;  // inner packets in it
+  std::size_t packets = 1;  // inner packets in it
 };
 
 }  // namespace fg

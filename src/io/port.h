@@ -29,6 +29,17 @@ struct PortCounters {
   }
 };
 
+// Which of a port's descriptors are readable: bit i stands for wait_fds()[i].
+using ReadySet = std::uint32_t;
+inline constexpr ReadySet kAllReady = ~ReadySet{0};
+
+// The kinds of super-packets that the TUN device takes.
+struct TunOffloads {
+  bool tcp = false;
+  bool udp = false;
+  friend bool operator==(const TunOffloads&, const TunOffloads&) = default;
+};
+
 class Port {
  public:
   Port() = default;
@@ -36,17 +47,20 @@ class Port {
   Port& operator=(const Port&) = delete;
   virtual ~Port() = default;
 
-  // Become readable when receive() or read_tun() may have something.
+  // Become readable when receive() or read_tun() may have something. Constant; at most 32.
   [[nodiscard]] virtual std::span<const int> wait_fds() const noexcept = 0;
 
   // Never waits. The bytes may be changed in place and stay until the next receive().
-  virtual std::span<ReceivedDatagrams> receive() noexcept = 0;
+  virtual std::span<ReceivedDatagrams> receive(ReadySet ready) noexcept = 0;
   // What cannot be sent is counted and forgotten; an error of one destination touches no other.
   virtual void send(std::span<const OutgoingDatagrams> batch) noexcept = 0;
 
   // Never waits. The bytes may be changed in place and stay until the next read_tun().
-  virtual std::span<TunRead> read_tun() noexcept = 0;
-  virtual void write_tun(std::span<const TunWrite> batch) noexcept = 0;
+  virtual std::span<TunRead> read_tun(ReadySet ready) noexcept = 0;
+  // False when nothing of it could be written, and counted for each inner packet.
+  virtual bool write_tun(const TunWrite& packet) noexcept = 0;
+  // May shrink while running, when the device turns out to refuse a kind.
+  [[nodiscard]] virtual TunOffloads tun_offloads() const noexcept = 0;
 
   [[nodiscard]] const DropCounters& drops() const { return drops_; }
   [[nodiscard]] const PortCounters& counters() const { return counters_; }
@@ -76,8 +90,6 @@ class DatagramSender {
 struct Backend {
   std::vector<std::unique_ptr<Port>> ports;
   std::unique_ptr<DatagramSender> sender;
-  bool tun_coalesces_tcp = false;  // the TUN device takes TCP super-packets
-  bool tun_coalesces_udp = false;  // … and UDP ones
 };
 
 }  // namespace fg::io

@@ -1,0 +1,65 @@
+// The TUN device with its offloads (spec operations 9; guides/performance 6): opened exclusively, one queue for each worker,
+// a ten-byte virtio header before every packet. Super-packets pass in both directions. Addresses, routes and the up state
+// are the host owner's.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/datagram.h"
+#include "base/result.h"
+#include "base/sys_error.h"
+#include "io/kernel/file_descriptor.h"
+#include "io/kernel/kernel_backend.h"
+#include "io/port.h"
+
+namespace fg::io::kernel {
+
+struct TunOptions {
+  std::string name = "tun-firezone";
+  unsigned queues = 1;
+  std::uint32_t mtu = 1280;             // spec connectivity 1.7
+  std::uint32_t queue_length = 10'000;  // spec operations 9
+};
+
+// One queue; belongs to one worker.
+class TunQueue {
+ public:
+  static constexpr std::size_t kReadArena = 256U << 10;
+  static constexpr std::size_t kReadsMax = 64;
+
+  TunQueue(FileDescriptor fd, TunOffloads offloads);
+
+  [[nodiscard]] int fd() const { return fd_.get(); }
+  [[nodiscard]] TunOffloads offloads() const { return offloads_; }
+
+  // What is waiting, within bounds; stays until the next read(). An errno, or 0.
+  std::span<TunRead> read(int& error) noexcept;
+  // Returns how many of the inner packets were written.
+  std::size_t write(const TunWrite& packet) noexcept;
+
+ private:
+  static constexpr std::size_t kPartsMax = 1024;  // IOV_MAX
+
+  std::size_t write_split(const TunWrite& packet) noexcept;
+
+  FileDescriptor fd_;
+  TunOffloads offloads_;
+  std::size_t reads_wanted_ = 1;
+  std::unique_ptr<std::uint8_t[]> arena_;
+  std::vector<TunRead> reads_;
+  std::unique_ptr<std::uint8_t[]> gathered_;  // a super-packet the device refused
+};
+
+struct TunDevice {
+  std::vector<TunQueue> queues;
+  TunCapabilities capabilities;
+};
+
+// EBUSY: another process has the device.
+[[nodiscard]] Result<TunDevice, SysError> open_tun(const TunOptions& options);
+
+}  // namespace fg::io::kernel
