@@ -90,9 +90,8 @@ std::optional<Wakeup> Agent::wakeup() const {
 }
 
 bool Agent::has_pair(const SocketAddress& local, const SocketAddress& remote) const {
-  return std::any_of(checklist_.pairs().begin(), checklist_.pairs().end(), [&](const Pair& p) {
-    return p.local.address == local && p.remote.address == remote;
-  });
+  return std::any_of(checklist_.pairs().begin(), checklist_.pairs().end(),
+                     [&](const Pair& p) { return p.local.address == local && p.remote.address == remote; });
 }
 
 bool Agent::is_possible() const { return !checklist_.pairs().empty() || !had_local_ || !had_remote_; }

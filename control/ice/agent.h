@@ -1,8 +1,8 @@
-// One ICE agent (RFC 8445, spec connectivity 2): candidates of both sides, checks, nomination, failure. Both roles: the
-// gateway is controlled, the test client controlling. Sans-IO.
+// One ICE agent (RFC 8445, spec connectivity 2): candidates of both sides, checks, nomination, failure. Both roles:
+// the gateway is controlled, the test client controlling. Sans-IO.
 //
-// States, evaluated after every input ("possible": a pair that is not nominated may still succeed, or no candidate of one
-// side is known yet):
+// States, evaluated after every input ("possible": a pair that is not nominated may still succeed, or no candidate of
+// one side is known yet):
 //   initial       -> first on_timeout                    -> checking
 //   checking      nothing nominated, something possible
 //   connected     a pair is nominated, others possible
@@ -10,8 +10,8 @@
 //   disconnected  nothing nominated, nothing possible; after 2 s of it: Failed. Any other state stops that timer.
 // No remote candidate 10 s after creation: Failed. After Failed the agent does nothing.
 //
-// Left out: foundations and frozen pairs, several components, ICE restart (new credentials mean a new agent), queueing of
-// requests that come too early, consent (every surviving pair is checked for ever instead).
+// Left out: foundations and frozen pairs, several components, ICE restart (new credentials mean a new agent),
+// queueing of requests that come too early, consent (every surviving pair is checked for ever instead).
 #pragma once
 
 #include <cstdint>
@@ -134,8 +134,8 @@ class Agent {
   bool invalidate_remote(std::string_view line, Instant now);
   bool invalidate_remote(const Candidate& candidate, Instant now);
 
-  // A binding request or success that arrived at `local` (for channel data: our relayed address) from `remote`. A reason
-  // means it was dropped without any effect. Everything else that is STUN is refused as unknown.
+  // A binding request or success that arrived at `local` (for channel data: our relayed address) from `remote`. A
+  // reason means it was dropped without any effect. Everything else that is STUN is refused as unknown.
   std::optional<DropReason> on_message(const stun::Message& message, const SocketAddress& local,
                                        const SocketAddress& remote, Instant now);
   // At most one check each call; wakeup() is at once while more are due.
@@ -153,7 +153,9 @@ class Agent {
   [[nodiscard]] Role role() const { return role_; }
   [[nodiscard]] bool has_failed() const { return failed_; }
   // Connected or completed.
-  [[nodiscard]] bool is_connected() const { return state_ == AgentState::connected || state_ == AgentState::completed; }
+  [[nodiscard]] bool is_connected() const {
+    return state_ == AgentState::connected || state_ == AgentState::completed;
+  }
   [[nodiscard]] const std::optional<Path>& nominated() const { return path_; }
   [[nodiscard]] const Profile& profile() const { return profile_; }
   [[nodiscard]] const Credentials& local_credentials() const { return local_credentials_; }
@@ -238,7 +240,7 @@ class Agent {
   std::vector<Local> locals_;
   std::vector<Remote> remotes_;
   std::uint32_t next_candidate_ = 1;
-  bool had_local_ = false;   // discarded ones count: "none yet" is hope, "none left" is not
+  bool had_local_ = false;  // discarded ones count: "none yet" is hope, "none left" is not
   bool had_remote_ = false;
   Checklist checklist_;
 

@@ -8,6 +8,8 @@ namespace {
 
 // A remote address as it was learnt from a request; never in a line (spec connectivity 2.8).
 constexpr std::string_view kPrflxFoundation = "tmp_prflx";
+// Between host candidates and signalled srflx ones, as the originals rank theirs on the wire.
+constexpr std::uint32_t kOptimisticPreference = 65534;
 
 }  // namespace
 
@@ -20,19 +22,25 @@ std::optional<Candidate> Agent::add_local(const LocalAddress& offered, Instant n
                        .earlier = count_local(offered.kind, offered.address.family()),
                        .cross_family = offered.cross_family};
   const auto priority = candidate_priority(offered.kind, local_preference(offered.kind, rank));
+  Local* lost = nullptr;
+  std::vector<Local*> worse;
   for (auto& local : locals_) {
     const auto& known = local.candidate;
     if (known.address != offered.address || known.base != offered.base) continue;
-    if (local.discarded && known.kind == offered.kind) {
-      local.discarded = false;
-      form_pairs(local);
-      settle(now);
-      return local.candidate;
+    if (local.discarded) {
+      if (known.kind == offered.kind) lost = &local;
+      continue;
     }
-    if (local.discarded) continue;
     // A prflx is known to nobody but this agent, so it does not make a candidate to be signalled redundant.
     if (known.kind != CandidateKind::prflx && known.priority >= priority) return std::nullopt;
-    local.discarded = true;
+    worse.push_back(&local);
+  }
+  for (auto* local : worse) local->discarded = true;
+  if (lost != nullptr) {
+    lost->discarded = false;
+    form_pairs(*lost);
+    settle(now);
+    return lost->candidate;
   }
   if (!make_room_local()) return std::nullopt;
 
@@ -147,8 +155,8 @@ RemoteAddition Agent::insert_remote(const Candidate& candidate, Remote::Origin o
   if (!make_room_remote()) return {Outcome::full, candidate};
   had_remote_ = true;
   timers_.stop(Timer::candidates);
-  form_pairs(remotes_.emplace_back(
-      Remote{.id = CandidateId{next_candidate_++}, .candidate = candidate, .origin = origin}));
+  form_pairs(
+      remotes_.emplace_back(Remote{.id = CandidateId{next_candidate_++}, .candidate = candidate, .origin = origin}));
   return {Outcome::added, candidate};
 }
 
@@ -157,7 +165,8 @@ void Agent::add_optimistic() {
   std::vector<Candidate> reflexive;
   std::vector<std::uint16_t> ports;
   for (const auto& remote : remotes_) {
-    if (remote.discarded || remote.origin != Remote::Origin::signalled || !remote.candidate.address.ip.is_v4()) continue;
+    if (remote.discarded || remote.origin != Remote::Origin::signalled || !remote.candidate.address.ip.is_v4())
+      continue;
     if (remote.candidate.kind == CandidateKind::srflx) reflexive.push_back(remote.candidate);
     if (remote.candidate.kind == CandidateKind::host) ports.push_back(remote.candidate.address.port);
   }
@@ -171,6 +180,7 @@ void Agent::add_optimistic() {
       if (is_known) continue;
       guess.base = guess.address;
       guess.raddr.reset();
+      guess.priority = candidate_priority(CandidateKind::srflx, kOptimisticPreference);
       if (!insert_remote(guess, Remote::Origin::optimistic).is_accepted() || ++added == kOptimisticMax) return;
     }
   }
@@ -237,17 +247,18 @@ Agent::Local* Agent::find_local(const SocketAddress& address) {
 
 // RFC 8445 §7.2.5.3.1. Never paired and never signalled; it marks the mapped address as known.
 void Agent::learn_local_prflx(const PairEnd& sender, const SocketAddress& mapped) {
-  const bool is_known = std::any_of(locals_.begin(), locals_.end(),
-                                    [&](const Local& l) { return l.candidate.address == mapped; });
+  const bool is_known =
+      std::any_of(locals_.begin(), locals_.end(), [&](const Local& l) { return l.candidate.address == mapped; });
   if (is_known || !make_room_local()) return;
   const auto priority = check_priority(sender.priority);
-  locals_.push_back({.id = CandidateId{next_candidate_++},
-                     .candidate = {.kind = CandidateKind::prflx,
-                                   .address = mapped,
-                                   .base = sender.address,
-                                   .raddr = std::nullopt,
-                                   .priority = priority,
-                                   .foundation = make_foundation(CandidateKind::prflx, sender.address.ip, priority)}});
+  locals_.push_back(
+      {.id = CandidateId{next_candidate_++},
+       .candidate = {.kind = CandidateKind::prflx,
+                     .address = mapped,
+                     .base = sender.address,
+                     .raddr = std::nullopt,
+                     .priority = priority,
+                     .foundation = make_foundation(CandidateKind::prflx, sender.address.ip, priority)}});
 }
 
 bool Agent::make_room_local() {

@@ -1,7 +1,7 @@
-// ICE candidates as values: kinds, priorities and the SDP line in which they travel through the portal (RFC 8445 §5.1,
-// spec connectivity 2.5, 2.7, 2.8). Lines are read by one lenient parser for all generations and written by one
-// serializer, so that the line that invalidates a candidate equals the line that announced it. Left out: TCP, components
-// other than 1, the lines of the ICE-less mode.
+// ICE candidates as values: kinds, priorities and the SDP line in which they travel through the portal (RFC 8445
+// §5.1, spec connectivity 2.5, 2.7, 2.8). Lines are read by one lenient parser for all generations and written by one
+// serializer, so that the line that invalidates a candidate equals the line that announced it. Left out: TCP,
+// components other than 1, the lines of the ICE-less mode.
 #pragma once
 
 #include <cstdint>
@@ -62,15 +62,16 @@ enum class LineForm : std::uint8_t {
   standard,  // generations B and C, understood by A: raddr of zeros for srflx and relay, ufrag last
   legacy,    // generation A: neither raddr nor ufrag
 };
-[[nodiscard]] std::string to_line(const Candidate& candidate, std::string_view ufrag, LineForm form = LineForm::standard);
+[[nodiscard]] std::string to_line(const Candidate& candidate, std::string_view ufrag,
+                                  LineForm form = LineForm::standard);
 
 struct CandidateLine {
   Candidate candidate;
   std::optional<std::string> ufrag;
 };
 
-inline constexpr std::size_t kLineMax = 1024;       // bytes; real lines stay below 200
-inline constexpr std::size_t kFoundationMax = 32;   // RFC 8839 §5.1
+inline constexpr std::size_t kLineMax = 1024;      // bytes; real lines stay below 200
+inline constexpr std::size_t kFoundationMax = 32;  // RFC 8839 §5.1
 // Nothing: not a candidate, a component other than 1, or not UDP. Addresses are not judged here.
 [[nodiscard]] std::optional<CandidateLine> parse_line(std::string_view line);
 

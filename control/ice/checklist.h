@@ -1,6 +1,6 @@
 // The pairs of one connection, best first, and which nominated one counts (spec connectivity 2.11, 2.16). A pair is
-// identified by the address it is sent from and the remote address: candidates that lead to the same two addresses share
-// one. No foundations, no frozen state (RFC 8445 §6.1.2.6 has one stream with one component here).
+// identified by the address it is sent from and the remote address: candidates that lead to the same two addresses
+// share one. No foundations, no frozen state (RFC 8445 §6.1.2.6 has one stream with one component here).
 #pragma once
 
 #include <cstdint>
@@ -48,8 +48,8 @@ class Checklist {
  public:
   explicit Checklist(Role role) : role_(role) {}
 
-  // The pair of these two, new or not; the better candidate of two with one address represents it. Null when the list is
-  // full of better ones. Pointers are good until the next call that is not const.
+  // The pair of these two, new or not; the better candidate of two with one address represents it. Null when the list
+  // is full of better ones. Pointers are good until the next call that is not const.
   Pair* add(const PairEnd& local, const PairEnd& remote);
   [[nodiscard]] Pair* find(const SocketAddress& local, const SocketAddress& remote);
   [[nodiscard]] Pair* find(const stun::TransactionId& transaction);

@@ -27,8 +27,8 @@ Credentials generate_credentials(Random& random) {
 }
 
 DerivedCredentials derive_credentials(const Party& initiator, const Party& receiver) {
-  const std::string seed = initiator.id + ':' + initiator.public_key_base64 + ':' + receiver.id + ':' +
-                           receiver.public_key_base64;
+  const std::string seed =
+      initiator.id + ':' + initiator.public_key_base64 + ':' + receiver.id + ':' + receiver.public_key_base64;
   const std::string text = base32_lower(crypto::sha256({as_bytes(seed)}));
   constexpr std::size_t kSet = kUfragSize + kPasswordSize;
   const auto set_at = [&](std::size_t at) {

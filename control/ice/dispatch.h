@@ -1,9 +1,9 @@
 // Which connection a STUN message belongs to, found in constant time and before any HMAC (spec connectivity 2.12).
-// Requests go by both ufrags, because a local ufrag alone has only 20 bits and two connections can share one; responses
-// go by the transaction id of the check. Key is whatever the owner calls a connection: small and copyable.
+// Requests go by both ufrags, because a local ufrag alone has only 20 bits and two connections can share one;
+// responses go by the transaction id of the check. Key is whatever the owner calls a connection: small and copyable.
 //
-// Entries of transactions are not removed with their connection; they expire, and an agent that did not send the check
-// refuses the response anyway.
+// Entries of transactions are not removed with their connection; they expire, and an agent that did not send the
+// check refuses the response anyway.
 #pragma once
 
 #include <algorithm>

@@ -34,8 +34,8 @@ Instant CheckSchedule::next(const Profile& profile, Instant now) {
     next_ = now;
     return now;
   }
-  // Once the present run of losses is half the longest pause old, its length counts instead of the long history: probing
-  // speeds up again.
+  // Once the present run of losses is half the longest pause old, its length counts instead of the long history:
+  // probing speeds up again.
   std::size_t count = attempts_.size();
   const auto run = unanswered_run();
   if (run > 0 && now - attempts_[attempts_.size() - run].sent > profile.max_rto / 2) count = run;
@@ -60,7 +60,8 @@ const CheckSchedule::Attempt* CheckSchedule::find(const stun::TransactionId& tra
 }
 
 std::size_t CheckSchedule::unanswered_run() const {
-  const auto answered = std::find_if(attempts_.rbegin(), attempts_.rend(), [](const Attempt& a) { return a.answered; });
+  const auto answered =
+      std::find_if(attempts_.rbegin(), attempts_.rend(), [](const Attempt& a) { return a.answered; });
   return static_cast<std::size_t>(answered - attempts_.rbegin());
 }
 

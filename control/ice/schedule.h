@@ -1,5 +1,5 @@
-// When a pair is checked (spec connectivity 2.15, 2.18). Every check is a transaction of its own; the pair keeps the last
-// few and derives the next instant from how many there are and how long none was answered.
+// When a pair is checked (spec connectivity 2.15, 2.18). Every check is a transaction of its own; the pair keeps the
+// last few and derives the next instant from how many there are and how long none was answered.
 #pragma once
 
 #include <cstdint>
