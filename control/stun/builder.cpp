@@ -6,7 +6,8 @@
 
 namespace fg::stun {
 
-Builder::Builder(MutableBytes buffer, std::uint16_t type, const TransactionId& id) : out_(buffer), id_(id) {
+Builder::Builder(MutableBytes buffer, std::uint16_t type, const TransactionId& id)
+    : out_(buffer), id_(id) {
   out_.be16(type);
   out_.be16(0);
   out_.be32(kMagicCookie);

@@ -1,5 +1,5 @@
-// Writes a STUN message into a fixed buffer, attribute by attribute in the caller's order, padded with zeros. Nothing is
-// allocated. finish() yields nothing when it did not fit.
+// Writes a STUN message into a fixed buffer, attribute by attribute in the caller's order, padded
+// with zeros. Nothing is allocated. finish() yields nothing when it did not fit.
 //
 //   std::array<std::uint8_t, stun::kMessageMax> buffer;
 //   Builder b{buffer, Method::binding, Class::request, id};
@@ -16,7 +16,8 @@
 
 namespace fg::stun {
 
-// More than any message sent here needs: username (≤ 513), realm, nonce (≤ 763) and the fixed attributes.
+// More than any message sent here needs: username (≤ 513), realm, nonce (≤ 763) and the fixed
+// attributes.
 inline constexpr std::size_t kMessageMax = 1500;
 
 class Builder {
@@ -35,15 +36,25 @@ class Builder {
   Builder& priority(std::uint32_t value) { return u32(attribute::priority, value); }
   Builder& lifetime(std::uint32_t seconds) { return u32(attribute::lifetime, seconds); }
   Builder& use_candidate() { return raw(attribute::use_candidate, {}); }
-  Builder& ice_controlled(std::uint64_t tie_breaker) { return u64(attribute::ice_controlled, tie_breaker); }
-  Builder& ice_controlling(std::uint64_t tie_breaker) { return u64(attribute::ice_controlling, tie_breaker); }
+  Builder& ice_controlled(std::uint64_t tie_breaker) {
+    return u64(attribute::ice_controlled, tie_breaker);
+  }
+  Builder& ice_controlling(std::uint64_t tie_breaker) {
+    return u64(attribute::ice_controlling, tie_breaker);
+  }
   Builder& channel_number(std::uint16_t number);
   Builder& requested_transport_udp();
   Builder& additional_address_family_v6();
   Builder& error_code(int code, std::string_view reason);
-  Builder& xor_mapped_address(const SocketAddress& a) { return xor_address(attribute::xor_mapped_address, a); }
-  Builder& xor_peer_address(const SocketAddress& a) { return xor_address(attribute::xor_peer_address, a); }
-  Builder& xor_relayed_address(const SocketAddress& a) { return xor_address(attribute::xor_relayed_address, a); }
+  Builder& xor_mapped_address(const SocketAddress& a) {
+    return xor_address(attribute::xor_mapped_address, a);
+  }
+  Builder& xor_peer_address(const SocketAddress& a) {
+    return xor_address(attribute::xor_peer_address, a);
+  }
+  Builder& xor_relayed_address(const SocketAddress& a) {
+    return xor_address(attribute::xor_relayed_address, a);
+  }
 
   // MESSAGE-INTEGRITY over everything written so far, RFC 8489 §14.5.
   Builder& integrity(Bytes key);

@@ -1,5 +1,6 @@
-// The two check values of a STUN message. Both cover everything before their own attribute, with the header's length
-// field counting that attribute as if the message ended there; the length found in the bytes does not matter.
+// The two check values of a STUN message. Both cover everything before their own attribute, with
+// the header's length field counting that attribute as if the message ended there; the length found
+// in the bytes does not matter.
 #pragma once
 
 #include <array>

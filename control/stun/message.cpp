@@ -9,9 +9,9 @@ namespace fg::stun {
 namespace {
 
 constexpr std::size_t kAttributeHeader = 4;
-constexpr std::size_t kIntegritySize = 20;    // RFC 8489 §14.5
-constexpr std::size_t kFingerprintSize = 4;   // RFC 8489 §14.7
-constexpr std::uint8_t kFamilyV4 = 0x01;      // RFC 8489 §14.1
+constexpr std::size_t kIntegritySize = 20;   // RFC 8489 §14.5
+constexpr std::size_t kFingerprintSize = 4;  // RFC 8489 §14.7
+constexpr std::uint8_t kFamilyV4 = 0x01;     // RFC 8489 §14.1
 constexpr std::uint8_t kFamilyV6 = 0x02;
 
 constexpr std::size_t padded(std::size_t n) { return (n + 3) & ~std::size_t{3}; }
@@ -59,7 +59,8 @@ std::optional<Attribute> Message::attribute_at(std::size_t at) const {
   const std::uint8_t* p = bytes_.data() + at;
   const std::size_t size = load_be16(p + 2);
   if (padded(size) > bytes_.size() - at - kAttributeHeader) return std::nullopt;
-  return Attribute{.type = load_be16(p), .value = bytes_.subspan(at + kAttributeHeader, size), .at = at};
+  return Attribute{
+      .type = load_be16(p), .value = bytes_.subspan(at + kAttributeHeader, size), .at = at};
 }
 
 std::optional<Attribute> Message::next(const Attribute& attribute) const {
@@ -92,7 +93,8 @@ TransactionId Message::transaction() const {
 bool Message::verify_integrity(Bytes key) const {
   if (!has_integrity()) return false;
   const auto expected = integrity_of(bytes_.first(integrity_at_), key);
-  return equal_constant_time(expected, bytes_.subspan(integrity_at_ + kAttributeHeader, kIntegritySize));
+  return equal_constant_time(expected,
+                             bytes_.subspan(integrity_at_ + kAttributeHeader, kIntegritySize));
 }
 
 std::optional<std::string_view> Message::text(std::uint16_t type, std::size_t max) const {
@@ -161,19 +163,22 @@ std::optional<SocketAddress> Message::xor_relayed_address(Family family) const {
   return std::nullopt;
 }
 
-// RFC 8489 §14.2: the port is masked with the cookie's upper half, the address with cookie and transaction id.
+// RFC 8489 §14.2: the port is masked with the cookie's upper half, the address with cookie and
+// transaction id.
 std::optional<SocketAddress> Message::xor_address(Bytes value) const {
   if (value.size() < 4) return std::nullopt;
   const std::uint8_t family = value[1];
   const Bytes address = value.subspan(4);
-  const bool fits = (family == kFamilyV4 && address.size() == 4) || (family == kFamilyV6 && address.size() == 16);
+  const bool fits =
+      (family == kFamilyV4 && address.size() == 4) || (family == kFamilyV6 && address.size() == 16);
   if (!fits) return std::nullopt;
   std::array<std::uint8_t, 16> plain{};
   for (std::size_t i = 0; i < address.size(); ++i) {
     plain[i] = static_cast<std::uint8_t>(address[i] ^ bytes_[4 + i]);
   }
   const auto port = static_cast<std::uint16_t>(load_be16(value.data() + 2) ^ (kMagicCookie >> 16));
-  return SocketAddress{.ip = IpAddress::from_bytes(Bytes{plain}.first(address.size())), .port = port};
+  return SocketAddress{.ip = IpAddress::from_bytes(Bytes{plain}.first(address.size())),
+                       .port = port};
 }
 
 }  // namespace fg::stun

@@ -1,10 +1,12 @@
-// A STUN message as a view into the datagram it came in (RFC 8489 §5, spec connectivity 2.1 and 2.2). Holding a Message
-// proves: header, cookie and lengths are sound, every attribute lies inside, and a FINGERPRINT, if there is one, matches.
-// It does not prove who sent it: ask verify_integrity().
+// A STUN message as a view into the datagram it came in (RFC 8489 §5, spec connectivity 2.1
+// and 2.2). Holding a Message proves: header, cookie and lengths are sound, every attribute lies
+// inside, and a FINGERPRINT, if there is one, matches. It does not prove who sent it: ask
+// verify_integrity().
 //
-// Typed getters see the first attribute of a type before MESSAGE-INTEGRITY; what follows that is not authenticated and is
-// ignored but for FINGERPRINT. Unknown attributes are skipped, also comprehension-required ones. A getter yields nothing
-// when the attribute is absent or has the wrong size. Left out: SHA-256 integrity, ALTERNATE-SERVER, TCP framing.
+// Typed getters see the first attribute of a type before MESSAGE-INTEGRITY; what follows that is
+// not authenticated and is ignored but for FINGERPRINT. Unknown attributes are skipped, also
+// comprehension-required ones. A getter yields nothing when the attribute is absent or has the
+// wrong size. Left out: SHA-256 integrity, ALTERNATE-SERVER, TCP framing.
 #pragma once
 
 #include <array>
@@ -22,7 +24,8 @@ using TransactionId = std::array<std::uint8_t, 12>;
 inline constexpr std::uint32_t kMagicCookie = 0x2112A442;  // RFC 8489 §5
 inline constexpr std::size_t kHeaderSize = 20;             // RFC 8489 §5
 inline constexpr std::size_t kUsernameMax = 513;           // spec connectivity 2.1
-inline constexpr std::size_t kTextMax = 763;               // spec connectivity 2.1: REALM, NONCE, SOFTWARE, reason
+inline constexpr std::size_t kTextMax =
+    763;  // spec connectivity 2.1: REALM, NONCE, SOFTWARE, reason
 
 // RFC 8489 §18.2, RFC 8656 §17.
 enum class Method : std::uint16_t {
@@ -75,7 +78,8 @@ struct ErrorCode {
 [[nodiscard]] constexpr std::uint16_t make_type(Method method, Class type_class) {
   const auto m = static_cast<unsigned>(method);
   const auto c = static_cast<unsigned>(type_class);
-  return static_cast<std::uint16_t>((m & 0x00F) | (c & 1) << 4 | (m & 0x070) << 1 | (c & 2) << 7 | (m & 0xF80) << 2);
+  return static_cast<std::uint16_t>((m & 0x00F) | (c & 1) << 4 | (m & 0x070) << 1 | (c & 2) << 7 |
+                                    (m & 0xF80) << 2);
 }
 
 class Message {
@@ -86,7 +90,9 @@ class Message {
   [[nodiscard]] std::uint16_t type() const { return load_be16(bytes_.data()); }
   [[nodiscard]] Class type_class() const;
   [[nodiscard]] Method method() const;  // may be a value outside the enumeration
-  [[nodiscard]] bool is(Method method, Class type_class) const { return type() == make_type(method, type_class); }
+  [[nodiscard]] bool is(Method method, Class type_class) const {
+    return type() == make_type(method, type_class);
+  }
   [[nodiscard]] TransactionId transaction() const;
   [[nodiscard]] Bytes bytes() const { return bytes_; }
 
@@ -102,20 +108,33 @@ class Message {
   [[nodiscard]] bool verify_integrity(Bytes key) const;
   [[nodiscard]] bool has_fingerprint() const { return has_fingerprint_; }
 
-  [[nodiscard]] std::optional<std::string_view> username() const { return text(attribute::username, kUsernameMax); }
-  [[nodiscard]] std::optional<std::string_view> realm() const { return text(attribute::realm, kTextMax); }
-  [[nodiscard]] std::optional<std::string_view> nonce() const { return text(attribute::nonce, kTextMax); }
-  [[nodiscard]] std::optional<std::string_view> software() const { return text(attribute::software, kTextMax); }
+  [[nodiscard]] std::optional<std::string_view> username() const {
+    return text(attribute::username, kUsernameMax);
+  }
+  [[nodiscard]] std::optional<std::string_view> realm() const {
+    return text(attribute::realm, kTextMax);
+  }
+  [[nodiscard]] std::optional<std::string_view> nonce() const {
+    return text(attribute::nonce, kTextMax);
+  }
+  [[nodiscard]] std::optional<std::string_view> software() const {
+    return text(attribute::software, kTextMax);
+  }
   [[nodiscard]] std::optional<ErrorCode> error_code() const;
   [[nodiscard]] std::optional<SocketAddress> xor_mapped_address() const;
   [[nodiscard]] std::optional<SocketAddress> xor_peer_address() const;
-  [[nodiscard]] std::optional<SocketAddress> xor_relayed_address(Family family) const;  // first of that family
+  [[nodiscard]] std::optional<SocketAddress> xor_relayed_address(
+      Family family) const;  // first of that family
   [[nodiscard]] std::optional<std::uint32_t> lifetime() const { return u32(attribute::lifetime); }
   [[nodiscard]] std::optional<std::uint32_t> priority() const { return u32(attribute::priority); }
   [[nodiscard]] std::optional<std::uint16_t> channel_number() const;
   [[nodiscard]] bool use_candidate() const { return find(attribute::use_candidate).has_value(); }
-  [[nodiscard]] std::optional<std::uint64_t> ice_controlled() const { return u64(attribute::ice_controlled); }
-  [[nodiscard]] std::optional<std::uint64_t> ice_controlling() const { return u64(attribute::ice_controlling); }
+  [[nodiscard]] std::optional<std::uint64_t> ice_controlled() const {
+    return u64(attribute::ice_controlled);
+  }
+  [[nodiscard]] std::optional<std::uint64_t> ice_controlling() const {
+    return u64(attribute::ice_controlling);
+  }
   // RFC 8656 §18.6 and §18.12: protocol 17 is UDP; family 1 is IPv4, 2 is IPv6.
   [[nodiscard]] std::optional<std::uint8_t> requested_transport() const;
   [[nodiscard]] std::optional<std::uint8_t> additional_address_family() const;
@@ -132,7 +151,8 @@ class Message {
   [[nodiscard]] std::optional<SocketAddress> xor_address(Bytes value) const;
 
   Bytes bytes_;
-  std::size_t covered_end_ = 0;   // getters look no further: start of MESSAGE-INTEGRITY, of FINGERPRINT, or the end
+  std::size_t covered_end_ =
+      0;  // getters look no further: start of MESSAGE-INTEGRITY, of FINGERPRINT, or the end
   std::size_t integrity_at_ = 0;  // 0: none
   bool has_fingerprint_ = false;
 };

@@ -15,16 +15,22 @@ using stun::Method;
 
 constexpr std::string_view kRealm = "firezone";  // spec connectivity 3.1
 constexpr Duration kKeepaliveAfter = 25s;        // spec connectivity 3.7
-// An answered but refused REFRESH is tried again until the lifetime ends; the original would ask without pause.
+// An answered but refused REFRESH is tried again until the lifetime ends; the original would ask
+// without pause.
 constexpr Duration kRefreshRetry = 30s;
-// A relay that keeps asking for another nonce, or keeps denying an allocation it granted, is not followed for ever.
+// A relay that keeps asking for another nonce, or keeps denying an allocation it granted, is not
+// followed for ever.
 constexpr std::uint8_t kChallengesMax = 4;
 constexpr unsigned kMismatchesMax = 8;
 
 }  // namespace
 
 Allocation::Allocation(Relay relay, Options options, Random& random, Instant now)
-    : relay_(std::move(relay)), options_(std::move(options)), random_(random), last_heard_(now), last_now_(now) {
+    : relay_(std::move(relay)),
+      options_(std::move(options)),
+      random_(random),
+      last_heard_(now),
+      last_now_(now) {
   key_ = stun::long_term_key(relay_.username, kRealm, relay_.password);
   start_probing(now);
   free_if_dead();
@@ -32,13 +38,14 @@ Allocation::Allocation(Relay relay, Options options, Random& random, Instant now
 
 // ---- inputs ----
 
-void Allocation::on_message(const SocketAddress& from, const SocketAddress& local, const stun::Message& message,
-                            Instant now) {
+void Allocation::on_message(const SocketAddress& from, const SocketAddress& local,
+                            const stun::Message& message, Instant now) {
   last_now_ = now;
   if (is_freed()) return;
   const auto type_class = message.type_class();
   const bool is_response = type_class == stun::Class::success || type_class == stun::Class::error;
-  const auto index = is_response ? requests_.find(message.transaction(), message.method(), from) : std::nullopt;
+  const auto index =
+      is_response ? requests_.find(message.transaction(), message.method(), from) : std::nullopt;
   if (!index) {
     ++stats_.responses_ignored;
     return;
@@ -73,13 +80,15 @@ void Allocation::on_timeout(Instant now) {
     invalidate();
     buffered_binds_.clear();
   }
-  if (const auto at = refresh_at(); at && *at <= now) send({.kind = Kind::refresh, .to = *active_}, now);
+  if (const auto at = refresh_at(); at && *at <= now)
+    send({.kind = Kind::refresh, .to = *active_}, now);
   auto changes = channels_.advance(now);
   for (const auto& channel : changes.expired) {
     events_.push_back(ChannelChanged{channel.number, channel.peer, ChannelChanged::State::removed});
   }
   for (const auto& channel : changes.renew) send_bind(channel.peer, channel.number, now);
-  if (const auto at = keepalive_at(); at && *at <= now) send({.kind = Kind::binding, .to = *active_}, now);
+  if (const auto at = keepalive_at(); at && *at <= now)
+    send({.kind = Kind::binding, .to = *active_}, now);
   free_if_dead();
 }
 
@@ -221,7 +230,8 @@ void Allocation::allocate(Instant now) {
 }
 
 void Allocation::send_bind(const SocketAddress& peer, ChannelNumber number, Instant now) {
-  if (active_) send({.kind = Kind::channel_bind, .to = *active_, .peer = peer, .channel = number}, now);
+  if (active_)
+    send({.kind = Kind::channel_bind, .to = *active_, .peer = peer, .channel = number}, now);
 }
 
 void Allocation::send(Request request, Instant now) {
@@ -229,25 +239,29 @@ void Allocation::send(Request request, Instant now) {
   transmit(requests_.add(request, now));
 }
 
-// BINDING keeps its transaction id over retransmissions; authenticated requests get a new one and the nonce known by now
-// (spec connectivity 3.5). What cannot be encoded (credentials beyond any limit) stays unsent and is given up in time.
+// BINDING keeps its transaction id over retransmissions; authenticated requests get a new one and
+// the nonce known by now (spec connectivity 3.5). What cannot be encoded (credentials beyond any
+// limit) stays unsent and is given up in time.
 void Allocation::transmit(Request& request) {
   if (request.kind != Kind::binding) random_.fill(request.id);
   std::array<std::uint8_t, stun::kMessageMax> buffer{};
   stun::Builder b{buffer, method_of(request.kind), stun::Class::request, request.id};
   // Attribute order as the reference emits it, spec connectivity 3.3.
   if (request.kind == Kind::allocate) b.requested_transport_udp().additional_address_family_v6();
-  if (request.kind == Kind::channel_bind) b.xor_peer_address(request.peer).channel_number(fg::number(request.channel));
+  if (request.kind == Kind::channel_bind)
+    b.xor_peer_address(request.peer).channel_number(fg::number(request.channel));
   b.software(options_.software);
   if (request.kind == Kind::remove) b.lifetime(0);
-  const bool bare = request.kind == Kind::allocate && options_.first_allocate_without_auth && nonce_.empty();
+  const bool bare =
+      request.kind == Kind::allocate && options_.first_allocate_without_auth && nonce_.empty();
   if (request.kind != Kind::binding && !bare) {
     request.carries_nonce = !nonce_.empty();
     b.username(relay_.username).realm(kRealm);
     if (request.carries_nonce) b.nonce(nonce_);
     b.integrity(key_.expose());
   }
-  if (const auto bytes = b.finish()) datagrams_.push_back({.to = request.to, .bytes = copy_of(*bytes)});
+  if (const auto bytes = b.finish())
+    datagrams_.push_back({.to = request.to, .bytes = copy_of(*bytes)});
 }
 
 // ---- responses ----
@@ -266,38 +280,46 @@ bool Allocation::is_authentic(const Request& request, const stun::Message& messa
   return options_.integrity == Options::Integrity::learned && !relay_signs_;
 }
 
-void Allocation::on_success(const Request& request, const SocketAddress& local, const stun::Message& message,
-                            Instant now) {
+void Allocation::on_success(const Request& request, const SocketAddress& local,
+                            const stun::Message& message, Instant now) {
   switch (request.kind) {
-    case Kind::binding: return on_binding_success(request, local, message, now);
-    case Kind::allocate: return on_allocate_success(local, message, now);
+    case Kind::binding:
+      return on_binding_success(request, local, message, now);
+    case Kind::allocate:
+      return on_allocate_success(local, message, now);
     case Kind::refresh:
-    case Kind::proactive_refresh: return on_refresh_success(message, now);
-    case Kind::remove: return allocate(now);
-    case Kind::channel_bind: return on_bind_success(request, now);
+    case Kind::proactive_refresh:
+      return on_refresh_success(message, now);
+    case Kind::remove:
+      return allocate(now);
+    case Kind::channel_bind:
+      return on_bind_success(request, now);
   }
 }
 
-void Allocation::on_binding_success(const Request& request, const SocketAddress& local, const stun::Message& message,
-                                    Instant now) {
+void Allocation::on_binding_success(const Request& request, const SocketAddress& local,
+                                    const stun::Message& message, Instant now) {
   Reflexive& known = request.to.family() == Family::v4 ? reflexive_v4_ : reflexive_v6_;
   bool moved = false;
   if (const auto mapped = message.xor_mapped_address()) {
     moved = known.mapped && known.mapped->address != *mapped && request.to == active_;
     learn(known.host, {.kind = Candidate::Kind::host, .address = local, .local = local});
-    learn(known.mapped, {.kind = Candidate::Kind::server_reflexive, .address = *mapped, .local = local});
+    learn(known.mapped,
+          {.kind = Candidate::Kind::server_reflexive, .address = *mapped, .local = local});
   }
   if (!active_) {
     set_active(request.to);
     if (!lease_) return allocate(now);
     send({.kind = Kind::refresh, .to = request.to}, now);
   } else if (moved && lease_ && !is_refreshing()) {
-    // The allocation belongs to the old address; REFRESH finds that out at once instead of at half the lifetime.
+    // The allocation belongs to the old address; REFRESH finds that out at once instead of at half
+    // the lifetime.
     send({.kind = Kind::refresh, .to = *active_}, now);
   }
 }
 
-void Allocation::on_allocate_success(const SocketAddress& local, const stun::Message& message, Instant now) {
+void Allocation::on_allocate_success(const SocketAddress& local, const stun::Message& message,
+                                     Instant now) {
   const auto lifetime = message.lifetime();
   const auto v4 = message.xor_relayed_address(Family::v4);
   const auto v6 = message.xor_relayed_address(Family::v6);
@@ -334,7 +356,9 @@ void Allocation::on_bind_success(const Request& request, Instant now) {
   const bool is_new = channel->state != Channels::State::confirmed;
   mismatches_ = 0;
   channels_.confirm(request.channel, now);
-  if (is_new) events_.push_back(ChannelChanged{request.channel, request.peer, ChannelChanged::State::confirmed});
+  if (is_new)
+    events_.push_back(
+        ChannelChanged{request.channel, request.peer, ChannelChanged::State::confirmed});
 }
 
 void Allocation::on_error(const Request& request, const stun::Message& message, Instant now) {
@@ -345,20 +369,26 @@ void Allocation::on_error(const Request& request, const stun::Message& message, 
     case 401:
       if (request.carries_nonce) return free(FreedReason::authentication);
       return on_challenge(request, message, now);
-    case 438: return on_challenge(request, message, now);
-    case 437: return on_mismatch(request, now);
-    case 420: return free(FreedReason::protocol_failure);
-    default: return drop(request, now);
+    case 438:
+      return on_challenge(request, message, now);
+    case 437:
+      return on_mismatch(request, now);
+    case 420:
+      return free(FreedReason::protocol_failure);
+    default:
+      return drop(request, now);
   }
 }
 
-// spec connectivity 3.4: 401 without nonce and 438. Without a nonce in the response there is nothing to change in a retry.
+// spec connectivity 3.4: 401 without nonce and 438. Without a nonce in the response there is
+// nothing to change in a retry.
 void Allocation::on_challenge(Request request, const stun::Message& message, Instant now) {
   const auto nonce = message.nonce();
   const auto realm = message.realm();
   if (!nonce || nonce->empty()) return drop(request, now);
   nonce_ = *nonce;
-  if ((realm && *realm != kRealm) || request.challenges >= kChallengesMax) return drop(request, now);
+  if ((realm && *realm != kRealm) || request.challenges >= kChallengesMax)
+    return drop(request, now);
   ++request.challenges;
   send(request, now);
 }
@@ -388,21 +418,25 @@ void Allocation::on_mismatch(const Request& request, Instant now) {
 // The request is answered and not repeated ("other error", spec connectivity 3.4).
 void Allocation::drop(const Request& request, Instant now) {
   switch (request.kind) {
-    case Kind::binding: return;
+    case Kind::binding:
+      return;
     case Kind::allocate:
-    case Kind::remove: return buffered_binds_.clear();
+    case Kind::remove:
+      return buffered_binds_.clear();
     case Kind::refresh:
     case Kind::proactive_refresh:
       if (lease_) lease_->refresh_at = std::max(lease_->refresh_at, now + kRefreshRetry);
       return;
     case Kind::channel_bind:
       channels_.remove(request.channel);
-      events_.push_back(ChannelChanged{request.channel, request.peer, ChannelChanged::State::removed});
+      events_.push_back(
+          ChannelChanged{request.channel, request.peer, ChannelChanged::State::removed});
       return;
   }
 }
 
-// Nobody answered. Only the active socket's family says something about the relay (spec connectivity 3.5).
+// Nobody answered. Only the active socket's family says something about the relay (spec
+// connectivity 3.5).
 void Allocation::give_up(const Request& request) {
   if (active_ && request.to.family() == active_->family()) free(FreedReason::no_response);
 }
@@ -410,7 +444,8 @@ void Allocation::give_up(const Request& request) {
 // ---- state ----
 
 void Allocation::buffer_bind(const SocketAddress& peer) {
-  if (std::find(buffered_binds_.begin(), buffered_binds_.end(), peer) != buffered_binds_.end()) return;
+  if (std::find(buffered_binds_.begin(), buffered_binds_.end(), peer) != buffered_binds_.end())
+    return;
   if (buffered_binds_.size() >= kBufferedBindsMax) {
     buffered_binds_.pop_front();
     ++stats_.binds_dropped;

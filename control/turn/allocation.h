@@ -1,24 +1,26 @@
-// TURN client of one relay: BINDING to its sockets, one allocation with up to two relayed addresses, its channels, refresh
-// and keepalive (RFC 8656, spec connectivity 3). Sans-IO: one input, drain poll_datagram() and poll_event(), sleep until
-// wakeup(). Left out: CREATE-PERMISSION, SEND and DATA indications, TCP, EVEN-PORT, third-party authorization.
+// TURN client of one relay: BINDING to its sockets, one allocation with up to two relayed
+// addresses, its channels, refresh and keepalive (RFC 8656, spec connectivity 3). Sans-IO: one
+// input, drain poll_datagram() and poll_event(), sleep until wakeup(). Left out: CREATE-PERMISSION,
+// SEND and DATA indications, TCP, EVEN-PORT, third-party authorization.
 //
 //   state        | input                                   | becomes
-//   probing      | first BINDING success                   | allocating; that socket is the active one
-//   probing      | 8.125 s without answer                  | freed (no_response)
-//   allocating   | ALLOCATE success                        | allocated; buffered binds go out
-//   allocating   | 401 without, then with nonce            | freed (authentication)
-//   allocating   | 437                                     | delete, then ALLOCATE again
-//   allocating   | other error, foreign realm, no lifetime | suspended
-//   allocated    | 437                                     | allocating; candidates and channels are void
+//   probing      | first BINDING success                   | allocating; that socket is the active
+//   one probing      | 8.125 s without answer                  | freed (no_response) allocating   |
+//   ALLOCATE success                        | allocated; buffered binds go out allocating   | 401
+//   without, then with nonce            | freed (authentication) allocating   | 437 | delete, then
+//   ALLOCATE again allocating   | other error, foreign realm, no lifetime | suspended allocated |
+//   437                                     | allocating; candidates and channels are void
 //   allocated    | full lifetime without refresh           | suspended
 //   any but freed| 420                                     | freed (protocol_failure)
 //   with active  | request unanswered for 8.125 s          | freed (no_response)
 //   suspended    | refresh()                               | probing
 //
-// Which responses count (spec connectivity 3.4, 7.2): source and transaction id (96 random bits) must match a request in
-// flight. BINDING responses need no more. Any other with a wrong MESSAGE-INTEGRITY is ignored. One without is accepted only
-// until this relay has signed a response once: relays of generation A never sign, those of B and C always do, so the first
-// challenge settles it and who does not see our packets gains nothing either way. Options tighten or loosen this.
+// Which responses count (spec connectivity 3.4, 7.2): source and transaction id (96 random bits)
+// must match a request in flight. BINDING responses need no more. Any other with a wrong
+// MESSAGE-INTEGRITY is ignored. One without is accepted only until this relay has signed a response
+// once: relays of generation A never sign, those of B and C always do, so the first challenge
+// settles it and who does not see our packets gains nothing either way. Options tighten or loosen
+// this.
 #pragma once
 
 #include <cstdint>
@@ -70,7 +72,8 @@ struct Candidate {
   enum class Kind : std::uint8_t { host, server_reflexive, relayed };
   Kind kind = Kind::host;
   SocketAddress address;
-  // Our own address it was learnt at: equal to address for host, the base of server_reflexive, raddr of relayed.
+  // Our own address it was learnt at: equal to address for host, the base of server_reflexive,
+  // raddr of relayed.
   SocketAddress local;
   friend bool operator==(const Candidate&, const Candidate&) = default;
 };
@@ -98,7 +101,8 @@ struct ActiveServerChanged {
 struct Freed {
   FreedReason reason = FreedReason::no_response;
 };
-using Event = std::variant<CandidateLearnt, CandidateInvalidated, ChannelChanged, ActiveServerChanged, Freed>;
+using Event =
+    std::variant<CandidateLearnt, CandidateInvalidated, ChannelChanged, ActiveServerChanged, Freed>;
 
 struct Stats {
   std::uint64_t responses_ignored = 0;   // no such request, or of another method or source
@@ -116,15 +120,18 @@ class Allocation {
 
   // ---- inputs ----
   // A STUN message from one of our server sockets. local: destination of the datagram.
-  void on_message(const SocketAddress& from, const SocketAddress& local, const stun::Message& message, Instant now);
+  void on_message(const SocketAddress& from, const SocketAddress& local,
+                  const stun::Message& message, Instant now);
   void on_timeout(Instant now);
   // Asks for a channel; idempotent. Answered by ChannelChanged, or not at all.
   void bind_channel(const SocketAddress& peer, Instant now);
   // Data was received on a confirmed channel (told by whoever moves the data).
   void on_channel_data(ChannelNumber number, Instant now);
-  // Proactive check of the relay (spec connectivity 3.10): one REFRESH for 1 s, or a restart when suspended.
+  // Proactive check of the relay (spec connectivity 3.10): one REFRESH for 1 s, or a restart when
+  // suspended.
   void refresh(Instant now);
-  // Invalidates candidates and channels without a word to the relay and goes silent. No Freed event follows.
+  // Invalidates candidates and channels without a word to the relay and goes silent. No Freed event
+  // follows.
   void abandon(Instant now);
 
   // ---- outputs ----
@@ -134,13 +141,16 @@ class Allocation {
 
   // ---- questions ----
   [[nodiscard]] const Relay& relay() const { return relay_; }
-  [[nodiscard]] bool is_server(const SocketAddress& address) const { return address == relay_.v4 || address == relay_.v6; }
+  [[nodiscard]] bool is_server(const SocketAddress& address) const {
+    return address == relay_.v4 || address == relay_.v6;
+  }
   [[nodiscard]] std::optional<SocketAddress> active_server() const { return active_; }
   [[nodiscard]] std::optional<SocketAddress> relayed(Family family) const;
   [[nodiscard]] bool owns(const SocketAddress& relayed_address) const;
   [[nodiscard]] std::vector<Candidate> candidates() const;  // everything learnt and valid
   [[nodiscard]] std::optional<Duration> rtt() const { return srtt_; }
-  [[nodiscard]] std::optional<ChannelNumber> channel_for(const SocketAddress& peer, Instant now) const;
+  [[nodiscard]] std::optional<ChannelNumber> channel_for(const SocketAddress& peer,
+                                                         Instant now) const;
   [[nodiscard]] std::optional<SocketAddress> peer_of(ChannelNumber number, Instant now) const;
   [[nodiscard]] bool is_suspended() const;
   [[nodiscard]] bool is_freed() const { return phase_ == Phase::freed; }
@@ -168,8 +178,10 @@ class Allocation {
   void transmit(Request& request);
 
   [[nodiscard]] bool is_authentic(const Request& request, const stun::Message& message);
-  void on_success(const Request& request, const SocketAddress& local, const stun::Message& message, Instant now);
-  void on_binding_success(const Request& request, const SocketAddress& local, const stun::Message& message, Instant now);
+  void on_success(const Request& request, const SocketAddress& local, const stun::Message& message,
+                  Instant now);
+  void on_binding_success(const Request& request, const SocketAddress& local,
+                          const stun::Message& message, Instant now);
   void on_allocate_success(const SocketAddress& local, const stun::Message& message, Instant now);
   void on_refresh_success(const stun::Message& message, Instant now);
   void on_bind_success(const Request& request, Instant now);

@@ -45,7 +45,8 @@ std::optional<ChannelNumber> Channels::bind(const SocketAddress& peer, Instant n
 bool Channels::is_free(std::uint16_t candidate, Instant now) const {
   const Channel* channel = find(ChannelNumber{candidate});
   if (channel == nullptr) return true;
-  return channel->state == State::expired && now - std::max(channel->bound_at, channel->last_received) >= kQuarantine;
+  return channel->state == State::expired &&
+         now - std::max(channel->bound_at, channel->last_received) >= kQuarantine;
 }
 
 void Channels::confirm(ChannelNumber number, Instant now) {
@@ -92,13 +93,16 @@ const Channels::Channel* Channels::find(const SocketAddress& peer) const {
 
 std::optional<ChannelNumber> Channels::usable_for(const SocketAddress& peer, Instant now) const {
   const Channel* channel = find(peer);
-  if (channel == nullptr || channel->state == State::expired || now - channel->bound_at >= kLifetime) return std::nullopt;
+  if (channel == nullptr || channel->state == State::expired ||
+      now - channel->bound_at >= kLifetime)
+    return std::nullopt;
   return channel->number;
 }
 
 std::optional<SocketAddress> Channels::peer_of(ChannelNumber number, Instant now) const {
   const Channel* channel = find(number);
-  if (channel == nullptr || channel->state != State::confirmed || now - channel->bound_at >= kLifetime) {
+  if (channel == nullptr || channel->state != State::confirmed ||
+      now - channel->bound_at >= kLifetime) {
     return std::nullopt;
   }
   return channel->peer;
@@ -131,8 +135,8 @@ Channels::Changes Channels::advance(Instant now) {
 
 std::optional<Instant> Channels::due(const Channel& channel) const {
   if (channel.state == State::expired) return std::nullopt;
-  const bool renewable =
-      channel.state == State::confirmed && !channel.renewing && channel.last_received > channel.bound_at;
+  const bool renewable = channel.state == State::confirmed && !channel.renewing &&
+                         channel.last_received > channel.bound_at;
   return channel.bound_at + (renewable ? kRenewAfter : kLifetime);
 }
 

@@ -1,8 +1,11 @@
-// Channel numbers of one allocation and the rules when one is usable, renewed, expired and given to another peer (spec
-// connectivity 3.8). Knows no messages and no relay: the allocation above sends what advance() asks for.
+// Channel numbers of one allocation and the rules when one is usable, renewed, expired and given to
+// another peer (spec connectivity 3.8). Knows no messages and no relay: the allocation above sends
+// what advance() asks for.
 //
-//   bind ──> pending ──confirm──> confirmed ──(10 min)──> expired ──(15 min, silent)──> free for another peer
-//               └──remove (error)──> free                    └──bind by the same peer──> pending, same number
+//   bind ──> pending ──confirm──> confirmed ──(10 min)──> expired ──(15 min, silent)──> free for
+//   another peer
+//               └──remove (error)──> free                    └──bind by the same peer──> pending,
+//               same number
 #pragma once
 
 #include <cstdint>
@@ -31,7 +34,8 @@ class Channels {
     Instant last_received{};  // never before bound_at of the first confirmation
   };
 
-  // A number for the peer, pending from now on; nothing when all are taken. The peer must have no usable channel.
+  // A number for the peer, pending from now on; nothing when all are taken. The peer must have no
+  // usable channel.
   std::optional<ChannelNumber> bind(const SocketAddress& peer, Instant now);
   // Success of a CHANNEL-BIND.
   void confirm(ChannelNumber number, Instant now);
@@ -45,7 +49,8 @@ class Channels {
   // The peer's channel in any state.
   [[nodiscard]] const Channel* find(const SocketAddress& peer) const;
   // To send on: confirmed, or pending (optimistic), and younger than 10 min.
-  [[nodiscard]] std::optional<ChannelNumber> usable_for(const SocketAddress& peer, Instant now) const;
+  [[nodiscard]] std::optional<ChannelNumber> usable_for(const SocketAddress& peer,
+                                                        Instant now) const;
   // To receive from: confirmed and younger than 10 min.
   [[nodiscard]] std::optional<SocketAddress> peer_of(ChannelNumber number, Instant now) const;
 

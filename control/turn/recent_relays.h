@@ -1,4 +1,5 @@
-// IP addresses of relays no longer in use, so that their late replies are not taken for a peer's (spec connectivity 1.3).
+// IP addresses of relays no longer in use, so that their late replies are not taken for a peer's
+// (spec connectivity 1.3).
 #pragma once
 
 #include <array>

@@ -14,9 +14,12 @@ constexpr std::uint16_t kRelayPort = 3478;  // spec connectivity 1.3
 
 RelayGone::Why why_of(FreedReason reason) {
   switch (reason) {
-    case FreedReason::no_response: return RelayGone::Why::no_response;
-    case FreedReason::authentication: return RelayGone::Why::authentication;
-    case FreedReason::protocol_failure: return RelayGone::Why::protocol_failure;
+    case FreedReason::no_response:
+      return RelayGone::Why::no_response;
+    case FreedReason::authentication:
+      return RelayGone::Why::authentication;
+    case FreedReason::protocol_failure:
+      return RelayGone::Why::protocol_failure;
   }
   return RelayGone::Why::no_response;
 }
@@ -25,7 +28,8 @@ RelayGone::Why why_of(FreedReason reason) {
 
 // ---- inputs ----
 
-void RelaySet::update(std::span<const RelayId> remove_ids, std::span<const Relay> add, Instant now) {
+void RelaySet::update(std::span<const RelayId> remove_ids, std::span<const Relay> add,
+                      Instant now) {
   last_now_ = now;
   for (const RelayId& id : remove_ids) remove(id, RelayGone::Why::removed, now);
   for (const Relay& relay : add) {
@@ -36,7 +40,8 @@ void RelaySet::update(std::span<const RelayId> remove_ids, std::span<const Relay
     start(relay, now);
   }
   for (const RelayId& id : ids()) {
-    const bool mentioned = std::any_of(add.begin(), add.end(), [&](const Relay& r) { return r.id == id; });
+    const bool mentioned =
+        std::any_of(add.begin(), add.end(), [&](const Relay& r) { return r.id == id; });
     if (mentioned) continue;
     Entry* known = entry(id);
     known->allocation->refresh(now);
@@ -44,7 +49,8 @@ void RelaySet::update(std::span<const RelayId> remove_ids, std::span<const Relay
   }
 }
 
-Classified RelaySet::on_datagram(const SocketAddress& local, const SocketAddress& from, Bytes bytes, Instant now) {
+Classified RelaySet::on_datagram(const SocketAddress& local, const SocketAddress& from, Bytes bytes,
+                                 Instant now) {
   last_now_ = now;
   if (bytes.empty()) return NotRelay{};
   const std::uint8_t first = bytes[0];
@@ -102,7 +108,8 @@ void RelaySet::on_channel_activity(RelaySlot slot, ChannelNumber channel, Instan
   }
 }
 
-bool RelaySet::send_to_peer(const RelayId& id, const SocketAddress& peer, Bytes payload, Instant now) {
+bool RelaySet::send_to_peer(const RelayId& id, const SocketAddress& peer, Bytes payload,
+                            Instant now) {
   last_now_ = now;
   Entry* known = entry(id);
   if (known == nullptr || payload.size() > 0xFFFF) return false;
@@ -113,7 +120,8 @@ bool RelaySet::send_to_peer(const RelayId& id, const SocketAddress& peer, Bytes 
     return false;
   }
   Datagram datagram{.to = *server, .bytes = ByteVector(packet::kChannelHeader + payload.size())};
-  packet::write_channel_header(datagram.bytes.data(), *channel, static_cast<std::uint16_t>(payload.size()));
+  packet::write_channel_header(datagram.bytes.data(), *channel,
+                               static_cast<std::uint16_t>(payload.size()));
   std::copy(payload.begin(), payload.end(),
             datagram.bytes.begin() + static_cast<std::ptrdiff_t>(packet::kChannelHeader));
   datagrams_.push_back(std::move(datagram));
@@ -223,7 +231,8 @@ RelaySet::Entry* RelaySet::entry_with_server(const SocketAddress& server) {
   return nullptr;
 }
 
-// Slots go round, so that what a worker still says about the last holder of a slot rarely meets the next one.
+// Slots go round, so that what a worker still says about the last holder of a slot rarely meets the
+// next one.
 std::optional<RelaySlot> RelaySet::free_slot() const {
   for (std::size_t i = 0; i < kRelaysMax; ++i) {
     const RelaySlot slot{static_cast<std::uint8_t>((next_slot_ + i) % kRelaysMax)};
@@ -252,9 +261,11 @@ void RelaySet::remove(const RelayId& id, RelayGone::Why why, Instant now) {
   forget(id, why);
 }
 
-// Moves an allocation's outputs into ours. A freed one leaves the set, so the entry is void afterwards.
+// Moves an allocation's outputs into ours. A freed one leaves the set, so the entry is void
+// afterwards.
 void RelaySet::pump(Entry& known) {
-  while (auto datagram = known.allocation->poll_datagram()) datagrams_.push_back(std::move(*datagram));
+  while (auto datagram = known.allocation->poll_datagram())
+    datagrams_.push_back(std::move(*datagram));
   std::optional<FreedReason> freed;
   while (const auto event = known.allocation->poll_event()) {
     std::visit(
@@ -273,7 +284,8 @@ void RelaySet::pump(Entry& known) {
 }
 
 void RelaySet::forget(const RelayId& id, RelayGone::Why why) {
-  const auto it = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& e) { return e.id == id; });
+  const auto it =
+      std::find_if(entries_.begin(), entries_.end(), [&](const Entry& e) { return e.id == id; });
   if (it == entries_.end()) return;
   const Relay& relay = it->allocation->relay();
   if (relay.v4) recent_.remember(relay.v4->ip);

@@ -1,6 +1,6 @@
-// The relays the portal gave us (spec connectivity 1.3, 3.10, 3.11): one Allocation each, found by id, by server socket and
-// by relayed address; updates of the list; the choice for a connection; and which datagrams are a relay's. Sans-IO, same
-// contract as Allocation.
+// The relays the portal gave us (spec connectivity 1.3, 3.10, 3.11): one Allocation each, found by
+// id, by server socket and by relayed address; updates of the list; the choice for a connection;
+// and which datagrams are a relay's. Sans-IO, same contract as Allocation.
 #pragma once
 
 #include <cstdint>
@@ -19,17 +19,27 @@
 
 namespace fg::turn {
 
-inline constexpr std::size_t kRelaysMax = 16;  // the workers' tables hold this many; the portal hands out two
+inline constexpr std::size_t kRelaysMax =
+    16;  // the workers' tables hold this many; the portal hands out two
 
-// The relay is no longer in use: its slot, candidates and channels are void. Always the last event of that slot.
+// The relay is no longer in use: its slot, candidates and channels are void. Always the last event
+// of that slot.
 struct RelayGone {
-  enum class Why : std::uint8_t { removed, replaced, no_response, authentication, protocol_failure };
+  enum class Why : std::uint8_t {
+    removed,
+    replaced,
+    no_response,
+    authentication,
+    protocol_failure
+  };
   Why why = Why::removed;
 };
 struct RelayEvent {
   RelayId id;
   RelaySlot slot{};
-  std::variant<CandidateLearnt, CandidateInvalidated, ChannelChanged, ActiveServerChanged, RelayGone> what;
+  std::variant<CandidateLearnt, CandidateInvalidated, ChannelChanged, ActiveServerChanged,
+               RelayGone>
+      what;
 };
 // The last relay was given up, not removed by the portal: ask it for others.
 struct NoRelays {};
@@ -53,16 +63,18 @@ class RelaySet {
   RelaySet(Options options, Random& random) : options_(std::move(options)), random_(random) {}
 
   // ---- inputs ----
-  // Removals first; then unknown relays are started, changed ones replaced, identical ones left alone; every other known
-  // relay is checked with a proactive refresh.
+  // Removals first; then unknown relays are started, changed ones replaced, identical ones left
+  // alone; every other known relay is checked with a proactive refresh.
   void update(std::span<const RelayId> remove, std::span<const Relay> add, Instant now);
   // Any datagram from the network; see Classified. Marks channels as received.
-  Classified on_datagram(const SocketAddress& local, const SocketAddress& from, Bytes bytes, Instant now);
+  Classified on_datagram(const SocketAddress& local, const SocketAddress& from, Bytes bytes,
+                         Instant now);
   void on_timeout(Instant now);
   void bind_channel(const RelayId& id, const SocketAddress& peer, Instant now);
   // A worker received data on the channel.
   void on_channel_activity(RelaySlot slot, ChannelNumber channel, Instant now);
-  // Payload to the peer as ChannelData. Without a usable channel it is dropped, a bind is started and false returned.
+  // Payload to the peer as ChannelData. Without a usable channel it is dropped, a bind is started
+  // and false returned.
   bool send_to_peer(const RelayId& id, const SocketAddress& peer, Bytes payload, Instant now);
 
   // ---- outputs ----
@@ -79,7 +91,8 @@ class RelaySet {
   [[nodiscard]] std::optional<RelayId> relay_with_server(const SocketAddress& server) const;
   [[nodiscard]] std::optional<RelayId> relay_owning(const SocketAddress& relayed_address) const;
   [[nodiscard]] std::vector<RelayId> ids() const;  // in the order they were added
-  // A relay for a new or migrating connection, by round-trip time (BC); none while no relay has been measured.
+  // A relay for a new or migrating connection, by round-trip time (BC); none while no relay has
+  // been measured.
   std::optional<RelayId> select();
   // Any relay, measured or not (A).
   std::optional<RelayId> select_any();

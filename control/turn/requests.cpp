@@ -7,7 +7,9 @@ namespace {
 
 constexpr std::uint8_t kSendsMax = 4;  // spec connectivity 3.5, BC
 
-std::uint8_t sends_max(Request::Kind kind) { return kind == Request::Kind::proactive_refresh ? 1 : kSendsMax; }
+std::uint8_t sends_max(Request::Kind kind) {
+  return kind == Request::Kind::proactive_refresh ? 1 : kSendsMax;
+}
 
 // From the n-th send (first: 1) to the next: 1 s, growing by half.
 Duration interval_after(std::uint8_t send) {
@@ -20,12 +22,16 @@ Duration interval_after(std::uint8_t send) {
 
 stun::Method method_of(Request::Kind kind) {
   switch (kind) {
-    case Request::Kind::binding: return stun::Method::binding;
-    case Request::Kind::allocate: return stun::Method::allocate;
+    case Request::Kind::binding:
+      return stun::Method::binding;
+    case Request::Kind::allocate:
+      return stun::Method::allocate;
     case Request::Kind::refresh:
     case Request::Kind::proactive_refresh:
-    case Request::Kind::remove: return stun::Method::refresh;
-    case Request::Kind::channel_bind: return stun::Method::channel_bind;
+    case Request::Kind::remove:
+      return stun::Method::refresh;
+    case Request::Kind::channel_bind:
+      return stun::Method::channel_bind;
   }
   return stun::Method::binding;
 }
@@ -67,12 +73,14 @@ Request Requests::remove(std::size_t index) {
 }
 
 bool Requests::has(Request::Kind kind) const {
-  return std::any_of(requests_.begin(), requests_.end(), [&](const Request& r) { return r.kind == kind; });
+  return std::any_of(requests_.begin(), requests_.end(),
+                     [&](const Request& r) { return r.kind == kind; });
 }
 
 bool Requests::has_bind_for(const SocketAddress& peer) const {
-  return std::any_of(requests_.begin(), requests_.end(),
-                     [&](const Request& r) { return r.kind == Request::Kind::channel_bind && r.peer == peer; });
+  return std::any_of(requests_.begin(), requests_.end(), [&](const Request& r) {
+    return r.kind == Request::Kind::channel_bind && r.peer == peer;
+  });
 }
 
 std::optional<Instant> Requests::next() const {

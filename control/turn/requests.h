@@ -1,4 +1,5 @@
-// Requests in flight and their retransmission schedule (spec connectivity 3.5): 0, 1, 2.5 and 4.75 s, given up at 8.125 s.
+// Requests in flight and their retransmission schedule (spec connectivity 3.5): 0, 1, 2.5 and 4.75
+// s, given up at 8.125 s.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +14,14 @@
 namespace fg::turn {
 
 struct Request {
-  enum class Kind : std::uint8_t { binding, allocate, refresh, proactive_refresh, remove, channel_bind };
+  enum class Kind : std::uint8_t {
+    binding,
+    allocate,
+    refresh,
+    proactive_refresh,
+    remove,
+    channel_bind
+  };
   Kind kind = Kind::binding;
   SocketAddress to{};
   SocketAddress peer{};     // channel_bind
@@ -38,7 +46,8 @@ class Requests {
                                                 const SocketAddress& to) const;
   void clear() { requests_.clear(); }
 
-  // A request that is due. A resend's schedule is advanced past now: sends missed by a late call are skipped.
+  // A request that is due. A resend's schedule is advanced past now: sends missed by a late call
+  // are skipped.
   struct Due {
     enum class What : std::uint8_t { resend, give_up };
     What what = What::resend;

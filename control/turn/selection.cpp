@@ -20,7 +20,8 @@ Duration rtt_threshold(std::span<const Duration> samples) {
   if (samples.size() < 3) return *std::min_element(samples.begin(), samples.end()) * 3 / 2;
   const Duration middle = median({samples.begin(), samples.end()});
   std::vector<Duration> deviations;
-  for (const Duration sample : samples) deviations.push_back(sample > middle ? sample - middle : middle - sample);
+  for (const Duration sample : samples)
+    deviations.push_back(sample > middle ? sample - middle : middle - sample);
   return middle + 3 * std::max<Duration>(median(deviations), 2ms);
 }
 

@@ -7,8 +7,9 @@
 
 namespace fg::turn {
 
-// The largest round-trip time still eligible. One or two relays: one and a half times the smallest. Three and more: the
-// median and three times the median absolute deviation, taken as at least 2 ms. Needs at least one sample.
+// The largest round-trip time still eligible. One or two relays: one and a half times the smallest.
+// Three and more: the median and three times the median absolute deviation, taken as at least 2 ms.
+// Needs at least one sample.
 [[nodiscard]] Duration rtt_threshold(std::span<const Duration> samples);
 
 }  // namespace fg::turn

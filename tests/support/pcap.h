@@ -1,5 +1,6 @@
-// Reads UDP datagrams from a classic little-endian pcap file with Ethernet frames, which is what the recordings are. Frames of
-// other kinds and IPv6 extension headers are skipped; a malformed file ends the reading and leaves `complete` false.
+// Reads UDP datagrams from a classic little-endian pcap file with Ethernet frames, which is what
+// the recordings are. Frames of other kinds and IPv6 extension headers are skipped; a malformed
+// file ends the reading and leaves `complete` false.
 #pragma once
 
 #include <filesystem>

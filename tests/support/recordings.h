@@ -8,7 +8,8 @@ namespace fg::test {
 
 inline std::filesystem::path recordings() {
   const char* shared = std::getenv("FG_SHARED");
-  const auto root = shared != nullptr ? std::filesystem::path{shared} : std::filesystem::path{FG_SOURCE_DIR} / "../shared";
+  const auto root = shared != nullptr ? std::filesystem::path{shared}
+                                      : std::filesystem::path{FG_SOURCE_DIR} / "../shared";
   return root / "recordings";
 }
 

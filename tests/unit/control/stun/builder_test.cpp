@@ -14,14 +14,17 @@ const SocketAddress kMapped = *SocketAddress::parse("192.0.2.1:52625");
 
 struct StunBuilder : testing::Test {
   std::array<std::uint8_t, kMessageMax> buffer{};
-  const Secret<16> turn_key =
-      long_term_key(vectors::kTurnUsername, "firezone", SecretText{std::string{vectors::kTurnPassword}});
+  const Secret<16> turn_key = long_term_key(vectors::kTurnUsername, "firezone",
+                                            SecretText{std::string{vectors::kTurnPassword}});
 };
 
 // spec connectivity 10.2
 TEST_F(StunBuilder, CheckAndReplyOfTheSpec) {
   Builder check{buffer, Method::binding, Class::request, kId};
-  check.username("qhpm:mp5g").ice_controlling(0x0102030405060708).priority(1862270719).use_candidate();
+  check.username("qhpm:mp5g")
+      .ice_controlling(0x0102030405060708)
+      .priority(1862270719)
+      .use_candidate();
   check.integrity(as_bytes(vectors::kCheckPassword)).fingerprint();
   EXPECT_EQ(hex(*check.finish()), vectors::kCheck);
 
@@ -39,7 +42,10 @@ TEST_F(StunBuilder, AllocateAndChannelBindOfTheSpec) {
 
   Builder bind{buffer, Method::channel_bind, Class::request, kId};
   bind.xor_peer_address(kMapped).channel_number(0x4000).software("snownet");
-  bind.username(vectors::kTurnUsername).realm("firezone").nonce("nonce-1").integrity(turn_key.expose());
+  bind.username(vectors::kTurnUsername)
+      .realm("firezone")
+      .nonce("nonce-1")
+      .integrity(turn_key.expose());
   EXPECT_EQ(hex(*bind.finish()), vectors::kChannelBind);
 }
 
@@ -59,7 +65,8 @@ TEST_F(StunBuilder, PadsEveryLengthWithZeros) {
 }
 
 TEST_F(StunBuilder, AddressesOfBothFamiliesReadBack) {
-  for (const char* text : {"198.51.100.7:1", "[2001:db8:51::10]:65535", "[::]:0", "255.255.255.255:3478"}) {
+  for (const char* text :
+       {"198.51.100.7:1", "[2001:db8:51::10]:65535", "[::]:0", "255.255.255.255:3478"}) {
     const auto address = *SocketAddress::parse(text);
     Builder b{buffer, Method::binding, Class::success, {9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 255, 254}};
     b.xor_mapped_address(address).xor_peer_address(address);
@@ -93,7 +100,10 @@ TEST_F(StunBuilder, SaysWhenItDoesNotFit) {
   Builder fits{small, Method::binding, Class::request, kId};
   EXPECT_TRUE(fits.software("twenty-four bytes exact!").finish());
   Builder too_much{small, Method::binding, Class::request, kId};
-  EXPECT_FALSE(too_much.software("twenty-four bytes exactly").fingerprint().integrity(as_bytes("k")).finish());
+  EXPECT_FALSE(too_much.software("twenty-four bytes exactly")
+                   .fingerprint()
+                   .integrity(as_bytes("k"))
+                   .finish());
   Builder no_header{MutableBytes{small}.first(19), Method::binding, Class::request, kId};
   EXPECT_FALSE(no_header.integrity(as_bytes("k")).finish());
 }
@@ -102,7 +112,9 @@ TEST_F(StunBuilder, AnyUsernameThePortalMaySendFitsWithTheLongestNonce) {
   Builder b{buffer, Method::channel_bind, Class::request, kId};
   const std::string name(kUsernameMax, 'u');
   const std::string nonce(kTextMax, 'n');
-  b.xor_peer_address(*SocketAddress::parse("[2001:db8::1]:1")).channel_number(0x4000).software("snownet");
+  b.xor_peer_address(*SocketAddress::parse("[2001:db8::1]:1"))
+      .channel_number(0x4000)
+      .software("snownet");
   b.username(name).realm("firezone").nonce(nonce).integrity(turn_key.expose());
   EXPECT_TRUE(b.finish());
 }

@@ -16,7 +16,8 @@ TEST(StunKey, LongTermKeyIsMd5OfUserRealmAndPassword) {
 
 // RFC 8489 §9.2.2 example: user, realm.org, pass
 TEST(StunKey, LongTermKeyMatchesTheRfcExample) {
-  EXPECT_EQ(hex(long_term_key("user", "realm", SecretText{"pass"}).expose()), "8493fbc53ba582fb4c044c456bdc40eb");
+  EXPECT_EQ(hex(long_term_key("user", "realm", SecretText{"pass"}).expose()),
+            "8493fbc53ba582fb4c044c456bdc40eb");
 }
 
 TEST(StunKey, ShortTermKeyIsThePasswordItself) {

@@ -52,7 +52,8 @@ TEST(StunMessage, Rfc5769ResponsesCarryMappedAddressesOfBothFamilies) {
   const auto v6 = unhex(vectors::kRfcResponseV6);
   const auto m6 = Message::parse(v6);
   ASSERT_TRUE(m6);
-  EXPECT_EQ(m6->xor_mapped_address(), SocketAddress::parse("[2001:db8:1234:5678:11:2233:4455:6677]:32853"));
+  EXPECT_EQ(m6->xor_mapped_address(),
+            SocketAddress::parse("[2001:db8:1234:5678:11:2233:4455:6677]:32853"));
   EXPECT_TRUE(m6->verify_integrity(kRfcKey));
 }
 
@@ -85,7 +86,8 @@ TEST(StunMessage, CheckOfTheSpecParsesAndVerifies) {
 }
 
 TEST(StunMessage, TurnRequestsOfTheSpecParseAndVerify) {
-  const auto key = long_term_key(vectors::kTurnUsername, "firezone", SecretText{std::string{vectors::kTurnPassword}});
+  const auto key = long_term_key(vectors::kTurnUsername, "firezone",
+                                 SecretText{std::string{vectors::kTurnPassword}});
   const auto allocate = unhex(vectors::kAllocate);
   const auto a = Message::parse(allocate);
   ASSERT_TRUE(a);
@@ -126,7 +128,8 @@ TEST(StunMessage, AcceptsAnEmptyMessageOfTwentyBytes) {
 
 TEST(StunMessage, RefusesEveryTruncation) {
   const auto bytes = unhex(vectors::kCheck);
-  for (std::size_t n = 0; n < bytes.size(); ++n) EXPECT_FALSE(Message::parse(Bytes{bytes}.first(n))) << n;
+  for (std::size_t n = 0; n < bytes.size(); ++n)
+    EXPECT_FALSE(Message::parse(Bytes{bytes}.first(n))) << n;
   auto longer = bytes;
   longer.push_back(0);
   EXPECT_FALSE(Message::parse(longer));
@@ -146,10 +149,11 @@ TEST(StunMessage, RefusesTopBitsWrongCookieAndOddLength) {
 }
 
 TEST(StunMessage, RefusesAttributesThatLeaveTheMessage) {
-  EXPECT_FALSE(Message::parse(message_of(0x0001, "0006000561626364")));          // five of four bytes
-  EXPECT_FALSE(Message::parse(message_of(0x0001, "0006ffff61626364")));          // far outside
+  EXPECT_FALSE(Message::parse(message_of(0x0001, "0006000561626364")));  // five of four bytes
+  EXPECT_FALSE(Message::parse(message_of(0x0001, "0006ffff61626364")));  // far outside
   EXPECT_TRUE(Message::parse(message_of(0x0001, "0006000461626364")));
-  EXPECT_FALSE(Message::parse(message_of(0x0001, "000800136162636461626364616263646162636461626300")));  // 19-byte MI
+  EXPECT_FALSE(Message::parse(
+      message_of(0x0001, "000800136162636461626364616263646162636461626300")));  // 19-byte MI
 }
 
 TEST(StunMessage, MismatchOfFingerprintMakesItNotStun) {
@@ -193,7 +197,8 @@ TEST(StunMessage, FirstAttributeOfATypeCounts) {
 }
 
 TEST(StunMessage, WrongSizesReadAsAbsent) {
-  const auto bytes = message_of(0x0001, "0024000300000000802900040000000000090003000004000020000400010000");
+  const auto bytes =
+      message_of(0x0001, "0024000300000000802900040000000000090003000004000020000400010000");
   const auto m = Message::parse(bytes);
   ASSERT_TRUE(m);
   EXPECT_EQ(m->priority(), std::nullopt);
@@ -203,8 +208,10 @@ TEST(StunMessage, WrongSizesReadAsAbsent) {
 }
 
 TEST(StunMessage, AddressesOfUnknownFamilyOrWrongSizeAreAbsent) {
-  EXPECT_FALSE(Message::parse(message_of(0x0101, "002000080003a147e112a643"))->xor_mapped_address());
-  EXPECT_FALSE(Message::parse(message_of(0x0101, "002000080002a147e112a643"))->xor_mapped_address());
+  EXPECT_FALSE(
+      Message::parse(message_of(0x0101, "002000080003a147e112a643"))->xor_mapped_address());
+  EXPECT_FALSE(
+      Message::parse(message_of(0x0101, "002000080002a147e112a643"))->xor_mapped_address());
 }
 
 TEST(StunMessage, RelayedAddressesAreFoundPerFamily) {
@@ -212,7 +219,10 @@ TEST(StunMessage, RelayedAddressesAreFoundPerFamily) {
   Builder b{buffer, Method::allocate, Class::success, {}};
   const auto v6 = *SocketAddress::parse("[2001:db8::9]:50000");
   const auto v4 = *SocketAddress::parse("203.0.113.9:50000");
-  b.xor_relayed_address(v6).xor_relayed_address(v4).xor_relayed_address(*SocketAddress::parse("203.0.113.10:1")).lifetime(600);
+  b.xor_relayed_address(v6)
+      .xor_relayed_address(v4)
+      .xor_relayed_address(*SocketAddress::parse("203.0.113.10:1"))
+      .lifetime(600);
   const auto m = Message::parse(*b.finish());
   EXPECT_EQ(m->xor_relayed_address(Family::v4), v4);
   EXPECT_EQ(m->xor_relayed_address(Family::v6), v6);
@@ -253,12 +263,14 @@ TEST(StunMessage, AnyBytesAreReadWithoutHarm) {
   for (int i = 0; i < 20000; ++i) {
     auto bytes = good;
     for (std::uint32_t n = 1 + random.below(4); n > 0; --n) {
-      bytes[random.below(static_cast<std::uint32_t>(bytes.size()))] = static_cast<std::uint8_t>(random.u32());
+      bytes[random.below(static_cast<std::uint32_t>(bytes.size()))] =
+          static_cast<std::uint8_t>(random.u32());
     }
     const auto m = Message::parse(bytes);
     if (!m) continue;
     std::size_t covered = 20;
-    for (auto a = m->first(); a; a = m->next(*a)) covered = a->at + 4 + (a->value.size() + 3) / 4 * 4;
+    for (auto a = m->first(); a; a = m->next(*a))
+      covered = a->at + 4 + (a->value.size() + 3) / 4 * 4;
     EXPECT_EQ(covered, bytes.size());
   }
 }

@@ -1,5 +1,5 @@
-// Every STUN message real gateways, clients and relays exchanged parses, verifies with the credentials of the transcript
-// and is written again to the same bytes.
+// Every STUN message real gateways, clients and relays exchanged parses, verifies with the
+// credentials of the transcript and is written again to the same bytes.
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -30,8 +30,8 @@ struct Credentials {
   std::map<std::string, std::string> passwords;  // of relay users and of ICE user fragments
   std::string stamp_secret;                      // the relay's
 
-  // spec connectivity 3.1: a relay derives the password from the username; one client was given credentials that are not
-  // in its transcript.
+  // spec connectivity 3.1: a relay derives the password from the username; one client was given
+  // credentials that are not in its transcript.
   std::optional<std::string> password_of(const std::string& user) const {
     if (const auto known = passwords.find(user); known != passwords.end()) return known->second;
     const auto colon = user.find(':');
@@ -41,12 +41,14 @@ struct Credentials {
   }
 };
 
-// Every {username, password} anywhere in the transcript: relay credentials and ICE credentials of both sides.
+// Every {username, password} anywhere in the transcript: relay credentials and ICE credentials of
+// both sides.
 void collect(const nlohmann::json& node, Credentials& out) {
   if (node.is_object() && node.contains("username") && node.contains("password")) {
     out.passwords[node["username"].get<std::string>()] = node["password"].get<std::string>();
   }
-  if (node.is_object() && node.contains("stamp_secret")) out.stamp_secret = node["stamp_secret"].get<std::string>();
+  if (node.is_object() && node.contains("stamp_secret"))
+    out.stamp_secret = node["stamp_secret"].get<std::string>();
   for (const auto& child : node) {
     if (child.is_structured()) collect(child, out);
   }
@@ -108,7 +110,8 @@ class Recording : public testing::TestWithParam<Folder> {
   }
 
   void take_message(Bytes b) {
-    const bool looks_like_stun = b.size() >= 20 && b[0] < 4 && load_be32(b.data() + 4) == 0x2112A442;
+    const bool looks_like_stun =
+        b.size() >= 20 && b[0] < 4 && load_be32(b.data() + 4) == 0x2112A442;
     if (!looks_like_stun) return;
     const auto m = Message::parse(b);
     ASSERT_TRUE(m) << hex(b);
@@ -135,8 +138,9 @@ class Recording : public testing::TestWithParam<Folder> {
       const auto known = credentials_.password_of(user);
       if (!known) return std::nullopt;
       const SecretText password{*known};
-      keys_[m.transaction()] = is_check_ ? copy_of(short_term_key(password))
-                                         : copy_of(long_term_key(user, "firezone", password).expose());
+      keys_[m.transaction()] = is_check_
+                                   ? copy_of(short_term_key(password))
+                                   : copy_of(long_term_key(user, "firezone", password).expose());
     }
     const auto key = keys_.find(m.transaction());
     return key == keys_.end() ? std::nullopt : std::optional{key->second};
@@ -147,27 +151,63 @@ class Recording : public testing::TestWithParam<Folder> {
     Builder b{buffer, m.type(), m.transaction()};
     for (auto a = m.first(); a; a = m.next(*a)) {
       switch (a->type) {
-        case attribute::message_integrity: b.integrity(*key); break;
-        case attribute::fingerprint: b.fingerprint(); break;
-        case attribute::username: b.username(*m.username()); break;
-        case attribute::realm: b.realm(*m.realm()); break;
-        case attribute::nonce: b.nonce(*m.nonce()); break;
-        case attribute::software: b.software(*m.software()); break;
-        case attribute::priority: b.priority(*m.priority()); break;
-        case attribute::lifetime: b.lifetime(*m.lifetime()); break;
-        case attribute::use_candidate: b.use_candidate(); break;
-        case attribute::ice_controlled: b.ice_controlled(*m.ice_controlled()); break;
-        case attribute::ice_controlling: b.ice_controlling(*m.ice_controlling()); break;
-        case attribute::channel_number: b.channel_number(*m.channel_number()); break;
-        case attribute::requested_transport: b.requested_transport_udp(); break;
-        case attribute::additional_address_family: b.additional_address_family_v6(); break;
-        case attribute::error_code: b.error_code(m.error_code()->code, m.error_code()->reason); break;
-        case attribute::xor_mapped_address: b.xor_mapped_address(*m.xor_mapped_address()); break;
-        case attribute::xor_peer_address: b.xor_peer_address(*m.xor_peer_address()); break;
+        case attribute::message_integrity:
+          b.integrity(*key);
+          break;
+        case attribute::fingerprint:
+          b.fingerprint();
+          break;
+        case attribute::username:
+          b.username(*m.username());
+          break;
+        case attribute::realm:
+          b.realm(*m.realm());
+          break;
+        case attribute::nonce:
+          b.nonce(*m.nonce());
+          break;
+        case attribute::software:
+          b.software(*m.software());
+          break;
+        case attribute::priority:
+          b.priority(*m.priority());
+          break;
+        case attribute::lifetime:
+          b.lifetime(*m.lifetime());
+          break;
+        case attribute::use_candidate:
+          b.use_candidate();
+          break;
+        case attribute::ice_controlled:
+          b.ice_controlled(*m.ice_controlled());
+          break;
+        case attribute::ice_controlling:
+          b.ice_controlling(*m.ice_controlling());
+          break;
+        case attribute::channel_number:
+          b.channel_number(*m.channel_number());
+          break;
+        case attribute::requested_transport:
+          b.requested_transport_udp();
+          break;
+        case attribute::additional_address_family:
+          b.additional_address_family_v6();
+          break;
+        case attribute::error_code:
+          b.error_code(m.error_code()->code, m.error_code()->reason);
+          break;
+        case attribute::xor_mapped_address:
+          b.xor_mapped_address(*m.xor_mapped_address());
+          break;
+        case attribute::xor_peer_address:
+          b.xor_peer_address(*m.xor_peer_address());
+          break;
         case attribute::xor_relayed_address:
           b.xor_relayed_address(*m.xor_relayed_address(a->value[1] == 1 ? Family::v4 : Family::v6));
           break;
-        default: b.raw(a->type, a->value); break;
+        default:
+          b.raw(a->type, a->value);
+          break;
       }
     }
     const auto bytes = b.finish();
@@ -204,9 +244,11 @@ TEST_P(Recording, EveryMessageParsesVerifiesAndIsWrittenAgainToTheSameBytes) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Real, Recording,
-                         testing::Values(Folder{"A/direct", true}, Folder{"A/relayed", true}, Folder{"B/direct", true},
-                                         Folder{"B/relayed", true}, Folder{"C/direct", true}, Folder{"C/relayed", true},
-                                         Folder{"C/iceless", false}, Folder{"C/iceless-relayed", false}),
+                         testing::Values(Folder{"A/direct", true}, Folder{"A/relayed", true},
+                                         Folder{"B/direct", true}, Folder{"B/relayed", true},
+                                         Folder{"C/direct", true}, Folder{"C/relayed", true},
+                                         Folder{"C/iceless", false},
+                                         Folder{"C/iceless-relayed", false}),
                          [](const auto& folder) {
                            std::string name = folder.param.name;
                            for (char& c : name) c = c == '/' || c == '-' ? '_' : c;

@@ -1,5 +1,6 @@
-// Complete STUN messages as hex. Origins: RFC 5769 §2.1 to §2.4 (published test vectors, IETF Trust code-component licence)
-// and spec connectivity 10.2 and 10.3 (computed by its authors from its rules).
+// Complete STUN messages as hex. Origins: RFC 5769 §2.1 to §2.4 (published test vectors, IETF Trust
+// code-component licence) and spec connectivity 10.2 and 10.3 (computed by its authors from its
+// rules).
 #pragma once
 
 #include <string_view>
@@ -29,7 +30,8 @@ inline constexpr std::string_view kRfcResponseV6 =
     "002000140002a1470113a9faa5d3f179bc25f4b5bed2b9d9"
     "00080014a382954e4be67bf11784c97c8292c275bfe3ed41"
     "80280004c8fb0b4c";
-// RFC 5769 §2.4, user U+30DE U+30C8 U+30EA U+30C3 U+30AF U+30B9, realm example.org, password TheMatrIX.
+// RFC 5769 §2.4, user U+30DE U+30C8 U+30EA U+30C3 U+30AF U+30B9, realm example.org, password
+// TheMatrIX.
 inline constexpr std::string_view kRfcLongTerm =
     "000100602112a44278ad3433c6ad72c029da412e"
     "00060012e3839ee38388e383aae38383e382afe382b90000"

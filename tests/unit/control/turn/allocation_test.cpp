@@ -125,7 +125,8 @@ TEST(TurnAllocation, RefreshCarriesNeitherTransportNorFamily) {
   Client c;
   c.allocate();
   c.stay_until(301s);
-  EXPECT_EQ(attributes_of(c.last(Method::refresh)), (Attributes{0x8022, 0x0006, 0x0014, 0x0015, 0x0008}));
+  EXPECT_EQ(attributes_of(c.last(Method::refresh)),
+            (Attributes{0x8022, 0x0006, 0x0014, 0x0015, 0x0008}));
 }
 
 TEST(TurnAllocation, ChannelBindNamesPeerThenNumber) {
@@ -133,7 +134,8 @@ TEST(TurnAllocation, ChannelBindNamesPeerThenNumber) {
   c.allocate();
   c.ask(addr("192.0.2.1:52625"));
   const auto request = c.last(Method::channel_bind);
-  EXPECT_EQ(attributes_of(request), (Attributes{0x0012, 0x000C, 0x8022, 0x0006, 0x0014, 0x0015, 0x0008}));
+  EXPECT_EQ(attributes_of(request),
+            (Attributes{0x0012, 0x000C, 0x8022, 0x0006, 0x0014, 0x0015, 0x0008}));
   EXPECT_EQ(request.message().channel_number(), 0x4000);
 }
 
@@ -234,7 +236,8 @@ TEST(TurnAllocation, EndlessStaleNonceIsGivenUp) {
 }
 
 TEST(TurnAllocation, WrongIntegrityNeverCounts) {
-  for (const Fill& fill : {challenge(401, "n"), challenge(438, "n"), error(437), error(420), error(486)}) {
+  for (const Fill& fill :
+       {challenge(401, "n"), challenge(438, "n"), error(437), error(420), error(486)}) {
     Client c;
     c.bind_v4();
     c.events.clear();
@@ -255,7 +258,8 @@ TEST(TurnAllocation, MissingIntegrityCountsOnlyUntilTheRelayHasSigned) {
   c.allocate();  // signed
   c.stay_until(300s);
   const auto request = c.last(Method::refresh);
-  for (const Fill& fill : {challenge(401, "n"), challenge(438, "n"), error(437), error(420)}) c.refuse(request, fill, Sign::none);
+  for (const Fill& fill : {challenge(401, "n"), challenge(438, "n"), error(437), error(420)})
+    c.refuse(request, fill, Sign::none);
   c.succeed(request, lifetime(0), Sign::none);
   EXPECT_EQ(c.allocation.stats().integrity_failures, 5U);
   EXPECT_EQ(c.count(Method::refresh), 1U);
@@ -314,9 +318,10 @@ TEST(TurnAllocation, RequestsIndicationsAndOtherMethodsAreIgnored) {
 // ---- coturn, spec connectivity 7.5 ----
 
 TEST(TurnAllocation, LeniencySendsABareFirstAllocateAndTakesUnsignedChallenges) {
-  Client c{dual_relay(), {.integrity = Options::Integrity::required,
-                          .first_allocate_without_auth = true,
-                          .accept_unsigned_challenges = true}};
+  Client c{dual_relay(),
+           {.integrity = Options::Integrity::required,
+            .first_allocate_without_auth = true,
+            .accept_unsigned_challenges = true}};
   c.bind_v4();
   EXPECT_EQ(attributes_of(c.last(Method::allocate)), (Attributes{0x0019, 0x8000, 0x8022}));
   c.refuse(c.last(Method::allocate), challenge(401, "nonce-1"), Sign::none);
@@ -433,7 +438,8 @@ TEST(TurnAllocation, OtherErrorOnRefreshKeepsTheAllocationAndAsksAgainLater) {
 
 // 9.3 row 14
 TEST(TurnAllocation, TakesEitherFamilyOrBoth) {
-  for (const auto& relayed : {std::vector{kRelayedV4}, std::vector{kRelayedV6}, std::vector{kRelayedV4, kRelayedV6}}) {
+  for (const auto& relayed :
+       {std::vector{kRelayedV4}, std::vector{kRelayedV6}, std::vector{kRelayedV4, kRelayedV6}}) {
     Client c;
     c.bind_v4();
     c.events.clear();
@@ -446,7 +452,8 @@ TEST(TurnAllocation, TakesEitherFamilyOrBoth) {
 }
 
 TEST(TurnAllocation, GrantWithoutAddressOrLifetimeIsNotTakenOver) {
-  for (const Fill& fill : {granted(600, {}), granted(0), Fill{[](stun::Builder& b) { b.xor_relayed_address(kRelayedV4); }}}) {
+  for (const Fill& fill : {granted(600, {}), granted(0),
+                           Fill{[](stun::Builder& b) { b.xor_relayed_address(kRelayedV4); }}}) {
     Client c;
     c.bind_v4();
     c.succeed(c.last(Method::allocate), fill);
@@ -713,7 +720,8 @@ TEST(TurnAllocation, RefusedChannelIsForgottenAndTheNextOneHasAnotherNumber) {
     EXPECT_EQ(c.events_of<ChannelChanged>().back().state, ChannelChanged::State::removed);
   }
   const auto binds = c.all(Method::channel_bind);
-  for (std::size_t i = 0; i < binds.size(); ++i) EXPECT_EQ(binds[i].message().channel_number(), 0x4000 + i);
+  for (std::size_t i = 0; i < binds.size(); ++i)
+    EXPECT_EQ(binds[i].message().channel_number(), 0x4000 + i);
 }
 
 TEST(TurnAllocation, BindsBeforeTheAllocationAreBufferedAndTheOldestOverHundredDropped) {
@@ -777,7 +785,8 @@ TEST(TurnAllocation, RefusedRenewalRemovesTheChannel) {
 TEST(TurnAllocation, AllNumbersTakenIsCountedAndNothingIsSent) {
   Client c;
   c.allocate();
-  for (std::uint16_t port = 1; port <= 4096; ++port) c.allocation.bind_channel({addr("192.0.2.1:1").ip, port}, c.now);
+  for (std::uint16_t port = 1; port <= 4096; ++port)
+    c.allocation.bind_channel({addr("192.0.2.1:1").ip, port}, c.now);
   c.drain();
   EXPECT_EQ(c.count(Method::channel_bind), 4096U);
   c.ask(addr("192.0.2.2:1"));
@@ -786,7 +795,11 @@ TEST(TurnAllocation, AllNumbersTakenIsCountedAndNothingIsSent) {
 }
 
 TEST(TurnAllocation, CredentialsLongerThanAnyMessageAreGivenUpInTime) {
-  Client c{{.id = relay_id(1), .v4 = kServerV4, .v6 = {}, .username = std::string(2000, 'u'), .password = SecretText{"p"}}};
+  Client c{{.id = relay_id(1),
+            .v4 = kServerV4,
+            .v6 = {},
+            .username = std::string(2000, 'u'),
+            .password = SecretText{"p"}}};
   c.bind_v4();
   EXPECT_EQ(c.count(Method::allocate), 0U);
   c.run_until(9s);

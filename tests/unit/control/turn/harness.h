@@ -1,5 +1,5 @@
-// Drives a TURN client machine against a scripted relay: drains every output after each input, checks the sans-IO contract
-// on the way, and moves time from wake-up to wake-up.
+// Drives a TURN client machine against a scripted relay: drains every output after each input,
+// checks the sans-IO contract on the way, and moves time from wake-up to wake-up.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -31,10 +31,18 @@ inline constexpr Instant kStart{Duration{1'000'000'000'000}};
 inline RelayId relay_id(std::uint8_t n) { return RelayId{std::array<std::uint8_t, 16>{n}}; }
 
 inline Relay dual_relay() {
-  return {.id = relay_id(1), .v4 = kServerV4, .v6 = kServerV6, .username = "2145916800:salt", .password = SecretText{"pw"}};
+  return {.id = relay_id(1),
+          .v4 = kServerV4,
+          .v6 = kServerV6,
+          .username = "2145916800:salt",
+          .password = SecretText{"pw"}};
 }
 inline Relay v4_relay() {
-  return {.id = relay_id(1), .v4 = kServerV4, .v6 = {}, .username = "2145916800:salt", .password = SecretText{"pw"}};
+  return {.id = relay_id(1),
+          .v4 = kServerV4,
+          .v6 = {},
+          .username = "2145916800:salt",
+          .password = SecretText{"pw"}};
 }
 
 struct Sent {
@@ -78,7 +86,8 @@ inline Fill mapped(const SocketAddress& address) {
 inline Fill lifetime(std::uint32_t seconds) {
   return [=](stun::Builder& b) { b.lifetime(seconds); };
 }
-inline Fill granted(std::uint32_t seconds, std::vector<SocketAddress> relayed = {kRelayedV4, kRelayedV6}) {
+inline Fill granted(std::uint32_t seconds,
+                    std::vector<SocketAddress> relayed = {kRelayedV4, kRelayedV6}) {
   return [=](stun::Builder& b) {
     for (const auto& address : relayed) b.xor_relayed_address(address);
     b.xor_mapped_address(kMapped).lifetime(seconds);
@@ -122,7 +131,8 @@ class Driver {
     const std::size_t before = sent.size() + events.size();
     machine_.on_timeout(now);
     drain();
-    EXPECT_EQ(sent.size() + events.size(), before) << "a second on_timeout at the same time did something";
+    EXPECT_EQ(sent.size() + events.size(), before)
+        << "a second on_timeout at the same time did something";
   }
 
   // Runs all wake-ups up to and including this time since kStart.
@@ -171,7 +181,8 @@ class Client : public Driver<Allocation, Event> {
     allocation.on_message(from, from.ip.is_v4() ? kLocalV4 : kLocalV6, *m, now);
     drain();
   }
-  void reply(const Sent& request, stun::Class type_class, const Fill& fill, Sign sign = Sign::right) {
+  void reply(const Sent& request, stun::Class type_class, const Fill& fill,
+             Sign sign = Sign::right) {
     receive(request.to, respond(request, type_class, sign, fill, allocation.relay()));
   }
   void succeed(const Sent& request, const Fill& fill = {}, Sign sign = Sign::right) {
@@ -205,11 +216,13 @@ class Client : public Driver<Allocation, Event> {
   // Lets time pass with a relay that answers every BINDING.
   void stay_until(Duration since_start) {
     const Instant end = kStart + since_start;
-    for (auto wakeup = allocation.wakeup(); wakeup && wakeup->at <= end; wakeup = allocation.wakeup()) {
+    for (auto wakeup = allocation.wakeup(); wakeup && wakeup->at <= end;
+         wakeup = allocation.wakeup()) {
       const auto before = count(stun::Method::binding);
       now = std::max(now, wakeup->at);
       timeout();
-      if (count(stun::Method::binding) > before) succeed(last(stun::Method::binding), mapped(kMapped), Sign::none);
+      if (count(stun::Method::binding) > before)
+        succeed(last(stun::Method::binding), mapped(kMapped), Sign::none);
     }
     now = std::max(now, end);
   }
