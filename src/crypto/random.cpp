@@ -8,6 +8,8 @@ namespace fg::crypto {
 
 SystemRandom::SystemRandom() { init(); }
 
-void SystemRandom::fill(MutableBytes out) { randombytes_buf(out.data(), out.size()); }
+void SystemRandom::fill(MutableBytes out) {
+  if (!out.empty()) randombytes_buf(out.data(), out.size());
+}
 
 }  // namespace fg::crypto
