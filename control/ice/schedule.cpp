@@ -39,7 +39,7 @@ Instant CheckSchedule::next(const Profile& profile, Instant now) {
   std::size_t count = attempts_.size();
   const auto run = unanswered_run();
   if (run > 0 && now - attempts_[attempts_.size() - run].sent > profile.max_rto / 2) count = run;
-  next_ = std::min(attempts_.back().sent + profile.delay(count), now + profile.max_rto);
+  next_ = attempts_.back().sent + profile.delay(count);  // no pause exceeds max_rto, so none ends after now + max_rto
   return *next_;
 }
 

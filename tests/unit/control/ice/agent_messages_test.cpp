@@ -138,6 +138,13 @@ TEST_F(AgentTest, UnknownSourceBecomesAPrflxPairedWhereItArrivedAndCheckedAtOnce
   EXPECT_EQ(run_for(0s).size(), 2U) << "the reply and the triggered check";
 }
 
+TEST_F(AgentTest, LaterLocalCandidateIsNotPairedWithAPrflx) {
+  agent_.add_local(LocalAddress::host(host_), now_);
+  receive(Request{}.bytes(), host_, peer_);
+  agent_.add_local(LocalAddress::relayed(relayed_, Family::v4), now_);
+  EXPECT_EQ(agent_.pair_count(), 1U);
+}
+
 TEST_F(AgentTest, SignalledCandidateReplacesThePrflxInPlace) {
   agent_.add_local(LocalAddress::host(host_), now_);
   agent_.add_local(LocalAddress::relayed(relayed_, Family::v4), now_);
