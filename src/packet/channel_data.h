@@ -14,7 +14,8 @@ struct ChannelData {
   ChannelNumber channel{};
   Bytes payload;
 
-  // Channel 0x4000-0x7FFF and a length that is exactly the rest of the datagram. The payload may be empty.
+  // Channel 0x4000-0x7FFF and a length that is exactly the rest of the datagram. The payload may be
+  // empty.
   static std::optional<ChannelData> parse(Bytes datagram) noexcept {
     if (datagram.size() < kChannelHeader) return std::nullopt;
     const auto channel = load_be16(datagram.data());
@@ -25,7 +26,8 @@ struct ChannelData {
 };
 
 // Writes the four bytes in front of a payload of `length` bytes.
-inline void write_channel_header(std::uint8_t* at, ChannelNumber channel, std::uint16_t length) noexcept {
+inline void write_channel_header(std::uint8_t* at, ChannelNumber channel,
+                                 std::uint16_t length) noexcept {
   store_be16(at, static_cast<std::uint16_t>(channel));
   store_be16(at + 2, length);
 }

@@ -8,7 +8,8 @@ namespace {
 // 32 bytes as four lanes; GCC and Clang lower it to what the machine has.
 using Lanes = std::uint64_t __attribute__((vector_size(32)));
 
-// Sum in native byte order, which is the sum of the big-endian words with its bytes swapped (RFC 1071 §2(B)).
+// Sum in native byte order, which is the sum of the big-endian words with its bytes swapped (RFC
+// 1071 §2(B)).
 template <bool kCopy>
 Sum run(std::uint8_t* to, const std::uint8_t* p, std::size_t n) noexcept {
   Lanes low{};
@@ -56,9 +57,12 @@ Sum run(std::uint8_t* to, const std::uint8_t* p, std::size_t n) noexcept {
 
 Sum sum_of(Bytes data) noexcept { return run<false>(nullptr, data.data(), data.size()); }
 
-Sum copy_and_sum(std::uint8_t* to, Bytes from) noexcept { return run<true>(to, from.data(), from.size()); }
+Sum copy_and_sum(std::uint8_t* to, Bytes from) noexcept {
+  return run<true>(to, from.data(), from.size());
+}
 
-Sum pseudo_header(Bytes source, Bytes destination, std::uint8_t protocol, std::size_t length) noexcept {
+Sum pseudo_header(Bytes source, Bytes destination, std::uint8_t protocol,
+                  std::size_t length) noexcept {
   const auto n = static_cast<std::uint32_t>(length);
   const Sum addresses = add(sum_of(source), sum_of(destination));
   return add(addresses, add(add(static_cast<Sum>(n >> 16), static_cast<Sum>(n)), protocol));

@@ -5,13 +5,15 @@
 namespace fg::packet {
 namespace {
 
-constexpr std::uint8_t kAck = 0x10;   // RFC 9293 §3.1
+constexpr std::uint8_t kAck = 0x10;  // RFC 9293 §3.1
 constexpr std::uint8_t kPush = 0x08;
 constexpr std::size_t kV4Header = 20;
 constexpr std::size_t kV6Header = 40;
 
 bool is_v4(const std::uint8_t* p) noexcept { return p[0] >> 4 == 4; }
-bool same(const std::uint8_t* a, const std::uint8_t* b, std::size_t n) noexcept { return std::memcmp(a, b, n) == 0; }
+bool same(const std::uint8_t* a, const std::uint8_t* b, std::size_t n) noexcept {
+  return std::memcmp(a, b, n) == 0;
+}
 
 std::size_t slot_of(const std::uint8_t* p, std::size_t transport, std::uint8_t protocol) noexcept {
   std::uint64_t h = load_be32(p + transport) * 0x9E3779B97F4A7C15ULL + protocol;
@@ -30,7 +32,8 @@ Sum pseudo_sum(const std::uint8_t* p, std::uint8_t protocol, std::uint16_t lengt
 }
 
 // A checksum that is absent counts as wrong: joining would invent one.
-bool has_right_checksums(const std::uint8_t* p, std::size_t size, std::size_t transport, std::uint8_t protocol) noexcept {
+bool has_right_checksums(const std::uint8_t* p, std::size_t size, std::size_t transport,
+                         std::uint8_t protocol) noexcept {
   if (is_v4(p) && !is_zero(sum_of({p, kV4Header}))) return false;
   if (protocol == kUdp && load_be16(p + transport + 6) == 0) return false;
   const std::size_t length = size - transport;
@@ -39,7 +42,8 @@ bool has_right_checksums(const std::uint8_t* p, std::size_t size, std::size_t tr
 }
 
 // Everything of the IP header that all packets of a super-packet share.
-bool has_same_ip_header(const std::uint8_t* head, const std::uint8_t* p, std::uint16_t place) noexcept {
+bool has_same_ip_header(const std::uint8_t* head, const std::uint8_t* p,
+                        std::uint16_t place) noexcept {
   if (!is_v4(head)) {  // version, class, flow label; next header, hop limit, addresses
     return same(head, p, 4) && same(head + 6, p + 6, kV6Header - 6);
   }
@@ -47,7 +51,8 @@ bool has_same_ip_header(const std::uint8_t* head, const std::uint8_t* p, std::ui
   if (!same(head, p, 2) || !same(head + 6, p + 6, 4) || !same(head + 12, p + 12, 8)) return false;
   // Splitting counts the identification up. With DF set it means nothing (RFC 6864 §4.1).
   const bool dont_fragment = (head[6] & 0x40) != 0;
-  return dont_fragment || load_be16(p + 4) == static_cast<std::uint16_t>(load_be16(head + 4) + place);
+  return dont_fragment ||
+         load_be16(p + 4) == static_cast<std::uint16_t>(load_be16(head + 4) + place);
 }
 
 // Ports, acknowledgement, data offset, window, urgent pointer, options.
@@ -87,7 +92,8 @@ bool Coalescer::add(MutableBytes packet, const InnerPacket& parsed) noexcept {
     open_group(index, transport, protocol);
     return true;
   }
-  // A packet that does not join takes the slot all the same: what follows of its flow must not be written before it.
+  // A packet that does not join takes the slot all the same: what follows of its flow must not be
+  // written before it.
   auto& slot = slots_[slot_of(entry.data, transport, protocol)];
   const bool joins = may_join(entry, parsed);
   if (joins && slot != kNone) {
@@ -114,10 +120,15 @@ bool Coalescer::may_join(const Entry& entry, const InnerPacket& parsed) const no
   return offloads_.tcp && (tcp[12] & 0x0F) == 0 && (tcp[13] & ~unsigned{kPush}) == kAck;
 }
 
-std::uint16_t Coalescer::open_group(std::uint16_t index, std::uint16_t transport, std::uint8_t protocol) noexcept {
+std::uint16_t Coalescer::open_group(std::uint16_t index, std::uint16_t transport,
+                                    std::uint8_t protocol) noexcept {
   const auto& entry = entries_[index];
   auto& group = groups_[groups_used_];
-  group = {.first = index, .last = index, .transport = transport, .protocol = protocol, .size = entry.size};
+  group = {.first = index,
+           .last = index,
+           .transport = transport,
+           .protocol = protocol,
+           .size = entry.size};
   group.payload_size = static_cast<std::uint16_t>(entry.size - entry.payload);
   if (protocol == kTcp) {
     const auto* tcp = entry.data + transport;
@@ -139,16 +150,19 @@ Coalescer::Append Coalescer::try_append(Group& group, std::uint16_t index) noexc
   }
   const auto* head_transport = head.data + group.transport;
   const auto* transport = entry.data + group.transport;
-  if (tcp ? !has_same_tcp_header(head_transport, transport) || load_be32(transport + 4) != group.next_sequence
+  if (tcp ? !has_same_tcp_header(head_transport, transport) ||
+                load_be32(transport + 4) != group.next_sequence
           : !same(head_transport, transport, 4)) {
     return Append::refused;
   }
-  // The kernel computes the checksum anew, which must not repair what was broken before the client sealed it.
+  // The kernel computes the checksum anew, which must not repair what was broken before the client
+  // sealed it.
   if (!group.verified) {
     group.verified = has_right_checksums(head.data, head.size, group.transport, group.protocol);
     if (!group.verified) return Append::refused;
   }
-  if (!has_right_checksums(entry.data, entry.size, group.transport, group.protocol)) return Append::refused;
+  if (!has_right_checksums(entry.data, entry.size, group.transport, group.protocol))
+    return Append::refused;
 
   entries_[group.last].next = index;
   group.last = index;
@@ -187,12 +201,13 @@ Aggregate Coalescer::gather(const Group& group) noexcept {
   if (group.push) transport[13] |= kPush;
   const std::uint16_t checksum = tcp ? 16 : 6;
   store_be16(transport + checksum, pseudo_sum(p, group.protocol, transport_length));
-  out.header = {.flags = VnetHeader::kNeedsChecksum,
-                .gso_type = tcp ? (v4 ? VnetHeader::kGsoTcpV4 : VnetHeader::kGsoTcpV6) : VnetHeader::kGsoUdp,
-                .header_length = head.payload,
-                .gso_size = group.payload_size,
-                .checksum_start = group.transport,
-                .checksum_offset = checksum};
+  out.header = {
+      .flags = VnetHeader::kNeedsChecksum,
+      .gso_type = tcp ? (v4 ? VnetHeader::kGsoTcpV4 : VnetHeader::kGsoTcpV6) : VnetHeader::kGsoUdp,
+      .header_length = head.payload,
+      .gso_size = group.payload_size,
+      .checksum_start = group.transport,
+      .checksum_offset = checksum};
   return out;
 }
 

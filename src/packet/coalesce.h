@@ -1,7 +1,8 @@
-// Joins packets of a burst that belong together into super-packets for one write to the TUN device each (performance guide 6.2:
-// the kernel's own GRO rules plus what the vnet header can express). Packets stay where they are: only the first packet's
-// headers are patched, payloads are referred to. Order within a flow is kept; there is no timer, the burst is the window.
-// A super-packet the kernel refuses can be gathered into one buffer and split again with packet/segment.h.
+// Joins packets of a burst that belong together into super-packets for one write to the TUN device
+// each (performance guide 6.2: the kernel's own GRO rules plus what the vnet header can express).
+// Packets stay where they are: only the first packet's headers are patched, payloads are referred
+// to. Order within a flow is kept; there is no timer, the burst is the window. A super-packet the
+// kernel refuses can be gathered into one buffer and split again with packet/segment.h.
 #pragma once
 
 #include <array>
@@ -40,15 +41,16 @@ class Coalescer {
   void set_offloads(Offloads offloads) noexcept { offloads_ = offloads; }
   [[nodiscard]] Offloads offloads() const noexcept { return offloads_; }
 
-  // Takes an accepted inner packet; its bytes must stay until flush() and may be changed. Its offsets are taken from `parsed`,
-  // everything else from the bytes. False when the burst is full: flush first.
+  // Takes an accepted inner packet; its bytes must stay until flush() and may be changed. Its
+  // offsets are taken from `parsed`, everything else from the bytes. False when the burst is full:
+  // flush first.
   bool add(MutableBytes packet, const InnerPacket& parsed) noexcept;
   bool add(MutableBytes packet) noexcept;
 
   [[nodiscard]] std::size_t packets() const noexcept { return entries_used_; }
 
-  // Calls visit(const Aggregate&) for each, in the order of their first packets, and is empty afterwards. What an Aggregate
-  // refers to is valid during the call only.
+  // Calls visit(const Aggregate&) for each, in the order of their first packets, and is empty
+  // afterwards. What an Aggregate refers to is valid during the call only.
   template <class Visitor>
   void flush(Visitor&& visit) noexcept {
     for (std::size_t i = 0; i < groups_used_; ++i) visit(gather(groups_[i]));
@@ -73,15 +75,16 @@ class Coalescer {
     std::uint16_t transport = 0;     // offset
     std::uint16_t payload_size = 0;  // of the first packet: the GSO size
     std::uint8_t protocol = 0;
-    bool verified = false;           // checksums of the first packet
+    bool verified = false;  // checksums of the first packet
     bool push = false;
-    std::uint32_t size = 0;          // of the IP packet as a whole
+    std::uint32_t size = 0;  // of the IP packet as a whole
     std::uint32_t next_sequence = 0;
   };
 
   [[nodiscard]] bool may_join(const Entry& entry, const InnerPacket& parsed) const noexcept;
   Append try_append(Group& group, std::uint16_t index) noexcept;
-  std::uint16_t open_group(std::uint16_t index, std::uint16_t transport, std::uint8_t protocol) noexcept;
+  std::uint16_t open_group(std::uint16_t index, std::uint16_t transport,
+                           std::uint8_t protocol) noexcept;
   Aggregate gather(const Group& group) noexcept;
   void reset() noexcept;
 

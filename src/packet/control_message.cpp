@@ -9,7 +9,8 @@ constexpr std::size_t kEventHeader = 8;  // type and seven reserved bytes
 
 Result<ControlMessage, DropReason> ControlMessage::parse(const InnerPacket& packet) noexcept {
   const auto event = packet.transport();
-  if (!packet.is_control() || event.size() < kEventHeader) return fail(DropReason::control_malformed);
+  if (!packet.is_control() || event.size() < kEventHeader)
+    return fail(DropReason::control_malformed);
   return ControlMessage{.type = event[0], .payload = event.subspan(kEventHeader)};
 }
 
@@ -19,8 +20,8 @@ std::size_t ControlMessage::write(MutableBytes out) const noexcept {
   w.be32(0x60000000);
   w.be16(static_cast<std::uint16_t>(kEventHeader + payload.size()));
   w.u8(kControlProtocol);
-  w.u8(0);       // hop limit
-  w.zeros(32);   // from :: to ::
+  w.u8(0);      // hop limit
+  w.zeros(32);  // from :: to ::
   w.u8(type);
   w.zeros(kEventHeader - 1);
   w.bytes(payload);

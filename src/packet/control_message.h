@@ -1,5 +1,6 @@
-// Packets of the in-tunnel control protocol (spec policy 4.6): an IPv6 header from :: to :: with next header 255, eight bytes of
-// event header, then the payload. The payload's JSON is read elsewhere.
+// Packets of the in-tunnel control protocol (spec policy 4.6): an IPv6 header from :: to :: with
+// next header 255, eight bytes of event header, then the payload. The payload's JSON is read
+// elsewhere.
 #pragma once
 
 #include <array>
@@ -23,8 +24,8 @@ struct ControlMessage {
   std::uint8_t type = 0;
   Bytes payload;
 
-  // Of a packet with is_control(); control_malformed for less than eight bytes behind the IP header and for other packets.
-  // Unknown types are not an error here.
+  // Of a packet with is_control(); control_malformed for less than eight bytes behind the IP header
+  // and for other packets. Unknown types are not an error here.
   static Result<ControlMessage, DropReason> parse(const InnerPacket& packet) noexcept;
   // Returns the packet's length, or 0 when it does not fit 1280 bytes or `out`.
   [[nodiscard]] std::size_t write(MutableBytes out) const noexcept;

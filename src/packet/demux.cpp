@@ -8,7 +8,8 @@ DatagramKind classify(Bytes datagram) noexcept {
   const auto size = datagram.size();
   if (size < 4) return DatagramKind::unknown;
   const auto* p = datagram.data();
-  // Exact sizes first: a STUN message that begins like WireGuard's types 1-4 has a zero length field, so it is 20 bytes.
+  // Exact sizes first: a STUN message that begins like WireGuard's types 1-4 has a zero length
+  // field, so it is 20 bytes.
   switch (load_be32(p)) {  // spec connectivity 1.3: type, then three zero bytes
     case 0x01000000:
       if (size == kInitiationSize) return DatagramKind::wireguard_initiation;
@@ -25,9 +26,12 @@ DatagramKind classify(Bytes datagram) noexcept {
     default:
       break;
   }
-  if (size >= 20 && p[0] < 0x40 && load_be32(p + 4) == 0x2112A442) return DatagramKind::stun;  // RFC 8489 §5
-  // 0x50-0x7F are channel numbers too, but datagrams that begin so are not tried as channel data (spec connectivity 1.3).
-  if (p[0] >= 0x40 && p[0] <= 0x4F && ChannelData::parse(datagram)) return DatagramKind::channel_data;
+  if (size >= 20 && p[0] < 0x40 && load_be32(p + 4) == 0x2112A442)
+    return DatagramKind::stun;  // RFC 8489 §5
+  // 0x50-0x7F are channel numbers too, but datagrams that begin so are not tried as channel data
+  // (spec connectivity 1.3).
+  if (p[0] >= 0x40 && p[0] <= 0x4F && ChannelData::parse(datagram))
+    return DatagramKind::channel_data;
   return DatagramKind::unknown;
 }
 

@@ -1,5 +1,6 @@
-// What an outer datagram is, by its bytes alone (spec connectivity 1.3, 1.4). Pure; where it came from is the caller's business:
-// channel data counts only from a relay, and a relay's STUN is not a client's.
+// What an outer datagram is, by its bytes alone (spec connectivity 1.3, 1.4). Pure; where it came
+// from is the caller's business: channel data counts only from a relay, and a relay's STUN is not a
+// client's.
 #pragma once
 
 #include <cstdint>
@@ -35,14 +36,16 @@ struct DataMessage {
   Bytes sealed;  // ciphertext and tag, at least 16 bytes
 
   static std::optional<DataMessage> parse(Bytes datagram) noexcept {
-    if (datagram.size() < kDataSizeMin || load_be32(datagram.data()) != 0x04000000) return std::nullopt;
-    return DataMessage{ReceiverIndex{load_le32(datagram.data() + 4)}, load_le64(datagram.data() + 8),
-                       datagram.subspan(kDataHeader)};
+    if (datagram.size() < kDataSizeMin || load_be32(datagram.data()) != 0x04000000)
+      return std::nullopt;
+    return DataMessage{ReceiverIndex{load_le32(datagram.data() + 4)},
+                       load_le64(datagram.data() + 8), datagram.subspan(kDataHeader)};
   }
 };
 
 // Writes the sixteen bytes in front of the sealed packet.
-inline void write_data_header(std::uint8_t* at, std::uint32_t receiver, std::uint64_t counter) noexcept {
+inline void write_data_header(std::uint8_t* at, std::uint32_t receiver,
+                              std::uint64_t counter) noexcept {
   store_be32(at, 0x04000000);
   store_le32(at + 4, receiver);
   store_le64(at + 8, counter);

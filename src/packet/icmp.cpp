@@ -9,7 +9,8 @@ constexpr std::uint8_t kTtl = 20;  // spec policy 0.5
 
 std::size_t write_v4(IcmpAnswer answer, const InnerPacket& original, MutableBytes out) noexcept {
   // RFC 792: the header with its options and eight bytes behind it.
-  const auto quote = original.bytes().first(std::min(original.size(), original.ip_header_length() + 8));
+  const auto quote =
+      original.bytes().first(std::min(original.size(), original.ip_header_length() + 8));
   const std::size_t size = 20 + 8 + quote.size();
   ByteWriter w{out};
   w.be16(0x4500);
@@ -32,7 +33,8 @@ std::size_t write_v4(IcmpAnswer answer, const InnerPacket& original, MutableByte
 }
 
 std::size_t write_v6(IcmpAnswer answer, const InnerPacket& original, MutableBytes out) noexcept {
-  const auto quote = original.bytes().first(std::min(original.size(), kPacketMax - 48));  // RFC 4443 §3.1
+  const auto quote =
+      original.bytes().first(std::min(original.size(), kPacketMax - 48));  // RFC 4443 §3.1
   const std::size_t size = 40 + 8 + quote.size();
   ByteWriter w{out};
   w.be32(0x60000000);
@@ -55,7 +57,8 @@ std::size_t write_v6(IcmpAnswer answer, const InnerPacket& original, MutableByte
 
 }  // namespace
 
-std::size_t write_icmp_answer(IcmpAnswer answer, const InnerPacket& original, MutableBytes out) noexcept {
+std::size_t write_icmp_answer(IcmpAnswer answer, const InnerPacket& original,
+                              MutableBytes out) noexcept {
   return original.is_v4() ? write_v4(answer, original, out) : write_v6(answer, original, out);
 }
 

@@ -8,12 +8,13 @@ namespace {
 constexpr std::size_t kV4Header = 20;
 constexpr std::size_t kV6Header = 40;
 
-// IPv6 next headers (IANA). Only these are skipped, in any order; ESP and AH are protocols like any other (spec policy 3.8).
+// IPv6 next headers (IANA). Only these are skipped, in any order; ESP and AH are protocols like any
+// other (spec policy 3.8).
 constexpr std::uint8_t kFragmentHeader = 44;
 constexpr bool is_extension(std::uint8_t next) noexcept {
   switch (next) {
-    case 0:    // hop-by-hop options
-    case 43:   // routing
+    case 0:   // hop-by-hop options
+    case 43:  // routing
     case kFragmentHeader:
     case 60:   // destination options
     case 135:  // mobility
@@ -27,7 +28,8 @@ constexpr bool is_extension(std::uint8_t next) noexcept {
   }
 }
 
-// Where the transport header begins in an IP packet whose total length is not looked at, so that it serves quotes as well.
+// Where the transport header begins in an IP packet whose total length is not looked at, so that it
+// serves quotes as well.
 struct IpLayout {
   std::size_t transport = 0;
   std::uint8_t protocol = 0;
@@ -213,7 +215,8 @@ bool InnerPacket::has_valid_checksums() const noexcept {
   const std::size_t width = v4 ? 4 : 16;
   const auto source = bytes_.subspan(v4 ? 12 : 8, width);
   const auto destination = bytes_.subspan(v4 ? 16 : 24, width);
-  return is_zero(add(pseudo_header(source, destination, protocol_, segment.size()), sum_of(segment)));
+  return is_zero(
+      add(pseudo_header(source, destination, protocol_, segment.size()), sum_of(segment)));
 }
 
 std::optional<std::size_t> inner_length(Bytes plaintext) noexcept {

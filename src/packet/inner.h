@@ -1,7 +1,8 @@
-// An IP packet inside the tunnel, accepted by the rules of generation C (spec policy 3.8). Holding an InnerPacket proves that
-// every length in it is true, that it is no fragment and that its transport header is complete. It borrows the bytes.
-// Left out: checksums (packet/checksum.h) and changes (packet/rewrite.h). Addresses and ports are those at parsing time;
-// offsets stay valid when packet/rewrite.h changes the bytes.
+// An IP packet inside the tunnel, accepted by the rules of generation C (spec policy 3.8). Holding
+// an InnerPacket proves that every length in it is true, that it is no fragment and that its
+// transport header is complete. It borrows the bytes. Left out: checksums (packet/checksum.h) and
+// changes (packet/rewrite.h). Addresses and ports are those at parsing time; offsets stay valid
+// when packet/rewrite.h changes the bytes.
 #pragma once
 
 #include <cstddef>
@@ -23,8 +24,9 @@ inline constexpr std::uint8_t kUdp = 17;
 inline constexpr std::uint8_t kIcmpV6 = 58;
 inline constexpr std::uint8_t kControlProtocol = 255;  // spec policy 4.6
 
-// Spec policy 0.3. tcp, udp: the ports; echo: the identifier, twice; icmp_other: the type, twice; other_ip: the protocol
-// number, twice. So "destination for outbound, source for inbound" is right for every kind.
+// Spec policy 0.3. tcp, udp: the ports; echo: the identifier, twice; icmp_other: the type, twice;
+// other_ip: the protocol number, twice. So "destination for outbound, source for inbound" is right
+// for every kind.
 struct ProtoClass {
   enum class Kind : std::uint8_t { tcp, udp, echo, icmp_other, other_ip };
   Kind kind = Kind::other_ip;
@@ -38,7 +40,8 @@ struct ProtoClass {
   friend constexpr bool operator==(const ProtoClass&, const ProtoClass&) = default;
 };
 
-// An ICMP error with a usable quote (spec policy 5.5). The quote may be cut after four bytes of a TCP or UDP header.
+// An ICMP error with a usable quote (spec policy 5.5). The quote may be cut after four bytes of a
+// TCP or UDP header.
 struct IcmpError {
   std::uint8_t type = 0;
   std::uint8_t code = 0;
@@ -53,9 +56,10 @@ struct IcmpError {
 
 class InnerPacket {
  public:
-  // malformed_packet, fragmented or oversized_packet. `size_max` is kSuperPacketMax for what the TUN device hands over with
-  // offloads; the pieces are held to 1280 by packet/segment.h.
-  static Result<InnerPacket, DropReason> parse(Bytes packet, std::size_t size_max = kPacketMax) noexcept;
+  // malformed_packet, fragmented or oversized_packet. `size_max` is kSuperPacketMax for what the
+  // TUN device hands over with offloads; the pieces are held to 1280 by packet/segment.h.
+  static Result<InnerPacket, DropReason> parse(Bytes packet,
+                                               std::size_t size_max = kPacketMax) noexcept;
 
   [[nodiscard]] Bytes bytes() const noexcept { return bytes_; }
   [[nodiscard]] std::size_t size() const noexcept { return bytes_.size(); }
@@ -72,8 +76,12 @@ class InnerPacket {
   // TCP with options, UDP and ICMP 8, others 0.
   [[nodiscard]] std::size_t transport_header_length() const noexcept { return transport_header_; }
   [[nodiscard]] Bytes transport() const noexcept { return bytes_.subspan(transport_); }
-  [[nodiscard]] Bytes payload() const noexcept { return bytes_.subspan(std::size_t{transport_} + transport_header_); }
-  [[nodiscard]] bool has_options_or_extensions() const noexcept { return transport_ != (is_v4() ? 20 : 40); }
+  [[nodiscard]] Bytes payload() const noexcept {
+    return bytes_.subspan(std::size_t{transport_} + transport_header_);
+  }
+  [[nodiscard]] bool has_options_or_extensions() const noexcept {
+    return transport_ != (is_v4() ? 20 : 40);
+  }
   [[nodiscard]] std::uint8_t traffic_class() const noexcept;
   [[nodiscard]] std::uint8_t ecn() const noexcept { return traffic_class() & 3; }
   [[nodiscard]] std::uint8_t ttl() const noexcept { return bytes_[is_v4() ? 8 : 7]; }
@@ -87,13 +95,15 @@ class InnerPacket {
   }
   // Next header 255 from :: to ::, whatever follows (spec policy 4.6).
   [[nodiscard]] bool is_control() const noexcept;
-  // ICMP types no client may send, quotes or not: v4 3, 4, 5, 9-12; v6 1-4, 130-137 (spec policy 3.7, HARDEN).
+  // ICMP types no client may send, quotes or not: v4 3, 4, 5, 9-12; v6 1-4, 130-137 (spec
+  // policy 3.7, HARDEN).
   [[nodiscard]] bool is_forbidden_icmp() const noexcept;
   // One of the types of spec policy 5.5. icmp_error() additionally needs a usable quote.
   [[nodiscard]] bool is_icmp_error_type() const noexcept;
   [[nodiscard]] std::optional<IcmpError> icmp_error() const noexcept;
 
-  // Every checksum that the packet carries: IPv4 header, TCP, UDP, ICMP. UDP over IPv4 may be 0, over IPv6 it must not.
+  // Every checksum that the packet carries: IPv4 header, TCP, UDP, ICMP. UDP over IPv4 may be 0,
+  // over IPv6 it must not.
   [[nodiscard]] bool has_valid_checksums() const noexcept;
 
  private:
@@ -108,8 +118,8 @@ class InnerPacket {
   std::uint8_t protocol_ = 0;
 };
 
-// Length of the IP packet at the front of a decrypted message, to cut off padding (spec connectivity 1.7). Nothing when the
-// version is unknown or the header promises more than there is.
+// Length of the IP packet at the front of a decrypted message, to cut off padding (spec
+// connectivity 1.7). Nothing when the version is unknown or the header promises more than there is.
 [[nodiscard]] std::optional<std::size_t> inner_length(Bytes plaintext) noexcept;
 
 }  // namespace fg::packet

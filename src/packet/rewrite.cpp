@@ -17,7 +17,8 @@ struct TransportChecksum {
   bool covers_addresses = false;
 };
 
-TransportChecksum checksum_of(std::uint8_t* transport, std::size_t available, std::uint8_t protocol) noexcept {
+TransportChecksum checksum_of(std::uint8_t* transport, std::size_t available,
+                              std::uint8_t protocol) noexcept {
   TransportChecksum out;
   std::size_t at = 0;
   switch (protocol) {
@@ -34,7 +35,7 @@ TransportChecksum checksum_of(std::uint8_t* transport, std::size_t available, st
     default:
       return out;
   }
-  if (at + 2 > available) return out;  // a quote cut short
+  if (at + 2 > available) return out;                                  // a quote cut short
   if (protocol == kUdp && load_be16(transport + at) == 0) return out;  // not computed, and stays so
   out.field = transport + at;
   out.covers_addresses = protocol != kIcmpV4;
@@ -60,16 +61,19 @@ void replace_port(std::uint8_t* at, std::uint16_t is, const TransportChecksum& t
                   ChecksumState state) noexcept {
   const auto was = load_be16(at);
   store_be16(at, is);
-  if (transport.field != nullptr && state == ChecksumState::complete) update_at(transport.field, was, is);
+  if (transport.field != nullptr && state == ChecksumState::complete)
+    update_at(transport.field, was, is);
 }
 
 }  // namespace
 
-void rewrite(MutableBytes packet, const InnerPacket& parsed, const Rewrite& change, ChecksumState state) noexcept {
+void rewrite(MutableBytes packet, const InnerPacket& parsed, const Rewrite& change,
+             ChecksumState state) noexcept {
   auto* p = packet.data();
   const bool v4 = parsed.is_v4();
   auto* transport = p + parsed.transport_offset();
-  const auto checksum = checksum_of(transport, packet.size() - parsed.transport_offset(), parsed.protocol());
+  const auto checksum =
+      checksum_of(transport, packet.size() - parsed.transport_offset(), parsed.protocol());
   auto* ip_checksum = v4 ? p + 10 : nullptr;
   if (change.source && change.source->family() == parsed.family()) {
     replace_address(p + (v4 ? 12 : 8), *change.source, ip_checksum, checksum, state);
@@ -81,11 +85,13 @@ void rewrite(MutableBytes packet, const InnerPacket& parsed, const Rewrite& chan
     case ProtoClass::Kind::tcp:
     case ProtoClass::Kind::udp:
       if (change.source_port) replace_port(transport, *change.source_port, checksum, state);
-      if (change.destination_port) replace_port(transport + 2, *change.destination_port, checksum, state);
+      if (change.destination_port)
+        replace_port(transport + 2, *change.destination_port, checksum, state);
       break;
     case ProtoClass::Kind::echo:
       if (change.source_port) replace_port(transport + 4, *change.source_port, checksum, state);
-      if (change.destination_port) replace_port(transport + 4, *change.destination_port, checksum, state);
+      if (change.destination_port)
+        replace_port(transport + 4, *change.destination_port, checksum, state);
       break;
     default:
       break;
@@ -135,7 +141,8 @@ std::size_t write_translated_error(const IcmpError& error, const IcmpErrorRewrit
   if (v4) {
     store_be16(out.data() + 10, finish(sum_of({out.data(), header})));
   } else {
-    sum = add(sum, pseudo_header(change.proxy.bytes(), change.client.bytes(), kIcmpV6, size - header));
+    sum = add(sum,
+              pseudo_header(change.proxy.bytes(), change.client.bytes(), kIcmpV6, size - header));
   }
   store_be16(icmp + 2, finish(sum));
   return size;

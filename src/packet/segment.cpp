@@ -21,12 +21,14 @@ bool is_gso_of(std::uint8_t gso, const InnerPacket& packet) noexcept {
 
 }  // namespace
 
-Result<Segments, SegmentError> Segments::of(const VnetHeader& header, const InnerPacket& packet) noexcept {
+Result<Segments, SegmentError> Segments::of(const VnetHeader& header,
+                                            const InnerPacket& packet) noexcept {
   Segments out;
   out.bytes_ = packet.bytes();
   out.v4_ = packet.is_v4();
   out.transport_ = static_cast<std::uint16_t>(packet.transport_offset());
-  out.headers_ = static_cast<std::uint16_t>(packet.transport_offset() + packet.transport_header_length());
+  out.headers_ =
+      static_cast<std::uint16_t>(packet.transport_offset() + packet.transport_header_length());
   out.gso_size_ = header.gso_size;
 
   const bool needs_checksum = (header.flags & VnetHeader::kNeedsChecksum) != 0;
@@ -51,7 +53,8 @@ Result<Segments, SegmentError> Segments::of(const VnetHeader& header, const Inne
   if (!is_gso_of(gso, packet)) return fail(SegmentError::wrong_protocol);
   if (header.gso_size == 0) return fail(SegmentError::no_gso_size);
   out.kind_ = gso == VnetHeader::kGsoUdp ? Kind::udp : Kind::tcp;
-  const std::size_t checksum = out.transport_ + (out.kind_ == Kind::udp ? kUdpChecksum : kTcpChecksum);
+  const std::size_t checksum =
+      out.transport_ + (out.kind_ == Kind::udp ? kUdpChecksum : kTcpChecksum);
   if (needs_checksum && (out.checksum_start_ != out.transport_ || out.checksum_at_ != checksum)) {
     return fail(SegmentError::checksum_outside);
   }

@@ -1,5 +1,5 @@
-// The ten bytes before every packet of a TUN device opened with IFF_VNET_HDR: struct virtio_net_hdr, native byte order. Ours,
-// because the kernel's header does not compile as C++.
+// The ten bytes before every packet of a TUN device opened with IFF_VNET_HDR: struct
+// virtio_net_hdr, native byte order. Ours, because the kernel's header does not compile as C++.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,8 @@
 namespace fg::packet {
 
 struct VnetHeader {
-  static constexpr std::uint8_t kNeedsChecksum = 1;  // the checksum field holds the pseudo-header sum
+  static constexpr std::uint8_t kNeedsChecksum =
+      1;  // the checksum field holds the pseudo-header sum
   static constexpr std::uint8_t kDataValid = 2;
   static constexpr std::uint8_t kGsoNone = 0;
   static constexpr std::uint8_t kGsoTcpV4 = 1;

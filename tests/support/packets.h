@@ -1,6 +1,7 @@
-// Fluent builder of IP packets for tests: udp().from("10.0.0.1", 5000).to("10.0.0.2", 53).payload("x").build(). The family is
-// that of the addresses. Lengths and checksums are right unless a test asks otherwise; the arithmetic is independent of
-// src/packet. describe() prints a packet and the Scapy line that rebuilds it.
+// Fluent builder of IP packets for tests: udp().from("10.0.0.1", 5000).to("10.0.0.2",
+// 53).payload("x").build(). The family is that of the addresses. Lengths and checksums are right
+// unless a test asks otherwise; the arithmetic is independent of src/packet. describe() prints a
+// packet and the Scapy line that rebuilds it.
 #pragma once
 
 #include <cstdint>
@@ -29,12 +30,16 @@ inline std::uint32_t naive_sum(Bytes data, std::uint32_t sum = 0) {
 inline std::uint16_t naive_checksum(Bytes data, std::uint32_t sum = 0) {
   return static_cast<std::uint16_t>(~naive_sum(data, sum));
 }
-inline std::uint32_t naive_pseudo_header(const IpAddress& source, const IpAddress& destination, std::uint8_t protocol,
-                                         std::size_t length) {
+inline std::uint32_t naive_pseudo_header(const IpAddress& source, const IpAddress& destination,
+                                         std::uint8_t protocol, std::size_t length) {
   std::uint32_t sum = naive_sum(source.bytes());
   sum = naive_sum(destination.bytes(), sum);
-  const std::uint8_t tail[] = {static_cast<std::uint8_t>(length >> 24), static_cast<std::uint8_t>(length >> 16),
-                               static_cast<std::uint8_t>(length >> 8), static_cast<std::uint8_t>(length), 0, protocol};
+  const std::uint8_t tail[] = {static_cast<std::uint8_t>(length >> 24),
+                               static_cast<std::uint8_t>(length >> 16),
+                               static_cast<std::uint8_t>(length >> 8),
+                               static_cast<std::uint8_t>(length),
+                               0,
+                               protocol};
   return naive_sum(tail, sum);
 }
 
@@ -56,13 +61,17 @@ class PacketBuilder {
 
   explicit PacketBuilder(Kind kind) : kind_(kind) {}
 
-  PacketBuilder& from(std::string_view address, std::uint16_t port = 0) { return from(ip(address), port); }
+  PacketBuilder& from(std::string_view address, std::uint16_t port = 0) {
+    return from(ip(address), port);
+  }
   PacketBuilder& from(const IpAddress& address, std::uint16_t port = 0) {
     source_ = address;
     source_port_ = port;
     return *this;
   }
-  PacketBuilder& to(std::string_view address, std::uint16_t port = 0) { return to(ip(address), port); }
+  PacketBuilder& to(std::string_view address, std::uint16_t port = 0) {
+    return to(ip(address), port);
+  }
   PacketBuilder& to(const IpAddress& address, std::uint16_t port = 0) {
     destination_ = address;
     destination_port_ = port;
@@ -78,7 +87,9 @@ class PacketBuilder {
   // IP header
   PacketBuilder& ttl(std::uint8_t v) { return set(ttl_, v); }
   PacketBuilder& traffic_class(std::uint8_t v) { return set(traffic_class_, v); }
-  PacketBuilder& ecn(std::uint8_t v) { return set(traffic_class_, static_cast<std::uint8_t>((traffic_class_ & ~3U) | v)); }
+  PacketBuilder& ecn(std::uint8_t v) {
+    return set(traffic_class_, static_cast<std::uint8_t>((traffic_class_ & ~3U) | v));
+  }
   PacketBuilder& flow_label(std::uint32_t v) { return set(flow_label_, v); }
   PacketBuilder& id(std::uint16_t v) { return set(id_, v); }
   PacketBuilder& dont_fragment(bool v = true) { return flag(0x4000, v); }
@@ -86,8 +97,11 @@ class PacketBuilder {
   PacketBuilder& fragment_offset(std::uint16_t units_of_8) {
     return set(fragment_, static_cast<std::uint16_t>((fragment_ & 0xE000) | units_of_8));
   }
-  PacketBuilder& ip_options(ByteVector v) { return set(ip_options_, std::move(v)); }  // a multiple of four bytes
-  // Adds an IPv6 extension header. `body` follows the two bytes next header and length; 6 + 8n bytes.
+  PacketBuilder& ip_options(ByteVector v) {
+    return set(ip_options_, std::move(v));
+  }  // a multiple of four bytes
+  // Adds an IPv6 extension header. `body` follows the two bytes next header and length; 6 + 8n
+  // bytes.
   PacketBuilder& extension(std::uint8_t type, ByteVector body = ByteVector(6)) {
     extensions_.emplace_back(type, std::move(body));
     return *this;
@@ -95,16 +109,21 @@ class PacketBuilder {
   // IPv6 fragment header.
   PacketBuilder& fragment_header(std::uint16_t units_of_8, bool more) {
     const auto v = static_cast<unsigned>(units_of_8 << 3 | (more ? 1 : 0));
-    return extension(44, {static_cast<std::uint8_t>(v >> 8), static_cast<std::uint8_t>(v), 0, 0, 0x12, 0x34});
+    return extension(
+        44, {static_cast<std::uint8_t>(v >> 8), static_cast<std::uint8_t>(v), 0, 0, 0x12, 0x34});
   }
-  PacketBuilder& protocol(std::uint8_t v) { return set(protocol_, v); }  // of Kind::other, or a deliberately wrong one
+  PacketBuilder& protocol(std::uint8_t v) {
+    return set(protocol_, v);
+  }  // of Kind::other, or a deliberately wrong one
 
   // TCP
   PacketBuilder& sequence(std::uint32_t v) { return set(sequence_, v); }
   PacketBuilder& acknowledgement(std::uint32_t v) { return set(acknowledgement_, v); }
   PacketBuilder& window(std::uint16_t v) { return set(window_, v); }
   PacketBuilder& flags(std::uint8_t v) { return set(flags_, v); }
-  PacketBuilder& tcp_options(ByteVector v) { return set(tcp_options_, std::move(v)); }  // a multiple of four bytes
+  PacketBuilder& tcp_options(ByteVector v) {
+    return set(tcp_options_, std::move(v));
+  }  // a multiple of four bytes
 
   // ICMP
   PacketBuilder& type(std::uint8_t t, std::uint8_t c = 0) {
@@ -115,7 +134,7 @@ class PacketBuilder {
   PacketBuilder& identifier(std::uint16_t v) { return set(identifier_, v); }
   PacketBuilder& rest_of_header(std::uint32_t v) { return set(rest_, v); }
 
-  PacketBuilder& without_checksum() { return set(checksum_, Checksum::zero); }     // transport
+  PacketBuilder& without_checksum() { return set(checksum_, Checksum::zero); }  // transport
   PacketBuilder& with_wrong_checksum() { return set(checksum_, Checksum::wrong); }
 
   [[nodiscard]] ByteVector build() const {
@@ -186,7 +205,8 @@ class PacketBuilder {
         break;
       case Kind::echo:
       case Kind::icmp:
-        out.push_back(kind_ == Kind::echo && !type_ ? std::uint8_t(v4 ? 8 : 128) : type_.value_or(0));
+        out.push_back(kind_ == Kind::echo && !type_ ? std::uint8_t(v4 ? 8 : 128)
+                                                    : type_.value_or(0));
         out.push_back(code_);
         put16(out, 0);
         if (kind_ == Kind::echo) {
@@ -204,7 +224,8 @@ class PacketBuilder {
     if (checksum_ == Checksum::zero) return out;
     const auto protocol = transport_protocol(v4);
     const bool covers_addresses = protocol != 1;
-    const auto pseudo = covers_addresses ? naive_pseudo_header(source_, destination_, protocol, out.size()) : 0U;
+    const auto pseudo =
+        covers_addresses ? naive_pseudo_header(source_, destination_, protocol, out.size()) : 0U;
     auto value = naive_checksum(out, pseudo);
     if (value == 0) value = 0xFFFF;
     if (checksum_ == Checksum::wrong) value = static_cast<std::uint16_t>(value ^ 0x0101);
@@ -235,7 +256,8 @@ class PacketBuilder {
     ByteVector chain;
     for (std::size_t i = 0; i < extensions_.size(); ++i) {
       const auto& [type, body] = extensions_[i];
-      chain.push_back(i + 1 < extensions_.size() ? extensions_[i + 1].first : transport_protocol(false));
+      chain.push_back(i + 1 < extensions_.size() ? extensions_[i + 1].first
+                                                 : transport_protocol(false));
       chain.push_back(static_cast<std::uint8_t>(type == 44 ? 0 : (body.size() + 2) / 8 - 1));
       put(chain, body);
     }
@@ -290,7 +312,8 @@ inline PacketBuilder other_ip(std::uint8_t protocol) {
   return PacketBuilder{PacketBuilder::Kind::other}.protocol(protocol);
 }
 
-// Whether every checksum in a whole packet without extension headers is right (UDP over IPv4 may have none).
+// Whether every checksum in a whole packet without extension headers is right (UDP over IPv4 may
+// have none).
 inline bool has_right_checksums(Bytes packet) {
   const bool v4 = packet[0] >> 4 == 4;
   const std::size_t header = v4 ? (packet[0] & 0xFU) * 4 : 40;
@@ -303,7 +326,8 @@ inline bool has_right_checksums(Bytes packet) {
   if (protocol != 6 && protocol != 17 && protocol != 58) return true;
   const auto source = IpAddress::from_bytes(packet.subspan(v4 ? 12 : 8, v4 ? 4 : 16));
   const auto destination = IpAddress::from_bytes(packet.subspan(v4 ? 16 : 24, v4 ? 4 : 16));
-  return is_ones(naive_sum(transport, naive_pseudo_header(source, destination, protocol, transport.size())));
+  return is_ones(
+      naive_sum(transport, naive_pseudo_header(source, destination, protocol, transport.size())));
 }
 
 // For failure messages: addresses, protocol and size, then the line for Scapy.
@@ -313,8 +337,8 @@ inline std::string describe(Bytes packet) {
   std::string out;
   if ((v4 && packet.size() >= 20) || (v6 && packet.size() >= 40)) {
     out += IpAddress::from_bytes(packet.subspan(v4 ? 12 : 8, v4 ? 4 : 16)).to_string() + " > " +
-           IpAddress::from_bytes(packet.subspan(v4 ? 16 : 24, v4 ? 4 : 16)).to_string() + " protocol " +
-           std::to_string(packet[v4 ? 9 : 6]) + ", ";
+           IpAddress::from_bytes(packet.subspan(v4 ? 16 : 24, v4 ? 4 : 16)).to_string() +
+           " protocol " + std::to_string(packet[v4 ? 9 : 6]) + ", ";
   }
   out += std::to_string(packet.size()) + " bytes\n";
   return out + (v6 ? "IPv6" : "IP") + "(bytes.fromhex(\"" + hex(packet) + "\")).show2()";

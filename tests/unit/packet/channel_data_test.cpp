@@ -27,8 +27,10 @@ TEST(ChannelData, NeedsAnExactLength) {
 
 TEST(ChannelData, AcceptsTheReceivableChannelNumbersOnly) {
   for (unsigned channel = 0; channel < 65536; ++channel) {
-    const ByteVector bytes = {static_cast<std::uint8_t>(channel >> 8), static_cast<std::uint8_t>(channel), 0, 0};
-    ASSERT_EQ(ChannelData::parse(bytes).has_value(), channel >= 0x4000 && channel <= 0x7FFF) << channel;
+    const ByteVector bytes = {static_cast<std::uint8_t>(channel >> 8),
+                              static_cast<std::uint8_t>(channel), 0, 0};
+    ASSERT_EQ(ChannelData::parse(bytes).has_value(), channel >= 0x4000 && channel <= 0x7FFF)
+        << channel;
   }
 }
 

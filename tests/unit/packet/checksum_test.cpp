@@ -33,7 +33,9 @@ TEST(Checksum, MatchesTheVectorFile) {
       std::string data;
       std::string sum;
       fields >> data >> sum;
-      EXPECT_EQ(normal(sum_of(*decode_hex(data))), normal(static_cast<std::uint32_t>(std::stoul(sum, nullptr, 16)))) << line;
+      EXPECT_EQ(normal(sum_of(*decode_hex(data))),
+                normal(static_cast<std::uint32_t>(std::stoul(sum, nullptr, 16))))
+          << line;
       ++sums;
     } else {
       std::string checksum;
@@ -41,7 +43,9 @@ TEST(Checksum, MatchesTheVectorFile) {
       std::string is;
       std::string result;
       fields >> checksum >> was >> is >> result;
-      const auto number = [](const std::string& s) { return static_cast<std::uint16_t>(std::stoul(s, nullptr, 16)); };
+      const auto number = [](const std::string& s) {
+        return static_cast<std::uint16_t>(std::stoul(s, nullptr, 16));
+      };
       EXPECT_EQ(update(number(checksum), number(was), number(is)), number(result)) << line;
       ++updates;
     }
@@ -93,7 +97,8 @@ TEST(Checksum, PseudoHeadersOfBothFamilies) {
     const std::string text = pair;
     const auto a = test::ip(text.substr(0, text.find(' ')));
     const auto b = test::ip(text.substr(text.find(' ') + 1));
-    EXPECT_EQ(normal(pseudo_header(a.bytes(), b.bytes(), 17, 65535)), normal(test::naive_pseudo_header(a, b, 17, 65535)));
+    EXPECT_EQ(normal(pseudo_header(a.bytes(), b.bytes(), 17, 65535)),
+              normal(test::naive_pseudo_header(a, b, 17, 65535)));
   }
 }
 
@@ -110,7 +115,8 @@ RC_GTEST_PROP(Checksum, PartsCombineToTheWhole, (const ByteVector& a, const Byte
   RC_ASSERT(normal(add(sum_of(a), tail)) == normal(sum_of(whole)));
 }
 
-RC_GTEST_PROP(Checksum, UpdateEqualsFullComputation, (ByteVector data, std::size_t at, std::uint16_t value)) {
+RC_GTEST_PROP(Checksum, UpdateEqualsFullComputation,
+              (ByteVector data, std::size_t at, std::uint16_t value)) {
   data.resize(2 + data.size() / 2 * 2);
   at = at % (data.size() / 2) * 2;
   const auto before = finish(sum_of(data));
@@ -119,7 +125,8 @@ RC_GTEST_PROP(Checksum, UpdateEqualsFullComputation, (ByteVector data, std::size
   RC_ASSERT(normal(update(before, was, value)) == normal(finish(sum_of(data))));
 }
 
-RC_GTEST_PROP(Checksum, UpdateKeepsAWrongChecksumWrongByTheSameAmount, (std::uint16_t error, std::uint16_t was, std::uint16_t is)) {
+RC_GTEST_PROP(Checksum, UpdateKeepsAWrongChecksumWrongByTheSameAmount,
+              (std::uint16_t error, std::uint16_t was, std::uint16_t is)) {
   const Sum rest = 0x1234;
   const auto right = finish(add(rest, was));
   const auto wrong = add(right, error);

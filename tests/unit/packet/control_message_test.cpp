@@ -9,7 +9,12 @@ namespace fg::packet {
 namespace {
 
 ByteVector control(std::string_view source, std::string_view destination, ByteVector payload) {
-  return test::other_ip(255).from(source).to(destination).ttl(0).payload(std::move(payload)).build();
+  return test::other_ip(255)
+      .from(source)
+      .to(destination)
+      .ttl(0)
+      .payload(std::move(payload))
+      .build();
 }
 
 TEST(ControlMessage, WritesTheGoodbyeOfTheSpec) {
@@ -42,16 +47,20 @@ TEST(ControlMessage, FitsTwelveHundredThirtyTwoBytesAndNotOneMore) {
   std::array<std::uint8_t, 1300> out{};
   EXPECT_EQ((ControlMessage{.type = 0, .payload = ByteVector(1232)}.write(out)), 1280U);
   EXPECT_EQ((ControlMessage{.type = 0, .payload = ByteVector(1233)}.write(out)), 0U);
-  EXPECT_EQ((ControlMessage{.type = 0, .payload = ByteVector(8)}.write(MutableBytes{out}.first(55))), 0U);
+  EXPECT_EQ(
+      (ControlMessage{.type = 0, .payload = ByteVector(8)}.write(MutableBytes{out}.first(55))), 0U);
 }
 
 TEST(ControlMessage, IsRecognisedByNextHeaderAndBothAddresses) {
-  const auto is_control = [](const ByteVector& bytes) { return InnerPacket::parse(bytes)->is_control(); };
+  const auto is_control = [](const ByteVector& bytes) {
+    return InnerPacket::parse(bytes)->is_control();
+  };
   EXPECT_TRUE(is_control(control("::", "::", ByteVector(8))));
   EXPECT_FALSE(is_control(control("fd00:2021:1111::1", "::", ByteVector(8))));
   EXPECT_FALSE(is_control(control("::", "::1", ByteVector(8))));
   EXPECT_FALSE(is_control(test::other_ip(254 - 3).from("::").to("::").payload_size(8).build()));
-  EXPECT_FALSE(is_control(test::other_ip(255).from("0.0.0.0").to("0.0.0.0").payload_size(8).build()));
+  EXPECT_FALSE(
+      is_control(test::other_ip(255).from("0.0.0.0").to("0.0.0.0").payload_size(8).build()));
 }
 
 TEST(ControlMessage, LessThanEightBytesIsMalformed) {

@@ -1,6 +1,5 @@
 #include "packet/demux.h"
 
-
 #include <gtest/gtest.h>
 
 #include "tests/support/packets.h"
@@ -16,11 +15,14 @@ ByteVector with_prefix(std::initializer_list<std::uint8_t> prefix, std::size_t s
 
 TEST(Demux, TellsWireguardByTypeReservedBytesAndSize) {
   const std::pair<std::uint8_t, std::size_t> exact[] = {{1, 148}, {2, 92}, {3, 64}};
-  const DatagramKind kinds[] = {DatagramKind::wireguard_initiation, DatagramKind::wireguard_response, DatagramKind::wireguard_cookie};
+  const DatagramKind kinds[] = {DatagramKind::wireguard_initiation,
+                                DatagramKind::wireguard_response, DatagramKind::wireguard_cookie};
   for (std::size_t i = 0; i < 3; ++i) {
     const auto [type, size] = exact[i];
     for (std::size_t n = 0; n < 200; ++n) {
-      EXPECT_EQ(classify(with_prefix({type, 0, 0, 0}, n)), n == size ? kinds[i] : DatagramKind::unknown) << n;
+      EXPECT_EQ(classify(with_prefix({type, 0, 0, 0}, n)),
+                n == size ? kinds[i] : DatagramKind::unknown)
+          << n;
     }
     for (std::size_t at = 1; at < 4; ++at) {
       auto bytes = with_prefix({type, 0, 0, 0}, size);
@@ -37,7 +39,8 @@ TEST(Demux, TellsWireguardByTypeReservedBytesAndSize) {
 TEST(Demux, TellsStunByItsCookie) {
   const auto stun = with_prefix({0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42}, 20);
   EXPECT_EQ(classify(stun), DatagramKind::stun);
-  for (std::size_t n = 0; n < 20; ++n) EXPECT_EQ(classify(Bytes{stun}.first(n)), DatagramKind::unknown);
+  for (std::size_t n = 0; n < 20; ++n)
+    EXPECT_EQ(classify(Bytes{stun}.first(n)), DatagramKind::unknown);
   for (std::size_t at = 4; at < 8; ++at) {
     auto wrong = stun;
     wrong[at] ^= 1;
@@ -46,10 +49,14 @@ TEST(Demux, TellsStunByItsCookie) {
 }
 
 TEST(Demux, ASenderIndexThatEqualsTheCookieIsStillWireguard) {
-  EXPECT_EQ(classify(with_prefix({1, 0, 0, 0, 0x21, 0x12, 0xA4, 0x42}, 148)), DatagramKind::wireguard_initiation);
-  EXPECT_EQ(classify(with_prefix({2, 0, 0, 0, 0x21, 0x12, 0xA4, 0x42}, 92)), DatagramKind::wireguard_response);
-  EXPECT_EQ(classify(with_prefix({3, 0, 0, 0, 0x21, 0x12, 0xA4, 0x42}, 64)), DatagramKind::wireguard_cookie);
-  EXPECT_EQ(classify(with_prefix({4, 0, 0, 0, 0x21, 0x12, 0xA4, 0x42}, 32)), DatagramKind::wireguard_data);
+  EXPECT_EQ(classify(with_prefix({1, 0, 0, 0, 0x21, 0x12, 0xA4, 0x42}, 148)),
+            DatagramKind::wireguard_initiation);
+  EXPECT_EQ(classify(with_prefix({2, 0, 0, 0, 0x21, 0x12, 0xA4, 0x42}, 92)),
+            DatagramKind::wireguard_response);
+  EXPECT_EQ(classify(with_prefix({3, 0, 0, 0, 0x21, 0x12, 0xA4, 0x42}, 64)),
+            DatagramKind::wireguard_cookie);
+  EXPECT_EQ(classify(with_prefix({4, 0, 0, 0, 0x21, 0x12, 0xA4, 0x42}, 32)),
+            DatagramKind::wireguard_data);
   EXPECT_EQ(classify(with_prefix({1, 0, 0, 0, 0x21, 0x12, 0xA4, 0x42}, 20)), DatagramKind::stun);
 }
 
@@ -71,7 +78,8 @@ TEST(Demux, ShortDatagramsAreUnknown) {
   }
 }
 
-// Over every two-byte prefix: the rest is zero, a STUN body, a channel-data body or a WireGuard body.
+// Over every two-byte prefix: the rest is zero, a STUN body, a channel-data body or a WireGuard
+// body.
 TEST(Demux, EveryTwoBytePrefixHasTheKindTheSpecGivesIt) {
   for (unsigned prefix = 0; prefix < 65536; ++prefix) {
     const auto a = static_cast<std::uint8_t>(prefix >> 8);
@@ -79,8 +87,11 @@ TEST(Demux, EveryTwoBytePrefixHasTheKindTheSpecGivesIt) {
 
     ASSERT_EQ(classify(with_prefix({a, b, 0, 0, 0x21, 0x12, 0xA4, 0x42}, 20)),
               a < 0x40 ? DatagramKind::stun : DatagramKind::unknown);
-    ASSERT_EQ(classify(with_prefix({a, b, 0, 60}, 64)), a >= 0x40 && a < 0x50 ? DatagramKind::channel_data : DatagramKind::unknown);
-    const auto at_size = [&](std::size_t size) { return classify(with_prefix({a, b, 0, 0}, size)); };
+    ASSERT_EQ(classify(with_prefix({a, b, 0, 60}, 64)),
+              a >= 0x40 && a < 0x50 ? DatagramKind::channel_data : DatagramKind::unknown);
+    const auto at_size = [&](std::size_t size) {
+      return classify(with_prefix({a, b, 0, 0}, size));
+    };
     ASSERT_EQ(at_size(148), prefix == 0x0100   ? DatagramKind::wireguard_initiation
                             : prefix == 0x0400 ? DatagramKind::wireguard_data
                                                : DatagramKind::unknown);

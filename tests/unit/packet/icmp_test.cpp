@@ -20,7 +20,12 @@ ByteVector answer(IcmpAnswer kind, const ByteVector& original) {
 
 TEST(IcmpAnswer, Ipv4QuotesHeaderOptionsAndEightBytes) {
   for (const std::size_t options : std::to_array<std::size_t>({0, 4, 40})) {
-    const auto original = tcp().from("100.64.0.1", 40000).to("10.1.1.1", 443).ip_options(ByteVector(options, 1)).payload_size(900).build();
+    const auto original = tcp()
+                              .from("100.64.0.1", 40000)
+                              .to("10.1.1.1", 443)
+                              .ip_options(ByteVector(options, 1))
+                              .payload_size(900)
+                              .build();
     const auto bytes = answer(IcmpAnswer::prohibited, original);
     ASSERT_EQ(bytes.size(), 20 + 8 + 20 + options + 8);
     EXPECT_TRUE(test::has_right_checksums(bytes)) << test::describe(bytes);
@@ -41,13 +46,15 @@ TEST(IcmpAnswer, Ipv4QuotesHeaderOptionsAndEightBytes) {
 }
 
 TEST(IcmpAnswer, Ipv4QuotesLessOfAShorterPacket) {
-  const auto original = test::other_ip(47).from("100.64.0.1").to("10.1.1.1").payload_size(3).build();
+  const auto original =
+      test::other_ip(47).from("100.64.0.1").to("10.1.1.1").payload_size(3).build();
   EXPECT_EQ(answer(IcmpAnswer::prohibited, original).size(), 28U + 23);
 }
 
 TEST(IcmpAnswer, Ipv6QuotesUpToTwelveHundredThirtyTwoBytes) {
   for (const std::size_t size : std::to_array<std::size_t>({0, 100, 1184, 1185, 1232})) {
-    const auto original = udp().from("fd00:2021:1111::1", 40000).to("2001:db8::1", 53).payload_size(size).build();
+    const auto original =
+        udp().from("fd00:2021:1111::1", 40000).to("2001:db8::1", 53).payload_size(size).build();
     const auto bytes = answer(IcmpAnswer::prohibited, original);
     ASSERT_EQ(bytes.size(), 48 + std::min<std::size_t>(original.size(), 1232));
     EXPECT_TRUE(test::has_right_checksums(bytes)) << test::describe(bytes);
@@ -65,10 +72,12 @@ TEST(IcmpAnswer, Ipv6QuotesUpToTwelveHundredThirtyTwoBytes) {
 }
 
 TEST(IcmpAnswer, NetworkUnreachableHasItsOwnCodes) {
-  const auto four = answer(IcmpAnswer::network_unreachable, udp().from("100.64.0.1").to("10.1.1.1").build());
+  const auto four =
+      answer(IcmpAnswer::network_unreachable, udp().from("100.64.0.1").to("10.1.1.1").build());
   EXPECT_EQ(four[20], 3);
   EXPECT_EQ(four[21], 0);
-  const auto six = answer(IcmpAnswer::network_unreachable, udp().from("fd00:2021:1111::1").to("2001:db8::1").build());
+  const auto six = answer(IcmpAnswer::network_unreachable,
+                          udp().from("fd00:2021:1111::1").to("2001:db8::1").build());
   EXPECT_EQ(six[40], 1);
   EXPECT_EQ(six[41], 3);
 }

@@ -64,7 +64,8 @@ TEST(InnerPacket, ReadsUdpOfBothFamilies) {
   EXPECT_EQ(p.ecn(), 1);
   EXPECT_EQ(p.ttl(), 17);
 
-  const auto bytes6 = v6(udp()).payload("abc").traffic_class(0xB9).flow_label(0xFFFFF).ttl(17).build();
+  const auto bytes6 =
+      v6(udp()).payload("abc").traffic_class(0xB9).flow_label(0xFFFFF).ttl(17).build();
   const auto q = accepted(bytes6);
   EXPECT_EQ(q.source(), test::ip(kV6From));
   EXPECT_EQ(q.destination(), test::ip(kV6To));
@@ -83,12 +84,16 @@ TEST(InnerPacket, ClassifiesTheProtocolsOfTheSpec) {
   EXPECT_EQ(class_of(v6(echo(0xABCD)).type(129).build()), (ProtoClass{Kind::echo, 0xABCD, 0xABCD}));
   EXPECT_EQ(class_of(v4(echo(1)).type(8, 1).build()), (ProtoClass{Kind::icmp_other, 8, 8}));
   EXPECT_EQ(class_of(v4(icmp(13)).build()), (ProtoClass{Kind::icmp_other, 13, 13}));
-  for (const std::uint8_t protocol : std::to_array<std::uint8_t>({47, 50, 51, 132, 59})) {  // GRE, ESP, AH, SCTP, none
-    EXPECT_EQ(class_of(v4(other_ip(protocol)).payload_size(8).build()), (ProtoClass{Kind::other_ip, protocol, protocol}));
-    EXPECT_EQ(class_of(v6(other_ip(protocol)).build()), (ProtoClass{Kind::other_ip, protocol, protocol}));
+  for (const std::uint8_t protocol :
+       std::to_array<std::uint8_t>({47, 50, 51, 132, 59})) {  // GRE, ESP, AH, SCTP, none
+    EXPECT_EQ(class_of(v4(other_ip(protocol)).payload_size(8).build()),
+              (ProtoClass{Kind::other_ip, protocol, protocol}));
+    EXPECT_EQ(class_of(v6(other_ip(protocol)).build()),
+              (ProtoClass{Kind::other_ip, protocol, protocol}));
   }
   // Extension headers are IPv6's alone.
-  EXPECT_EQ(class_of(v4(other_ip(44)).payload_size(8).build()), (ProtoClass{Kind::other_ip, 44, 44}));
+  EXPECT_EQ(class_of(v4(other_ip(44)).payload_size(8).build()),
+            (ProtoClass{Kind::other_ip, 44, 44}));
 }
 
 TEST(InnerPacket, RejectsEveryStrictPrefixAndTrailingByte) {
@@ -185,8 +190,17 @@ TEST(InnerPacket, WalksIpv4OptionsOfEveryLength) {
 }
 
 TEST(InnerPacket, WalksExtensionHeadersInAnyOrder) {
-  const auto bytes = v6(tcp()).extension(60, ByteVector(22)).extension(0).extension(140).extension(139).extension(135)
-                         .extension(253).extension(254).extension(43).payload("x").build();
+  const auto bytes = v6(tcp())
+                         .extension(60, ByteVector(22))
+                         .extension(0)
+                         .extension(140)
+                         .extension(139)
+                         .extension(135)
+                         .extension(253)
+                         .extension(254)
+                         .extension(43)
+                         .payload("x")
+                         .build();
   const auto p = accepted(bytes);
   EXPECT_EQ(p.protocol(), 6);
   EXPECT_EQ(p.proto_class(), (ProtoClass{Kind::tcp, 5000, 53}));
@@ -215,9 +229,11 @@ TEST(InnerPacket, NeverReadsPastTheEndOfArbitraryBytes) {
       bytes[0] = static_cast<std::uint8_t>(random() % 2 == 0 ? 0x45 : 0x60);
       if (bytes[0] == 0x45) store_be16(bytes.data() + 2, static_cast<std::uint16_t>(bytes.size()));
       if (bytes[0] == 0x45) bytes[6] = bytes[7] = 0;
-      if (bytes[0] == 0x60) store_be16(bytes.data() + 4, static_cast<std::uint16_t>(bytes.size() - 40));
+      if (bytes[0] == 0x60)
+        store_be16(bytes.data() + 4, static_cast<std::uint16_t>(bytes.size() - 40));
     }
-    if (bytes.size() > 9 && random() % 2 == 0) bytes[bytes[0] == 0x45 ? 9 : 6] = static_cast<std::uint8_t>(random() % 2 == 0 ? 1 : 58);
+    if (bytes.size() > 9 && random() % 2 == 0)
+      bytes[bytes[0] == 0x45 ? 9 : 6] = static_cast<std::uint8_t>(random() % 2 == 0 ? 1 : 58);
     const ByteVector exact(bytes);  // no capacity behind it: the sanitizer sees a read too far
     if (const auto p = InnerPacket::parse(exact)) {
       (void)p->icmp_error();
@@ -231,7 +247,8 @@ TEST(InnerPacket, NeverReadsPastTheEndOfArbitraryBytes) {
 
 TEST(InnerPacket, KnowsMulticastDestinations) {
   EXPECT_TRUE(accepted(udp().from(kV4From).to("224.0.0.251").build()).has_multicast_destination());
-  EXPECT_TRUE(accepted(udp().from(kV4From).to("239.255.255.255").build()).has_multicast_destination());
+  EXPECT_TRUE(
+      accepted(udp().from(kV4From).to("239.255.255.255").build()).has_multicast_destination());
   EXPECT_FALSE(accepted(udp().from(kV4From).to("240.0.0.1").build()).has_multicast_destination());
   EXPECT_TRUE(accepted(udp().from(kV6From).to("ff02::16").build()).has_multicast_destination());
   EXPECT_FALSE(accepted(udp().from(kV6From).to("fe80::1").build()).has_multicast_destination());
@@ -254,7 +271,8 @@ TEST(IcmpError, IsRecognisedByTypeAndCode) {
   for (unsigned type = 0; type < 256; ++type) {
     for (const std::uint8_t code : std::to_array<std::uint8_t>({0, 1, 4, 13})) {
       const auto t = static_cast<std::uint8_t>(type);
-      EXPECT_EQ(accepted(v4(icmp(t, code)).payload(quote4).build()).icmp_error().has_value(), type == 3 || type == 11);
+      EXPECT_EQ(accepted(v4(icmp(t, code)).payload(quote4).build()).icmp_error().has_value(),
+                type == 3 || type == 11);
       EXPECT_EQ(accepted(v6(icmp(t, code)).payload(quote6).build()).icmp_error().has_value(),
                 type == 1 || type == 3 || (type == 2 && code == 0))
           << type;
@@ -264,7 +282,8 @@ TEST(IcmpError, IsRecognisedByTypeAndCode) {
 
 TEST(IcmpError, ReadsTheQuoteAndTheMtu) {
   const auto quote = v4(tcp()).ip_options(ByteVector(8, 1)).build();
-  const auto bytes = icmp(3, 4).from("10.0.0.254").to(kV4From).rest_of_header(0xAAAA0514).payload(quote).build();
+  const auto bytes =
+      icmp(3, 4).from("10.0.0.254").to(kV4From).rest_of_header(0xAAAA0514).payload(quote).build();
   const auto error = accepted(bytes).icmp_error();
   ASSERT_TRUE(error);
   EXPECT_EQ(error->type, 3);
@@ -277,7 +296,8 @@ TEST(IcmpError, ReadsTheQuoteAndTheMtu) {
   EXPECT_EQ(error->quote_transport, 28);
   EXPECT_TRUE(equal(error->quote, quote));
 
-  const auto big = v6(icmp(2)).rest_of_header(70000).payload(v6(echo(77)).extension(60).build()).build();
+  const auto big =
+      v6(icmp(2)).rest_of_header(70000).payload(v6(echo(77)).extension(60).build()).build();
   const auto too_big = accepted(big).icmp_error();
   ASSERT_TRUE(too_big);
   EXPECT_EQ(too_big->mtu, 70000U);
@@ -291,7 +311,9 @@ TEST(IcmpError, NeedsFourBytesOfPortsOrAWholeEchoHeader) {
       const auto wrap = [&](test::PacketBuilder quoted) {
         auto quote = (family4 ? v4(quoted) : v6(quoted)).build();
         quote.resize((family4 ? 20U : 40U) + n);
-        return accepted((family4 ? v4(icmp(3)) : v6(icmp(1))).payload(quote).build()).icmp_error().has_value();
+        return accepted((family4 ? v4(icmp(3)) : v6(icmp(1))).payload(quote).build())
+            .icmp_error()
+            .has_value();
       };
       EXPECT_EQ(wrap(tcp()), n >= 4) << n;
       EXPECT_EQ(wrap(udp()), n >= 4) << n;
@@ -302,7 +324,9 @@ TEST(IcmpError, NeedsFourBytesOfPortsOrAWholeEchoHeader) {
 
 TEST(IcmpError, RefusesQuotesItCannotAttribute) {
   const auto usable = [](test::PacketBuilder quoted) {
-    return accepted(icmp(3).from("10.0.0.9").to(kV4From).payload(quoted.build()).build()).icmp_error().has_value();
+    return accepted(icmp(3).from("10.0.0.9").to(kV4From).payload(quoted.build()).build())
+        .icmp_error()
+        .has_value();
   };
   EXPECT_TRUE(usable(v4(udp())));
   EXPECT_TRUE(usable(v4(udp()).more_fragments()));
@@ -333,8 +357,10 @@ TEST(InnerPacket, UdpWithoutChecksumIsValidOverIpv4Only) {
 TEST(InnerLength, CutsPaddingAndRefusesLies) {
   for (const auto& bytes : shapes()) {
     auto padded = bytes;
-    for (std::size_t n = 0; n < 17; ++n, padded.push_back(0)) EXPECT_EQ(inner_length(padded), bytes.size());
-    for (std::size_t n = 0; n < bytes.size(); ++n) EXPECT_FALSE(inner_length(Bytes{bytes}.first(n)));
+    for (std::size_t n = 0; n < 17; ++n, padded.push_back(0))
+      EXPECT_EQ(inner_length(padded), bytes.size());
+    for (std::size_t n = 0; n < bytes.size(); ++n)
+      EXPECT_FALSE(inner_length(Bytes{bytes}.first(n)));
   }
   auto tiny = v4(udp()).build();
   store_be16(tiny.data() + 2, 19);

@@ -8,7 +8,12 @@ namespace fg::packet {
 namespace {
 
 TEST(VnetHeader, RoundTripsThroughTenBytes) {
-  const VnetHeader header{.flags = 1, .gso_type = 5, .header_length = 0x0102, .gso_size = 0x0304, .checksum_start = 0x0506, .checksum_offset = 0x0708};
+  const VnetHeader header{.flags = 1,
+                          .gso_type = 5,
+                          .header_length = 0x0102,
+                          .gso_size = 0x0304,
+                          .checksum_start = 0x0506,
+                          .checksum_offset = 0x0708};
   std::array<std::uint8_t, 11> bytes{};
   bytes[10] = 0xEE;
   header.store(bytes.data());
