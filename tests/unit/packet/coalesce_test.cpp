@@ -291,7 +291,7 @@ TEST(Coalescer, AnAggregateEndsAtTheLargestIpPacket) {
   const auto writes = coalesce(packets);
   EXPECT_EQ(counts(writes), (Counts{52, 8}));  // 40 + 52 * 1240 = 64520
   EXPECT_EQ(split(writes), packets);
-  // Exactly 65535 fits: 40 + 51 * 1240 + 40 * 56 + ... is reached with a short last packet.
+  // 40 + 52 * 1240 + 1015 = 65535
   packets.resize(52);
   packets.push_back(stream(0).id(52).sequence(1 + 1240 * 52).payload_size(1015).build());
   EXPECT_EQ(counts(coalesce(packets)), (Counts{53}));
