@@ -4,9 +4,10 @@
 
 namespace fg::wireguard {
 
-Session::Session(SessionKeys keys, crypto::AeadEngine& engine)
+Session::Session(SessionKeys keys, crypto::AeadEngine& engine, std::uint64_t first_counter)
     : local_index_(keys.local_index),
       remote_index_(keys.remote_index),
+      send_counter_(first_counter),
       receive_until_(keys.established + kRejectAfterTime),
       send_until_(keys.established + (keys.role == Role::initiator ? kInitiatorStopsSending : kRejectAfterTime)),
       role_(keys.role),

@@ -37,7 +37,8 @@ struct OpenResult {
 
 class Session {
  public:
-  Session(SessionKeys keys, crypto::AeadEngine& engine);
+  // first_counter: where sending starts. Anything but 0 only reaches the limits sooner.
+  Session(SessionKeys keys, crypto::AeadEngine& engine, std::uint64_t first_counter = 0);
 
   // message: at least inner_length + kDataOverhead bytes. False when the counters are used up (nothing is written). Age is
   // the caller's matter: can_send().
@@ -68,7 +69,7 @@ class Session {
  private:
   ReceiverIndex local_index_;
   std::uint32_t remote_index_;
-  std::uint64_t send_counter_ = 0;
+  std::uint64_t send_counter_;
   Instant receive_until_;
   Instant send_until_;
   Role role_;

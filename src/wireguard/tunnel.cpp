@@ -185,7 +185,6 @@ void Tunnel::drain_handshake() {
   if (!event) return;
   counters_.queue_dropped += queue_.size();
   queue_.clear();
-  if (*event == Handshake::Event::no_session) sessions_.clear();
   events_.push_back(*event == Handshake::Event::no_session ? Event::expired : Event::unanswered);
 }
 

@@ -108,6 +108,31 @@ TEST_F(Sessions, ACounterBeyondTheLimitIsRejected) {
   EXPECT_EQ(responder_.open(message, kStart).status, OpenStatus::replayed);
 }
 
+TEST_F(Sessions, TheLastCounterIsSentAndNothingAfterIt) {
+  constexpr std::uint64_t kLimit = 0xFFFF'FFFF'FFFF'DFFFULL;  // whitepaper §6.1: 2^64 - 2^13 - 1
+  Session session(keys(0x100, Role::initiator), engine_, kLimit - 1);
+  EXPECT_TRUE(session.can_send(kStart));
+  ByteVector message(32, 0xEE);
+  EXPECT_TRUE(session.seal(message.data(), 0));
+  EXPECT_EQ(data_counter(message.data()), kLimit - 1);
+  EXPECT_EQ(responder_.open(message, kStart).status, OpenStatus::ok);
+  EXPECT_FALSE(session.can_send(kStart));
+  ByteVector untouched(32, 0xEE);
+  EXPECT_FALSE(session.seal(untouched.data(), 0));
+  EXPECT_EQ(untouched, ByteVector(32, 0xEE));
+}
+
+TEST_F(Sessions, ManyMessagesAreNoticedInEitherDirection) {
+  constexpr std::uint64_t kRekey = 1ULL << 60;  // whitepaper §6.1
+  Session sending(keys(0x100, Role::initiator), engine_, kRekey - 1);
+  EXPECT_FALSE(sending.has_many_messages());
+  ByteVector message = sealed(sending, {});
+  EXPECT_TRUE(sending.has_many_messages());
+  EXPECT_FALSE(responder_.has_many_messages());
+  EXPECT_EQ(responder_.open(message, kStart).status, OpenStatus::ok);
+  EXPECT_TRUE(responder_.has_many_messages());
+}
+
 class Ring : public testing::Test {
  protected:
   crypto::AeadEngine engine_;
@@ -158,6 +183,7 @@ TEST_F(Ring, HoldsEightSessionsAndTheNinthReplacesTheOldest) {
 TEST_F(Ring, ReplacingTheSendingSessionStopsSending) {
   ring_.install(keys(0, Role::initiator), engine_);
   Session& replacement = ring_.install(keys(8, Role::responder), engine_);
+  EXPECT_EQ(ring_.current(), nullptr);
   EXPECT_EQ(ring_.sending(kStart), nullptr);
   EXPECT_TRUE(ring_.on_authenticated(replacement));
 }

@@ -115,6 +115,16 @@ TEST(TrafficTimers, AResponderNeverRenewsByAge) {
   EXPECT_FALSE(timers.poll(kStart + 200s).handshake);
 }
 
+TEST(TrafficTimers, AStartedHandshakeIsNotAskedForAgain) {
+  TrafficTimers timers;
+  timers.on_session(Role::initiator, kStart, kStart);
+  timers.on_data_sent(kStart);
+  timers.on_handshake_started(kStart + 1s);
+  EXPECT_EQ(timers.next(), Instant::max());
+  timers.on_data_sent(kStart + 2s);
+  EXPECT_EQ(timers.next(), kStart + 17s) << "silence is watched from the next data on";
+}
+
 TEST(TrafficTimers, RenewingByAgeCanBeSwitchedOff) {
   TrafficTimers timers({.rekey_by_age = false});
   timers.on_session(Role::initiator, kStart, kStart);

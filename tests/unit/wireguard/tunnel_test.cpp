@@ -271,6 +271,47 @@ TEST(Tunnel, CrossingInitiationsEndInAWorkingTunnel) {
   EXPECT_EQ(link.count(true, MessageType::initiation) + link.count(false, MessageType::initiation), 2U);
 }
 
+TEST(Tunnel, ASessionOfTheOtherSideEndsOurOwnAttempt) {
+  Link link;
+  link.cut_to_client = true;  // the gateway's answer is lost, so is what it starts itself
+  link.client().initiate(link.now, link.wall());
+  link.run_for(1s);
+  link.cut_to_client = false;
+  link.gateway_sends(1);
+  link.run_for(30s);
+  EXPECT_EQ(link.at_client, (std::vector<std::uint32_t>{1}));
+  EXPECT_EQ(link.count(true, MessageType::initiation), 1U);
+  EXPECT_EQ(link.count(false, MessageType::initiation), 1U);
+}
+
+TEST(Tunnel, RenewsTheSessionByMessageCount) {
+  test::Peers peers;
+  crypto::AeadEngine engine;
+  TunnelConfig config;
+  config.handshake = peers.client_config();
+  Tunnel client(peers.client, std::move(config), engine, peers.random, kStart);
+  Handshake gateway(peers.gateway, peers.gateway_config(), peers.random, kStart);
+  const IpAddress from = IpAddress::v4(192, 0, 2, 2);
+  client.initiate(kStart, kWallStart);
+  auto opened = open_initiation(peers.gateway, *client.poll_datagram());
+  ASSERT_TRUE(opened);
+  auto answer = gateway.on_initiation(std::move(*opened), kStart);
+  ASSERT_TRUE(answer);
+  Session session(std::move(answer->keys), engine, 1ULL << 60);  // whitepaper §6.1: REKEY_AFTER_MESSAGES
+  client.on_datagram(answer->response, from, kStart);
+  while (client.poll_datagram()) {
+  }
+  client.encapsulate(packet(1), kStart, kWallStart);
+  EXPECT_EQ(classify(*client.poll_datagram()), MessageType::data);
+  EXPECT_FALSE(client.poll_datagram());
+  ByteVector message(32);
+  ASSERT_TRUE(session.seal(message.data(), 0));
+  client.on_datagram(message, from, kStart);
+  client.encapsulate(packet(2), kStart, kWallStart);
+  EXPECT_EQ(classify(*client.poll_datagram()), MessageType::data);
+  EXPECT_EQ(classify(*client.poll_datagram()), MessageType::initiation);
+}
+
 TEST(Tunnel, KeysAreGoneAfter540SecondsWithoutANewSession) {
   Link link({}, gateway_config());
   link.client_sends(1);
