@@ -1,0 +1,96 @@
+// The clients of one worker, found by slot (commands), by connection (datagrams) and by tunnel address (packets of the TUN
+// device). The address table also knows which addresses other workers own. Changed by commands only.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "base/ids.h"
+#include "pipeline/commands.h"
+#include "pipeline/index_map.h"
+#include "pipeline/token_bucket.h"
+#include "pipeline/transmit_batcher.h"
+#include "pipeline/tunnel_address.h"
+#include "wireguard/session.h"
+#include "wireguard/traffic_timers.h"
+
+namespace fg::pipeline {
+
+struct Client {
+  // spec policy 3.7: at most 100 answers a second, 200 at once.
+  static constexpr Duration kAnswerInterval = 10ms;
+  static constexpr int kAnswerBurst = 200;
+
+  ClientSlot slot{};
+  IpAddress tunnel_v4;
+  IpAddress tunnel_v6;
+  const filter::Policy* policy = nullptr;
+  Path path;
+  std::optional<std::uint32_t> connection;  // of its receiver indices, pipeline/commands.h
+  wireguard::SessionRing sessions;
+  wireguard::TrafficTimers timers;
+  TokenBucket answers{kAnswerInterval, kAnswerBurst};
+  Instant quiet_until = Instant::min();  // no ClientActivity before
+  TransmitBatcher::Mark mark;
+  bool touched = false;  // its deadlines may have come nearer in the running batch
+
+  [[nodiscard]] bool owns(const IpAddress& ip) const noexcept { return ip == (ip.is_v4() ? tunnel_v4 : tunnel_v6); }
+};
+
+class ClientTable {
+ public:
+  ClientTable(WorkerIndex worker, unsigned workers, std::size_t clients_max);
+
+  [[nodiscard]] std::size_t clients_max() const { return clients_.size(); }
+  [[nodiscard]] std::size_t size() const { return size_; }
+
+  // nullptr when the slot is out of range. A slot in use is the caller's to remove first.
+  Client* add(const AddClient& command);
+  void remove(Client& client);
+  // Receiver indices of this connection mean this client from here on, and those of its earlier connection nothing.
+  bool set_connection(Client& client, std::uint32_t connection);
+  void set_owner(const SetTunnelOwner& command);
+
+  [[nodiscard]] Client* get(ClientSlot slot) noexcept {
+    const auto i = number(slot);
+    return i < clients_.size() ? clients_[i].get() : nullptr;
+  }
+  void prefetch_connection(std::uint32_t connection) const noexcept { by_connection_.prefetch(connection); }
+  [[nodiscard]] Client* by_connection(std::uint32_t connection) noexcept {
+    const auto slot = by_connection_.find(connection);
+    return slot ? clients_[*slot].get() : nullptr;
+  }
+
+  struct Owner {
+    WorkerIndex worker{};
+    Client* client = nullptr;  // none when another worker's
+  };
+  void prefetch_address(std::uint32_t tunnel) const noexcept { by_address_.prefetch(tunnel); }
+  // By tunnel_number().
+  [[nodiscard]] std::optional<Owner> owner_of(std::uint32_t tunnel) noexcept {
+    const auto packed = by_address_.find(tunnel);
+    if (!packed) return std::nullopt;
+    const WorkerIndex worker{static_cast<std::uint8_t>(*packed >> kSlotBits)};
+    return Owner{worker, worker == worker_ ? clients_[*packed & kSlotMask].get() : nullptr};
+  }
+
+ private:
+  static constexpr unsigned kSlotBits = 24;
+  static constexpr std::uint32_t kSlotMask = (1U << kSlotBits) - 1;
+
+  [[nodiscard]] std::uint32_t packed(ClientSlot slot) const {
+    return std::uint32_t{number(worker_)} << kSlotBits | number(slot);
+  }
+  void own(const IpAddress& ip, ClientSlot slot);
+  void disown(const IpAddress& ip, ClientSlot slot);
+
+  WorkerIndex worker_;
+  std::vector<std::unique_ptr<Client>> clients_;
+  std::size_t size_ = 0;
+  IndexMap by_connection_;
+  IndexMap by_address_;
+};
+
+}  // namespace fg::pipeline

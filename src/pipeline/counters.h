@@ -1,0 +1,35 @@
+// What a worker's pipeline has done. Written by the worker alone, read by anyone. No packet is counted twice:
+//
+//   datagrams_in + tun_in + handoffs_in + generated
+//     = to_resources + to_clients + keepalives_in + punted + handed_over + all drops
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "base/drop_reason.h"
+
+namespace fg::pipeline {
+
+struct alignas(128) Counters {
+  using Counter = std::atomic<std::uint64_t>;
+  Counter datagrams_in{0};
+  Counter tun_in{0};  // after segmentation
+  Counter handoffs_in{0};
+  Counter generated{0};      // ICMP answers due, keepalives, packets of the control thread
+  Counter to_resources{0};   // inner packets for the TUN device
+  Counter to_clients{0};     // data messages sealed, with what was generated
+  Counter keepalives_in{0};
+  Counter punted{0};
+  Counter handed_over{0};
+  Counter bytes_to_resources{0};  // of inner packets
+  Counter bytes_to_clients{0};
+  Counter events_lost{0};
+  DropCounters drops;
+
+  static void add(Counter& counter, std::uint64_t n = 1) noexcept {
+    counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
+};
+
+}  // namespace fg::pipeline

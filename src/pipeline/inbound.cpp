@@ -1,0 +1,255 @@
+// From a client's datagram to a packet for the TUN device: spec connectivity 1.3, 1.4; spec policy 9.4.
+#include <algorithm>
+
+#include "filter/policy.h"
+#include "packet/channel_data.h"
+#include "packet/control_message.h"
+#include "packet/demux.h"
+#include "packet/rewrite.h"
+#include "pipeline/pipeline.h"
+#include "pipeline/policy_question.h"
+
+namespace fg::pipeline {
+
+using packet::DatagramKind;
+using packet::InnerPacket;
+
+namespace {
+
+constexpr std::size_t kPuntMax = std::tuple_size_v<decltype(Punt::bytes)>;
+constexpr std::size_t kHandoffMax = std::tuple_size_v<decltype(Handoff::bytes)>;
+
+}  // namespace
+
+void Pipeline::on_datagrams(std::span<ReceivedDatagrams> batch, Instant now) noexcept {
+  last_now_ = now;
+  for (const auto& from : batch) {
+    auto* relay = relays_.find(from.from);
+    auto rest = from.bytes;
+    Counters::add(counters_.datagrams_in, from.count());
+    while (!rest.empty()) {
+      const auto datagram = rest.first(std::min<std::size_t>(rest.size(), from.segment));
+      rest = rest.subspan(datagram.size());
+      sort_datagram(datagram, from, relay, now);
+    }
+  }
+  run_arrivals(now);
+  flush_tun();
+  finish(now);
+}
+
+void Pipeline::sort_datagram(MutableBytes datagram, const ReceivedDatagrams& from, RelayTable::Relay* relay,
+                             Instant now) noexcept {
+  switch (packet::classify(datagram)) {
+    case DatagramKind::wireguard_data: return sort_data_message(datagram, from, now);
+    case DatagramKind::stun:
+    case DatagramKind::wireguard_initiation:
+    case DatagramKind::wireguard_response:
+    case DatagramKind::wireguard_cookie: return punt_datagram(datagram, from);
+    case DatagramKind::channel_data: break;
+    case DatagramKind::unknown:
+      return drop(relay != nullptr && datagram[0] >> 4 == 4 ? DropReason::malformed_channel_data
+                                                            : DropReason::not_wireguard);
+  }
+  const ChannelNumber channel{load_be16(datagram.data())};
+  if (relay == nullptr || !relay->is_usable(channel)) return drop(DropReason::unknown_channel);
+  if (relay->mark_active(channel, now)) report(ChannelActivity{relay->slot(), channel}, false);
+  const auto inner = datagram.subspan(packet::kChannelHeader);
+  const auto kind = packet::classify(inner);
+  if (kind == DatagramKind::wireguard_data) return sort_data_message(inner, from, now);
+  if (kind == DatagramKind::unknown || kind == DatagramKind::channel_data) return drop(DropReason::not_wireguard);
+  punt_datagram(datagram, from);
+}
+
+void Pipeline::sort_data_message(MutableBytes message, const ReceivedDatagrams& from, Instant now) noexcept {
+  const auto receiver = ReceiverIndex{load_le32(message.data() + 4)};
+  if (const auto worker = worker_of(receiver); worker != options_.worker) return hand_over_datagram(worker, message, from);
+  auto& arrival = arrivals_[arrivals_used_++];
+  arrival = {.message = message,
+             .receiver = receiver,
+             .counter = load_le64(message.data() + 8),
+             .client = nullptr,
+             .session = nullptr,
+             .ecn = from.ecn};
+  if (arrivals_used_ == kBatch) run_arrivals(now);
+}
+
+// Stage by stage over the batch, so that the memory one stage needs is on its way while the one before still works on
+// others (guides/performance 9.2). Bursts are runs of one client: what is known of the neighbour is not looked up again.
+void Pipeline::run_arrivals(Instant now) noexcept {
+  const auto arrivals = std::span{arrivals_}.first(arrivals_used_);
+  arrivals_used_ = 0;
+  const auto is_run = [&](std::size_t i) { return i > 0 && arrivals[i].receiver == arrivals[i - 1].receiver; };
+  for (std::size_t i = 0; i < arrivals.size(); ++i) {
+    if (!is_run(i)) clients_.prefetch_connection(connection_of(arrivals[i].receiver));
+  }
+  for (std::size_t i = 0; i < arrivals.size(); ++i) {
+    auto& a = arrivals[i];
+    a.client = is_run(i) ? arrivals[i - 1].client : clients_.by_connection(connection_of(a.receiver));
+    if (a.client != nullptr) __builtin_prefetch(a.client);
+  }
+  for (std::size_t i = 0; i < arrivals.size(); ++i) {
+    auto& a = arrivals[i];
+    if (is_run(i)) a.session = arrivals[i - 1].session;
+    else if (a.client != nullptr) a.session = a.client->sessions.find(a.receiver);
+    if (a.session != nullptr) a.session->prefetch(a.counter);
+  }
+  for (auto& a : arrivals) find_session(a, now);
+  for (auto& a : arrivals) {
+    if (a.session == nullptr) continue;
+    if (a.session->decrypt(a.message)) continue;
+    drop(DropReason::bad_tag);
+    a.session = nullptr;
+  }
+  for (auto& a : arrivals) {
+    if (a.session != nullptr) deliver(a, now);
+  }
+}
+
+// The cheap reasons to refuse a message, before any cryptography.
+void Pipeline::find_session(Arrival& arrival, Instant now) noexcept {
+  auto refuse = [&](DropReason reason) {
+    drop(reason);
+    arrival.session = nullptr;
+  };
+  if (arrival.session == nullptr) return refuse(DropReason::unknown_receiver);
+  if (!arrival.session->can_receive(now)) return refuse(DropReason::session_expired);
+  if (!arrival.session->would_accept(arrival.counter)) return refuse(DropReason::replayed);
+}
+
+void Pipeline::deliver(Arrival& arrival, Instant now) noexcept {
+  auto& client = *arrival.client;
+  auto& session = *arrival.session;
+  // Again, because a copy may have come earlier in the same batch.
+  if (!session.would_accept(arrival.counter)) return drop(DropReason::replayed);
+  session.commit(arrival.counter);
+  touch(client);
+  if (client.sessions.on_authenticated(session)) {
+    client.timers.on_session(session.role(), session.established(), now);
+    report(SessionConfirmed{client.slot, session.local_index()}, true);
+  }
+  const auto inner =
+      arrival.message.subspan(packet::kDataHeader, arrival.message.size() - packet::kDataHeader - packet::kDataTag);
+  if (inner.empty()) {
+    client.timers.on_keepalive_received(now);
+    Counters::add(counters_.keepalives_in);
+    return;
+  }
+  client.timers.on_data_received(now);
+  deliver_inner(client, inner, arrival.ecn, now);
+}
+
+void Pipeline::deliver_inner(Client& client, MutableBytes inner, std::uint8_t outer_ecn, Instant now) noexcept {
+  const auto length = packet::inner_length(inner);  // padding goes before anything else is looked at
+  if (!length) return drop(DropReason::malformed_packet);
+  inner = inner.first(*length);
+  const auto parsed = InnerPacket::parse(inner);
+  if (!parsed) return drop(parsed.error());
+  if (parsed->has_multicast_destination()) return drop(DropReason::multicast);
+  note_activity(client, now);
+  if (parsed->is_control()) {
+    if (!packet::ControlMessage::parse(*parsed)) return drop(DropReason::control_malformed);
+    return punt_inner(client, inner, outer_ecn);
+  }
+  if (const auto refusal = refusal_of(client, *parsed)) {
+    drop(refusal->reason);
+    if (refusal->answer) answer(client, *refusal->answer, *parsed, now);
+    return;
+  }
+  packet::copy_congestion(inner, outer_ecn);
+  Counters::add(counters_.bytes_to_resources, inner.size());
+  if (coalescer_.add(inner, *parsed)) return;
+  flush_tun();
+  (void)coalescer_.add(inner, *parsed);
+}
+
+std::optional<Pipeline::Refusal> Pipeline::refusal_of(const Client& client, const InnerPacket& packet) const noexcept {
+  using packet::IcmpAnswer;
+  using Kind = packet::ProtoClass::Kind;
+  if (packet.is_forbidden_icmp()) return Refusal{DropReason::outbound_icmp_error, std::nullopt};
+  if (!client.owns(packet.source())) return Refusal{DropReason::spoofed_source, IcmpAnswer::prohibited};
+  const auto& proto = packet.proto_class();
+  if (is_gateway(packet.destination())) {
+    const bool is_dns = (proto.kind == Kind::udp || proto.kind == Kind::tcp) && proto.destination == kGatewayDnsPort;
+    if (is_dns || proto.kind == Kind::echo) return std::nullopt;
+    return Refusal{DropReason::gateway_port_closed, IcmpAnswer::prohibited};
+  }
+  if (is_tunnel_address(packet.destination())) return Refusal{DropReason::tunnel_range, IcmpAnswer::prohibited};
+  switch (client.policy->classify(packet.destination(), key_of(proto, proto.destination)).kind) {
+    case filter::Verdict::Kind::allowed: return std::nullopt;
+    case filter::Verdict::Kind::prohibited: return Refusal{DropReason::not_allowed, IcmpAnswer::prohibited};
+    case filter::Verdict::Kind::unreachable: break;
+  }
+  return Refusal{DropReason::special_address, IcmpAnswer::network_unreachable};
+}
+
+void Pipeline::answer(Client& client, packet::IcmpAnswer kind, const InnerPacket& original, Instant now) noexcept {
+  Counters::add(counters_.generated);
+  if (!client.answers.take(now)) return drop(DropReason::icmp_rate_limited);
+  const auto length = packet::write_icmp_answer(kind, original, scratch_);
+  (void)send_inner(client, Bytes{scratch_}.first(length), now);
+}
+
+void Pipeline::punt_datagram(Bytes datagram, const ReceivedDatagrams& from) noexcept {
+  auto* punt = datagram.size() <= kPuntMax ? output_.reserve_punt() : nullptr;
+  if (punt == nullptr) {
+    return drop(datagram.size() <= kPuntMax ? DropReason::punt_ring_full : DropReason::oversized_datagram);
+  }
+  punt->kind = Punt::Kind::datagram;
+  punt->ecn = from.ecn;
+  punt->length = static_cast<std::uint16_t>(datagram.size());
+  punt->local = from.local;
+  punt->from = from.from;
+  std::ranges::copy(datagram, punt->bytes.begin());
+  unpublished_ = true;
+  Counters::add(counters_.punted);
+}
+
+void Pipeline::punt_inner(const Client& client, Bytes inner, std::uint8_t ecn) noexcept {
+  auto* punt = output_.reserve_punt();
+  if (punt == nullptr) return drop(DropReason::punt_ring_full);
+  punt->kind = Punt::Kind::inner;
+  punt->ecn = ecn;
+  punt->length = static_cast<std::uint16_t>(inner.size());
+  punt->slot = client.slot;
+  std::ranges::copy(inner, punt->bytes.begin());
+  unpublished_ = true;
+  Counters::add(counters_.punted);
+}
+
+void Pipeline::hand_over_datagram(WorkerIndex worker, Bytes message, const ReceivedDatagrams& from) noexcept {
+  if (number(worker) >= options_.workers) return drop(DropReason::unknown_receiver);
+  if (message.size() > kHandoffMax) return drop(DropReason::oversized_datagram);
+  auto* handoff = output_.reserve_handoff(worker);
+  if (handoff == nullptr) return drop(DropReason::handoff_ring_full);
+  handoff->kind = Handoff::Kind::datagram;
+  handoff->ecn = from.ecn;
+  handoff->length = static_cast<std::uint16_t>(message.size());
+  handoff->local = from.local;
+  handoff->from = from.from;
+  std::ranges::copy(message, handoff->bytes.begin());
+  unpublished_ = true;
+  Counters::add(counters_.handed_over);
+}
+
+void Pipeline::on_handoff(const Handoff& handoff, Instant now) noexcept {
+  last_now_ = now;
+  Counters::add(counters_.handoffs_in);
+  const auto bytes = Bytes{handoff.bytes}.first(std::min<std::size_t>(handoff.length, handoff.bytes.size()));
+  if (handoff.kind == Handoff::Kind::inner) return on_inner_handoff(bytes, now);
+  // Another hand-over is a mistake of the sender and must not go in circles.
+  if (bytes.size() < packet::kDataSizeMin || worker_of(ReceiverIndex{load_le32(bytes.data() + 4)}) != options_.worker) {
+    return drop(DropReason::unknown_receiver);
+  }
+  if (held_used_ == kHandoffsHeld) flush(now);
+  auto& held = held_[held_used_++];
+  std::ranges::copy(bytes, held.begin());
+  const ReceivedDatagrams from{.bytes = MutableBytes{held}.first(bytes.size()),
+                               .segment = handoff.length,
+                               .ecn = handoff.ecn,
+                               .from = handoff.from,
+                               .local = handoff.local};
+  sort_data_message(from.bytes, from, now);
+}
+
+}  // namespace fg::pipeline

@@ -1,0 +1,177 @@
+// From a packet of the TUN device to a client's datagrams: spec policy 9.6; spec connectivity 1.4.
+#include <algorithm>
+
+#include "base/assert.h"
+#include "filter/policy.h"
+#include "packet/channel_data.h"
+#include "packet/vnet_header.h"
+#include "pipeline/pipeline.h"
+#include "pipeline/policy_question.h"
+
+namespace fg::pipeline {
+
+using packet::InnerPacket;
+using packet::SegmentError;
+using packet::Segments;
+using packet::VnetHeader;
+
+void Pipeline::on_tun(std::span<TunRead> batch, Instant now) noexcept {
+  last_now_ = now;
+  while (!batch.empty()) {
+    const auto n = std::min(batch.size(), kBatch);
+    for (std::size_t i = 0; i < n; ++i) look_at(batch[i], departures_[i]);
+    run_departures(std::span{departures_}.first(n), now);
+    batch = batch.subspan(n);
+  }
+  finish(now);
+}
+
+// Once for a super-packet, whatever it will be split into.
+void Pipeline::look_at(TunRead read, Departure& departure) noexcept {
+  departure = {};
+  const auto refuse = [&](DropReason reason, std::size_t packets) {
+    Counters::add(counters_.tun_in, packets);
+    drop(reason, packets);
+  };
+  if (read.bytes.size() <= kVnetHeaderSize) return refuse(DropReason::malformed_packet, 1);
+  const auto header = VnetHeader::load(read.bytes.data());
+  const auto parsed = InnerPacket::parse(read.bytes.subspan(kVnetHeaderSize), packet::kSuperPacketMax);
+  if (!parsed) return refuse(parsed.error(), 1);
+  const auto tunnel = tunnel_number(parsed->destination());
+  if (!tunnel) return refuse(DropReason::not_a_peer, 1);
+  const auto segments = Segments::of(header, *parsed);
+  if (!segments) {
+    return refuse(segments.error() == SegmentError::oversized ? DropReason::oversized_packet : DropReason::malformed_packet,
+                  1);
+  }
+  Counters::add(counters_.tun_in, segments->count());
+  departure.packet = *parsed;
+  departure.segments = *segments;
+  departure.tunnel = *tunnel;
+  clients_.prefetch_address(*tunnel);
+}
+
+void Pipeline::run_departures(std::span<Departure> departures, Instant now) noexcept {
+  for (auto& d : departures) {
+    if (!d.packet) continue;
+    const auto owner = clients_.owner_of(d.tunnel);
+    if (owner && owner->client != nullptr) {
+      d.client = owner->client;
+      __builtin_prefetch(d.client);
+      continue;
+    }
+    if (owner) hand_over_packet(owner->worker, *d.segments);
+    else drop(DropReason::no_peer_state, d.segments->count());
+    d.packet.reset();
+  }
+  for (const auto& d : departures) {
+    if (d.packet && d.client->sessions.current() != nullptr) __builtin_prefetch(d.client->sessions.current(), 1);
+  }
+  for (auto& d : departures) {
+    if (d.packet) depart(d, now);
+  }
+}
+
+std::optional<DropReason> Pipeline::refusal_towards(const Client& client, const InnerPacket& packet) const noexcept {
+  if (is_gateway(packet.source())) return std::nullopt;
+  if (is_tunnel_address(packet.source())) return DropReason::tunnel_range;
+  if (packet.is_icmp_error_type()) {
+    // Filters do not matter, but the error must be about this client's own traffic (spec policy 3.10, HARDEN).
+    const auto error = packet.icmp_error();
+    const bool is_about_client =
+        error && client.owns(error->quoted_source) && client.policy->reaches(error->quoted_destination);
+    return is_about_client ? std::nullopt : std::optional{DropReason::inbound_not_allowed};
+  }
+  const auto& proto = packet.proto_class();
+  if (client.policy->classify(packet.source(), key_of(proto, proto.source)).is_allowed()) return std::nullopt;
+  return DropReason::inbound_not_allowed;
+}
+
+void Pipeline::depart(Departure& departure, Instant now) noexcept {
+  auto& client = *departure.client;
+  const auto& segments = *departure.segments;
+  const auto count = segments.count();
+  if (const auto refusal = refusal_towards(client, *departure.packet)) return drop(*refusal, count);
+  auto* session = client.sessions.sending(now);
+  if (session == nullptr || client.path.kind == Path::Kind::none) return drop(DropReason::not_connected, count);
+
+  const auto ecn = departure.packet->ecn();
+  std::uint64_t sent = 0;
+  std::uint64_t bytes = 0;
+  for (std::size_t i = 0; i < count && session->can_send(now); ++i) {
+    const auto size = segments.size(i);
+    auto* message = place_for(client, size, ecn);
+    (void)segments.write(i, message + packet::kDataHeader);
+    (void)session->seal(message, size);
+    ++sent;
+    bytes += size;
+  }
+  if (sent < count) drop(DropReason::nonce_exhausted, count - sent);
+  Counters::add(counters_.to_clients, sent);
+  Counters::add(counters_.bytes_to_clients, bytes);
+  client.timers.on_data_sent(now);
+  touch(client);
+  note_activity(client, now);
+}
+
+void Pipeline::hand_over_packet(WorkerIndex worker, const Segments& segments) noexcept {
+  for (std::size_t i = 0; i < segments.count(); ++i) {
+    auto* handoff = number(worker) < options_.workers ? output_.reserve_handoff(worker) : nullptr;
+    if (handoff == nullptr) return drop(DropReason::handoff_ring_full, segments.count() - i);
+    handoff->kind = Handoff::Kind::inner;
+    handoff->length = static_cast<std::uint16_t>(segments.write(i, handoff->bytes.data()));
+    unpublished_ = true;
+    Counters::add(counters_.handed_over);
+  }
+}
+
+void Pipeline::on_inner_handoff(Bytes packet, Instant now) noexcept {
+  const auto parsed = InnerPacket::parse(packet);
+  if (!parsed) return drop(parsed.error());
+  const auto tunnel = tunnel_number(parsed->destination());
+  const auto owner = tunnel ? clients_.owner_of(*tunnel) : std::nullopt;
+  if (!owner || owner->client == nullptr) return drop(DropReason::no_peer_state);
+  const auto segments = Segments::of(VnetHeader{}, *parsed);
+  if (!segments) return drop(DropReason::malformed_packet);
+  Departure departure{.packet = *parsed, .segments = *segments, .tunnel = *tunnel, .client = owner->client};
+  depart(departure, now);
+}
+
+std::uint8_t* Pipeline::place_for(Client& client, std::size_t inner, std::uint8_t ecn) noexcept {
+  const bool is_relayed = client.path.kind == Path::Kind::relayed;
+  const auto message = packet::kDataHeader + inner + packet::kDataTag;
+  const auto size = message + (is_relayed ? packet::kChannelHeader : 0);
+  auto* place = batcher_.reserve(client.mark, client.path, ecn, size);
+  if (place == nullptr) {
+    flush_transmit();
+    place = batcher_.reserve(client.mark, client.path, ecn, size);
+  }
+  FG_ASSERT(place != nullptr);
+  if (!is_relayed) return place;
+  packet::write_channel_header(place, client.path.channel, static_cast<std::uint16_t>(message));
+  return place + packet::kChannelHeader;
+}
+
+bool Pipeline::send_inner(Client& client, Bytes inner, Instant now) noexcept {
+  auto* session = client.sessions.sending(now);
+  if (session == nullptr || client.path.kind == Path::Kind::none) {
+    drop(DropReason::not_connected);
+    return false;
+  }
+  auto* message = place_for(client, inner.size(), 0);
+  std::ranges::copy(inner, message + packet::kDataHeader);
+  (void)session->seal(message, inner.size());
+  Counters::add(counters_.to_clients);
+  Counters::add(counters_.bytes_to_clients, inner.size());
+  if (inner.empty()) client.timers.on_keepalive_sent(now);
+  else client.timers.on_data_sent(now);
+  touch(client);
+  return true;
+}
+
+bool Pipeline::send_keepalive(Client& client, Instant now) noexcept {
+  Counters::add(counters_.generated);
+  return send_inner(client, {}, now);
+}
+
+}  // namespace fg::pipeline

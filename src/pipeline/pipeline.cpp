@@ -1,0 +1,211 @@
+#include "pipeline/pipeline.h"
+
+#include <algorithm>
+#include <utility>
+#include <variant>
+
+#include "base/assert.h"
+
+namespace fg::pipeline {
+
+Pipeline::Pipeline(const PipelineOptions& options, crypto::AeadEngine& engine, Output& output)
+    : options_(options),
+      engine_(engine),
+      output_(output),
+      clients_(options.worker, options.workers, options.clients_max),
+      coalescer_(options.offloads),
+      deadlines_(options.clients_max) {
+  FG_ASSERT(options.workers >= 1 && options.workers <= kWorkersMax);
+  touched_.reserve(options.clients_max);
+}
+
+void Pipeline::apply(Command&& command, Instant now) {
+  last_now_ = now;
+  std::visit([&](auto& c) { on_command(c, now); }, command);
+}
+
+void Pipeline::on_command(const AddClient& command, Instant) {
+  if (auto* old = clients_.get(command.slot)) {
+    FG_BUG("client slot in use");
+    remove_client(*old);
+  }
+  if (clients_.add(command) != nullptr) return;
+  report(PolicyRetired{command.policy}, true);
+  report(ClientRemoved{command.slot}, true);
+}
+
+void Pipeline::remove_client(Client& client) {
+  report(PolicyRetired{client.policy}, true);
+  report(ClientRemoved{client.slot}, true);
+  deadlines_.disarm(number(client.slot));
+  if (client.touched) std::erase(touched_, number(client.slot));
+  clients_.remove(client);
+}
+
+void Pipeline::on_command(const RemoveClient& command, Instant) {
+  if (auto* client = clients_.get(command.slot)) remove_client(*client);
+}
+
+void Pipeline::on_command(const SetPolicy& command, Instant) {
+  auto* client = clients_.get(command.slot);
+  if (client == nullptr) {
+    report(PolicyRetired{command.policy}, true);
+    return;
+  }
+  report(PolicyRetired{std::exchange(client->policy, command.policy)}, true);
+}
+
+void Pipeline::on_command(const SetPath& command, Instant) {
+  auto* client = clients_.get(command.slot);
+  if (client == nullptr) return;
+  client->path = command.path;
+  client->mark.forget();
+}
+
+void Pipeline::on_command(InstallSession& command, Instant now) {
+  auto* client = clients_.get(command.slot);
+  if (client == nullptr) return;
+  const auto index = command.keys.local_index;
+  const auto role = command.keys.role;
+  const auto established = command.keys.established;
+  // A connection that replaces another one starts afresh (spec connectivity 4.5).
+  if (client->connection && *client->connection != connection_of(index)) client->sessions.clear();
+  if (worker_of(index) != options_.worker || !clients_.set_connection(*client, connection_of(index))) {
+    FG_BUG("receiver index of another worker or client");
+    return;
+  }
+  client->sessions.install(std::move(command.keys), engine_);
+  if (role == wireguard::Role::initiator) {
+    client->timers.on_session(role, established, now);
+    (void)send_keepalive(*client, now);  // confirms the keys to the responder (whitepaper §6.5)
+    report(SessionConfirmed{client->slot, index}, true);
+  }
+  touch(*client);
+}
+
+void Pipeline::on_command(const SendInner& command, Instant now) {
+  Counters::add(counters_.generated);
+  auto* client = clients_.get(command.slot);
+  if (client == nullptr) {
+    drop(DropReason::not_connected);
+    return;
+  }
+  (void)send_inner(*client, Bytes{command.bytes}.first(std::min<std::size_t>(command.length, kInnerPacketMax)), now);
+}
+
+void Pipeline::on_command(const SetRelay& command, Instant) { relays_.set_server(command.relay, command.server); }
+void Pipeline::on_command(const SetChannel& command, Instant) {
+  relays_.set_channel(command.relay, command.channel, command.usable);
+}
+void Pipeline::on_command(const SetTunnelOwner& command, Instant) { clients_.set_owner(command); }
+void Pipeline::on_command(const SetGatewayAddresses& command, Instant) {
+  gateway_v4_ = command.v4;
+  gateway_v6_ = command.v6;
+}
+
+void Pipeline::on_timeout(Instant now) noexcept {
+  last_now_ = now;
+  while (const auto slot = deadlines_.pop_due(now)) {
+    auto& client = *clients_.get(ClientSlot{*slot});
+    const auto due = client.timers.poll(now);
+    if (due.send_keepalive) (void)send_keepalive(client, now);
+    const auto* current = client.sessions.current();
+    if (due.handshake || (current != nullptr && current->has_many_messages())) {
+      const auto why = due.nothing_heard ? HandshakeNeeded::Why::nothing_heard : HandshakeNeeded::Why::rekey_due;
+      report(HandshakeNeeded{client.slot, why}, true);
+    }
+    client.sessions.expire(now);
+    arm(client);
+  }
+  finish(now);
+}
+
+std::optional<Wakeup> Pipeline::wakeup() const {
+  if (!batcher_.is_empty() || arrivals_used_ != 0 || held_used_ != 0 || unpublished_ || !touched_.empty()) {
+    return Wakeup{last_now_, "output is queued"};
+  }
+  std::optional<Wakeup> at;
+  // Taken up again soon when the control thread was too slow for its events.
+  if (!pending_events_.empty()) at = Wakeup{last_now_ + 1ms, "events wait for their ring"};
+  if (const auto next = deadlines_.next()) at = earlier(at, Wakeup{*next, "a client's WireGuard timer"});
+  return at;
+}
+
+void Pipeline::touch(Client& client) noexcept {
+  if (client.touched) return;
+  client.touched = true;
+  touched_.push_back(number(client.slot));
+}
+
+void Pipeline::arm(Client& client) noexcept {
+  auto at = client.timers.next();
+  if (const auto expiry = client.sessions.next_expiry()) at = std::min(at, *expiry);
+  if (at != Instant::max()) deadlines_.arm(number(client.slot), at);
+}
+
+void Pipeline::arm_touched() noexcept {
+  for (const auto slot : touched_) {
+    auto& client = *clients_.get(ClientSlot{slot});
+    client.touched = false;
+    arm(client);
+  }
+  touched_.clear();
+}
+
+void Pipeline::note_activity(Client& client, Instant now) noexcept {
+  if (now < client.quiet_until) return;
+  client.quiet_until = now + kActivityInterval;
+  report(ClientActivity{client.slot}, false);
+}
+
+void Pipeline::report(Event event, bool essential) noexcept {
+  if (pending_events_.empty()) {
+    if (auto* place = output_.reserve_event()) {
+      *place = event;
+      unpublished_ = true;
+      return;
+    }
+  }
+  if (essential && pending_events_.size() < kPendingEventsMax) pending_events_.push_back(event);
+  else Counters::add(counters_.events_lost);
+}
+
+void Pipeline::flush_tun() noexcept {
+  coalescer_.flush([this](const packet::Aggregate& aggregate) {
+    TunWrite write;
+    aggregate.header.store(write.header.data());
+    write.parts = aggregate.parts;
+    write.packets = aggregate.packets;
+    Counters::add(counters_.to_resources, aggregate.packets);
+    output_.write_tun(write);
+  });
+}
+
+void Pipeline::flush_transmit() noexcept {
+  if (!batcher_.is_empty()) output_.transmit(batcher_.take());
+}
+
+void Pipeline::flush(Instant now) noexcept {
+  last_now_ = now;
+  if (arrivals_used_ != 0) run_arrivals(now);
+  flush_tun();
+  held_used_ = 0;
+  finish(now);
+}
+
+void Pipeline::finish(Instant) noexcept {
+  flush_transmit();
+  arm_touched();
+  std::size_t reported = 0;
+  while (reported < pending_events_.size()) {
+    auto* place = output_.reserve_event();
+    if (place == nullptr) break;
+    *place = pending_events_[reported++];
+    unpublished_ = true;
+  }
+  if (reported != 0) pending_events_.erase(pending_events_.begin(), pending_events_.begin() + static_cast<std::ptrdiff_t>(reported));
+  if (unpublished_) output_.publish();
+  unpublished_ = false;
+}
+
+}  // namespace fg::pipeline

@@ -1,0 +1,166 @@
+// One worker's packet path in both directions (spec connectivity 1.3, 1.4; spec policy 9.4, 9.6), without a socket, a thread
+// or a clock. Datagrams come in batches and are decrypted where they lie; what may pass is coalesced for the TUN device.
+// Packets of the TUN device are looked at once a super-packet and encrypted straight into buffers for segmented sends. What
+// the fast path does not finish is punted.
+//
+// Contract: after apply() and on_handoff() call flush(); the other inputs flush by themselves. on_timeout() is due at
+// wakeup(). After construction only commands allocate. Left out: translation of DNS resources' proxy addresses.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "base/datagram.h"
+#include "base/time.h"
+#include "crypto/aead.h"
+#include "packet/coalesce.h"
+#include "packet/icmp.h"
+#include "packet/inner.h"
+#include "packet/segment.h"
+#include "pipeline/client_table.h"
+#include "pipeline/commands.h"
+#include "pipeline/counters.h"
+#include "pipeline/deadline_heap.h"
+#include "pipeline/output.h"
+#include "pipeline/relay_table.h"
+#include "pipeline/transmit_batcher.h"
+
+namespace fg::pipeline {
+
+struct PipelineOptions {
+  WorkerIndex worker{};
+  unsigned workers = 1;
+  std::size_t clients_max = 16'384;
+  packet::Coalescer::Offloads offloads{};
+};
+
+class Pipeline {
+ public:
+  static constexpr std::size_t kBatch = 64;
+  static constexpr std::size_t kHandoffsHeld = 64;
+  static constexpr std::size_t kPendingEventsMax = 65'536;
+  static constexpr Duration kActivityInterval = 5s;       // pipeline/commands.h: ClientActivity
+  static constexpr std::uint16_t kGatewayDnsPort = 53535;  // spec policy 1.4
+
+  Pipeline(const PipelineOptions& options, crypto::AeadEngine& engine, Output& output);
+
+  // inputs
+  void apply(Command&& command, Instant now);
+  void on_datagrams(std::span<ReceivedDatagrams> batch, Instant now) noexcept;
+  void on_tun(std::span<TunRead> batch, Instant now) noexcept;
+  // The hand-off may be overwritten when this returns.
+  void on_handoff(const Handoff& handoff, Instant now) noexcept;
+  void on_timeout(Instant now) noexcept;
+  void flush(Instant now) noexcept;
+  void set_offloads(packet::Coalescer::Offloads offloads) noexcept { coalescer_.set_offloads(offloads); }
+
+  [[nodiscard]] std::optional<Wakeup> wakeup() const;
+  [[nodiscard]] const Counters& counters() const { return counters_; }
+  [[nodiscard]] std::size_t clients() const { return clients_.size(); }
+
+ private:
+  // A data message on its way in.
+  struct Arrival {
+    MutableBytes message;
+    ReceiverIndex receiver{};
+    std::uint64_t counter = 0;
+    Client* client = nullptr;
+    wireguard::Session* session = nullptr;  // none: already counted
+    std::uint8_t ecn = 0;
+  };
+  // A packet of the TUN device on its way out.
+  struct Departure {
+    std::optional<packet::InnerPacket> packet;  // none: already counted
+    std::optional<packet::Segments> segments;
+    std::uint32_t tunnel = 0;
+    Client* client = nullptr;
+  };
+
+  // commands (pipeline.cpp)
+  void on_command(std::monostate, Instant) {}
+  void on_command(const AddClient& command, Instant now);
+  void on_command(const RemoveClient& command, Instant now);
+  void on_command(const SetPolicy& command, Instant now);
+  void on_command(const SetPath& command, Instant now);
+  void on_command(InstallSession& command, Instant now);
+  void on_command(const SendInner& command, Instant now);
+  void on_command(const SetRelay& command, Instant now);
+  void on_command(const SetChannel& command, Instant now);
+  void on_command(const SetTunnelOwner& command, Instant now);
+  void on_command(const SetGatewayAddresses& command, Instant now);
+  void remove_client(Client& client);
+
+  // client to resource (inbound.cpp)
+  void sort_datagram(MutableBytes datagram, const ReceivedDatagrams& from, RelayTable::Relay* relay, Instant now) noexcept;
+  void sort_data_message(MutableBytes message, const ReceivedDatagrams& from, Instant now) noexcept;
+  void run_arrivals(Instant now) noexcept;
+  void find_session(Arrival& arrival, Instant now) noexcept;
+  void deliver(Arrival& arrival, Instant now) noexcept;
+  void deliver_inner(Client& client, MutableBytes inner, std::uint8_t outer_ecn, Instant now) noexcept;
+  // What stops the packet, and how that is answered.
+  struct Refusal {
+    DropReason reason;
+    std::optional<packet::IcmpAnswer> answer;
+  };
+  [[nodiscard]] std::optional<Refusal> refusal_of(const Client& client, const packet::InnerPacket& packet) const noexcept;
+  void answer(Client& client, packet::IcmpAnswer kind, const packet::InnerPacket& original, Instant now) noexcept;
+  void punt_datagram(Bytes datagram, const ReceivedDatagrams& from) noexcept;
+  void punt_inner(const Client& client, Bytes inner, std::uint8_t ecn) noexcept;
+  void hand_over_datagram(WorkerIndex worker, Bytes message, const ReceivedDatagrams& from) noexcept;
+
+  // resource to client (outbound.cpp)
+  void look_at(TunRead read, Departure& departure) noexcept;
+  void run_departures(std::span<Departure> departures, Instant now) noexcept;
+  void depart(Departure& departure, Instant now) noexcept;
+  [[nodiscard]] std::optional<DropReason> refusal_towards(const Client& client,
+                                                          const packet::InnerPacket& packet) const noexcept;
+  void on_inner_handoff(Bytes packet, Instant now) noexcept;
+  void hand_over_packet(WorkerIndex worker, const packet::Segments& segments) noexcept;
+  // Room for a message with this much inside, behind the channel header if there is one.
+  [[nodiscard]] std::uint8_t* place_for(Client& client, std::size_t inner, std::uint8_t ecn) noexcept;
+  bool send_inner(Client& client, Bytes inner, Instant now) noexcept;
+  bool send_keepalive(Client& client, Instant now) noexcept;
+
+  // shared (pipeline.cpp)
+  void drop(DropReason reason, std::uint64_t n = 1) noexcept { counters_.drops.count(reason, n); }
+  void touch(Client& client) noexcept;
+  void note_activity(Client& client, Instant now) noexcept;
+  void report(Event event, bool essential) noexcept;
+  void arm(Client& client) noexcept;
+  void arm_touched() noexcept;
+  void flush_tun() noexcept;
+  void flush_transmit() noexcept;
+  void finish(Instant now) noexcept;
+
+  const PipelineOptions options_;
+  crypto::AeadEngine& engine_;
+  Output& output_;
+  Counters counters_;
+
+  ClientTable clients_;
+  RelayTable relays_;
+  std::optional<IpAddress> gateway_v4_;
+  std::optional<IpAddress> gateway_v6_;
+  [[nodiscard]] bool is_gateway(const IpAddress& ip) const noexcept {
+    return ip == (ip.is_v4() ? gateway_v4_ : gateway_v6_);
+  }
+
+  packet::Coalescer coalescer_;
+  TransmitBatcher batcher_;
+  DeadlineHeap deadlines_;
+  std::vector<std::uint32_t> touched_;
+  std::vector<Event> pending_events_;
+  std::array<Arrival, kBatch> arrivals_{};
+  std::size_t arrivals_used_ = 0;
+  std::array<Departure, kBatch> departures_{};
+  std::array<std::array<std::uint8_t, 1600>, kHandoffsHeld> held_{};
+  std::size_t held_used_ = 0;
+  std::array<std::uint8_t, packet::kPacketMax> scratch_{};
+  bool unpublished_ = false;
+  Instant last_now_ = Instant::min();
+};
+
+}  // namespace fg::pipeline

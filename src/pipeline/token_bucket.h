@@ -1,0 +1,26 @@
+// A rate with a burst, as one instant: when the bucket would be full again (the "virtual scheduling" form).
+#pragma once
+
+#include "base/time.h"
+
+namespace fg::pipeline {
+
+class TokenBucket {
+ public:
+  // One token each `interval`, at most `burst` saved up.
+  constexpr TokenBucket(Duration interval, int burst) : interval_(interval), depth_(interval * burst) {}
+
+  [[nodiscard]] bool take(Instant now) noexcept {
+    const auto full_at = full_at_ < now ? now : full_at_;
+    if (full_at + interval_ > now + depth_) return false;
+    full_at_ = full_at + interval_;
+    return true;
+  }
+
+ private:
+  Duration interval_;
+  Duration depth_;
+  Instant full_at_ = Instant::min();
+};
+
+}  // namespace fg::pipeline
