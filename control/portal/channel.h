@@ -26,7 +26,7 @@ namespace fg::portal {
 inline constexpr Duration kHeartbeatInterval = 10s;    // spec portal 1.9
 inline constexpr std::size_t kHeartbeatsUnanswered = 3;  // spec portal 1.9: the fourth fails the connection
 inline constexpr Duration kJoinTimeout = 5s;           // spec portal 1.8
-inline constexpr std::size_t kQueuedMessagesMax = 16'384;
+inline constexpr std::size_t kQueuedMessagesMax = 4'096;
 inline constexpr std::size_t kHeldClientsMax = 65'536;
 inline constexpr std::size_t kHeldCandidatesMax = 256;  // a client and kind
 
