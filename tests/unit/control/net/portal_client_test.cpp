@@ -80,6 +80,7 @@ TEST_F(PortalClientTest, JoinsReadsInitAndAnswers) {
   on_disconnected = [&] { loop.stop(); };
   start(portal.port());
   EXPECT_EQ(joined, portal::Generation::c);
+  portal.finish();
   ASSERT_EQ(messages.size(), 1U);
   EXPECT_TRUE(std::holds_alternative<portal::Init>(messages[0]));
   EXPECT_EQ(got, (std::vector<std::string>{R"({"topic":"gateway","event":"set_snownet_capabilities","payload":{"iceless":false},"ref":1})",
@@ -94,12 +95,13 @@ TEST_F(PortalClientTest, FindsAPortalOfGenerationA) {
                          }});
   on_joined = [&] { loop.stop(); };
   start(portal.port());
+  client.reset();
+  portal.finish();
   EXPECT_EQ(joined, portal::Generation::a);
   EXPECT_TRUE(first.starts_with("GET /gateway/v2/websocket?external_id=gw&"));
   EXPECT_TRUE(second.starts_with("GET /gateway/websocket?external_id=gw&"));
   EXPECT_TRUE(third.starts_with("GET /gateway/websocket?token=t&public_key="));
   EXPECT_EQ(third.find("X-Authorization"), std::string::npos);
-  client.reset();
 }
 
 TEST_F(PortalClientTest, RefusalsAreRetriedAsThePortalAsks) {
@@ -132,6 +134,7 @@ TEST_F(PortalClientTest, AfterALossItJoinsAgainWithFreshRefs) {
     if (joins == 2) loop.stop();
   };
   start(portal.port());
+  portal.finish();
   EXPECT_EQ(joins, 2);
   EXPECT_EQ(got[0], got[1]);
   EXPECT_EQ(disconnected, "portal closed the channel");

@@ -24,6 +24,11 @@ Peer::Peer(int fd, SSL_CTX* tls) : fd_(fd) {
 }
 
 Peer::~Peer() {
+  // Closing with unread bytes would reset the connection and take back what was sent.
+  ::shutdown(fd_, SHUT_WR);
+  std::array<char, 4096> rest{};
+  while (::recv(fd_, rest.data(), rest.size(), 0) > 0) {
+  }
   if (ssl_ != nullptr) SSL_free(ssl_);
   ::close(fd_);
 }
@@ -142,9 +147,13 @@ ScriptedPortal::ScriptedPortal(std::vector<Script> scripts, const Certificate* c
   thread_ = std::thread([this] { serve(); });
 }
 
-ScriptedPortal::~ScriptedPortal() {
+void ScriptedPortal::finish() {
   ::shutdown(listener_, SHUT_RDWR);
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
+}
+
+ScriptedPortal::~ScriptedPortal() {
+  finish();
   ::close(listener_);
   if (tls_ != nullptr) SSL_CTX_free(tls_);
 }

@@ -65,6 +65,8 @@ class ScriptedPortal {
   ScriptedPortal& operator=(const ScriptedPortal&) = delete;
 
   [[nodiscard]] std::uint16_t port() const { return port_; }
+  // Returns when the scripts have ended; what they wrote may be read from then on. No further connection is accepted.
+  void finish();
 
  private:
   void serve();

@@ -79,6 +79,7 @@ TEST_F(WebSocketTest, SendsExactlyTheHeadersOfTheSpec) {
   std::string got;
   ScriptedPortal portal({[&](Peer& peer) { got = peer.upgrade(); }});
   run(request(portal.port()));
+  portal.finish();
   std::vector<std::string> lines;
   for (std::size_t at = 0; at < got.size();) {
     const auto end = got.find("\r\n", at);
