@@ -13,6 +13,11 @@ target_compile_options(fg_flags INTERFACE
   -Wnon-virtual-dtor -Wimplicit-fallthrough -fno-omit-frame-pointer)
 target_compile_definitions(fg_flags INTERFACE _GLIBCXX_ASSERTIONS)
 
+# libstdc++ 12 implements std::stable_sort with a function it marks as deprecated; only Clang says so.
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  target_compile_options(fg_flags INTERFACE -Wno-deprecated-declarations)
+endif()
+
 # The packaged minimum: AVX2-class machines. Faster code of libraries is chosen at run time.
 if(CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64")
   target_compile_options(fg_flags INTERFACE -march=x86-64-v3)
@@ -26,6 +31,13 @@ endif()
 if(FG_SANITIZE)
   target_compile_options(fg_flags INTERFACE -fsanitize=${FG_SANITIZE} -fno-sanitize-recover=all)
   target_link_options(fg_flags INTERFACE -fsanitize=${FG_SANITIZE})
+endif()
+
+# Rooms are instrumented for libFuzzer; its main() comes with the targets of tests/fuzz.
+if(FG_FUZZ)
+  set(FG_FUZZ_SANITIZERS address,undefined)
+  target_compile_options(fg_flags INTERFACE -fsanitize=fuzzer-no-link,${FG_FUZZ_SANITIZERS} -fno-sanitize-recover=all)
+  target_link_options(fg_flags INTERFACE -fsanitize=${FG_FUZZ_SANITIZERS})
 endif()
 
 find_program(CCACHE_PROGRAM ccache)

@@ -327,7 +327,7 @@ void Allocation::on_allocate_success(const SocketAddress& local, const stun::Mes
     buffered_binds_.clear();
     return;
   }
-  lease_.emplace();
+  lease_ = Lease{};
   if (v4) learn(lease_->v4, {.kind = Candidate::Kind::relayed, .address = *v4, .local = local});
   if (v6) learn(lease_->v6, {.kind = Candidate::Kind::relayed, .address = *v6, .local = local});
   set_lease_times(*lifetime, now);

@@ -14,7 +14,7 @@ KernelPort::KernelPort(std::optional<UdpSocket> v4, std::optional<UdpSocket> v6,
 
 void KernelPort::add(std::optional<Udp>& place, std::optional<UdpSocket> socket) {
   if (!socket) return;
-  UdpSender sender{socket->fd(), socket->family(), socket->capabilities().segmentation};
+  UdpSender sender{socket->fd(), socket->capabilities().segmentation};
   const auto bit = ReadySet{1} << fds_used_;
   fds_[fds_used_++] = socket->fd();
   place.emplace(Udp{std::move(*socket), std::move(sender), bit});
@@ -86,7 +86,7 @@ std::optional<KernelSender::Udp> KernelSender::duplicate(const UdpSocket* socket
   if (socket == nullptr) return std::nullopt;
   FileDescriptor fd{::fcntl(socket->fd(), F_DUPFD_CLOEXEC, 0)};
   if (!fd.is_open()) return std::nullopt;
-  UdpSender sender{fd.get(), socket->family(), socket->capabilities().segmentation};
+  UdpSender sender{fd.get(), socket->capabilities().segmentation};
   return Udp{std::move(fd), std::move(sender)};
 }
 

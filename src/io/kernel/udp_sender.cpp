@@ -60,8 +60,8 @@ struct UdpSender::Messages {
   }
 };
 
-UdpSender::UdpSender(int fd, Family family, bool segmentation)
-    : fd_(fd), family_(family), segmentation_(segmentation), messages_(std::make_unique<Messages>()) {}
+UdpSender::UdpSender(int fd, bool segmentation)
+    : fd_(fd), segmentation_(segmentation), messages_(std::make_unique<Messages>()) {}
 UdpSender::~UdpSender() = default;
 UdpSender::UdpSender(UdpSender&&) noexcept = default;
 UdpSender& UdpSender::operator=(UdpSender&&) noexcept = default;

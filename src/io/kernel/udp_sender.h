@@ -13,7 +13,7 @@ namespace fg::io::kernel {
 // Sends from a socket it borrows. Each thread that sends has its own: it remembers what the route turned out not to take.
 class UdpSender {
  public:
-  UdpSender(int fd, Family family, bool segmentation);
+  UdpSender(int fd, bool segmentation);
   ~UdpSender();
   UdpSender(UdpSender&&) noexcept;
   UdpSender& operator=(UdpSender&&) noexcept;
@@ -37,7 +37,6 @@ class UdpSender {
   void send_singly(const OutgoingDatagrams& datagrams, int first_error, Outcome& outcome) noexcept;
 
   int fd_;
-  Family family_;
   bool segmentation_;
   std::unique_ptr<Messages> messages_;
 };

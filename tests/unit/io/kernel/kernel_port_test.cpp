@@ -36,8 +36,8 @@ TEST_F(KernelPortTest, BothFamiliesAreReceivedInOneBatch) {
   const ByteVector payload{9};
   const OutgoingDatagrams to4{.to = {ip("127.0.0.1"), 52625}, .from = {}, .segment = 1, .bytes = payload};
   const OutgoingDatagrams to6{.to = {ip("::1"), 52625}, .from = {}, .segment = 1, .bytes = payload};
-  EXPECT_EQ((UdpSender{v4.fd(), Family::v4, true}.send({&to4, 1}).datagrams), 1);
-  EXPECT_EQ((UdpSender{v6.fd(), Family::v6, true}.send({&to6, 1}).datagrams), 1);
+  EXPECT_EQ((UdpSender{v4.fd(), true}.send({&to4, 1}).datagrams), 1);
+  EXPECT_EQ((UdpSender{v6.fd(), true}.send({&to6, 1}).datagrams), 1);
   const auto got = port().receive(ready());
   ASSERT_EQ(got.size(), 2);
   EXPECT_EQ(got[0].from.family(), Family::v4);
@@ -86,7 +86,7 @@ TEST_F(KernelPortTest, TheTunDeviceIsReadAndWritten) {
   auto v4 = open_or_die(Family::v4);
   const ByteVector payload{1, 2};
   const OutgoingDatagrams d{.to = {ip("100.64.0.9"), 53}, .from = {}, .segment = 2, .bytes = payload};
-  ASSERT_EQ((UdpSender{v4.fd(), Family::v4, true}.send({&d, 1}).datagrams), 1);
+  ASSERT_EQ((UdpSender{v4.fd(), true}.send({&d, 1}).datagrams), 1);
   EXPECT_EQ(port().read_tun(ready()).size(), 1);
   const ByteVector garbage{0x45, 0};
   const std::array<Bytes, 1> parts{Bytes{garbage}};

@@ -28,7 +28,7 @@ class SteeringTest : public NetworkTest {
     int found = -1;
     for (int attempt = 0; attempt < 4; ++attempt) {
       auto from = open_or_die(Family::v4);
-      UdpSender sender{from.fd(), Family::v4, true};
+      UdpSender sender{from.fd(), true};
       const OutgoingDatagrams d{.to = {ip("127.0.0.1"), group_[0].port()},
                                 .from = {},
                                 .segment = static_cast<std::uint16_t>(datagram.size()),

@@ -136,7 +136,7 @@ TEST_F(TunDeviceTest, ARefusedSuperPacketIsWrittenInItsPartsAndTheKindIsGivenUp)
 TEST_F(TunDeviceTest, SegmentedTrafficOfTheHostIsReadAsOneSuperPacket) {
   if (!queue().offloads().udp) return;  // Linux before 6.2
   auto socket = open_or_die(Family::v4);
-  UdpSender sender{socket.fd(), Family::v4, true};
+  UdpSender sender{socket.fd(), true};
   const auto payload = datagrams(20, 1200, 7);
   const OutgoingDatagrams d{.to = {ip("100.64.0.9"), 53}, .from = {}, .segment = 1200, .bytes = payload};
   ASSERT_EQ(sender.send({&d, 1}).datagrams, 20);
@@ -152,7 +152,7 @@ TEST_F(TunDeviceTest, SegmentedTrafficOfTheHostIsReadAsOneSuperPacket) {
 
 TEST_F(TunDeviceTest, ManyWaitingPacketsAreReadInGrowingBurstsAndInOrder) {
   auto socket = open_or_die(Family::v4);
-  UdpSender sender{socket.fd(), Family::v4, true};
+  UdpSender sender{socket.fd(), true};
   for (std::uint8_t i = 0; i < 100; ++i) {
     const ByteVector payload(100, i);
     const OutgoingDatagrams d{.to = {ip("100.64.0.9"), 53}, .from = {}, .segment = 100, .bytes = payload};

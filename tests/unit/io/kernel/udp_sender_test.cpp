@@ -22,7 +22,7 @@ TEST_F(UdpSenderTest, AClosedPortCostsTheNextDatagramNothing) {
     const auto closed = open_or_die(Family::v4);
     closed_port = closed.port();
   }
-  UdpSender sender{from.fd(), Family::v4, true};
+  UdpSender sender{from.fd(), true};
   const ByteVector payload{7};
   const OutgoingDatagrams refused{.to = {ip("127.0.0.1"), closed_port}, .from = {}, .segment = 1, .bytes = payload};
   for (int i = 0; i < 10; ++i) {
@@ -40,7 +40,7 @@ TEST_F(UdpSenderTest, AClosedPortCostsTheNextDatagramNothing) {
 TEST_F(UdpSenderTest, ADestinationWithoutARouteCostsTheOthersNothing) {
   auto open = open_or_die(Family::v4);
   auto from = open_or_die(Family::v4);
-  UdpSender sender{from.fd(), Family::v4, true};
+  UdpSender sender{from.fd(), true};
   const auto bytes = datagrams(3, 100, 100);
   const OutgoingDatagrams unreachable{.to = {ip("203.0.113.1"), 1}, .from = {}, .segment = 100, .bytes = bytes};
   const std::array batch{to(open, bytes, 100), unreachable, to(open, bytes, 100), unreachable, to(open, bytes, 100)};
@@ -55,7 +55,7 @@ TEST_F(UdpSenderTest, ADestinationWithoutARouteCostsTheOthersNothing) {
 TEST_F(UdpSenderTest, ASourceThatIsNotOursIsRefusedAndSegmentationStays) {
   auto open = open_or_die(Family::v4);
   auto from = open_or_die(Family::v4);
-  UdpSender sender{from.fd(), Family::v4, true};
+  UdpSender sender{from.fd(), true};
   const auto bytes = datagrams(3, 100, 100);
   auto d = to(open, bytes, 100);
   d.from = ip("192.0.2.7");
@@ -66,7 +66,7 @@ TEST_F(UdpSenderTest, ASourceThatIsNotOursIsRefusedAndSegmentationStays) {
 TEST_F(UdpSenderTest, WithoutSegmentationTheSameDatagramsLeaveSingly) {
   auto open = open_or_die(Family::v4);
   auto from = open_or_die(Family::v4);
-  UdpSender sender{from.fd(), Family::v4, false};
+  UdpSender sender{from.fd(), false};
   const auto bytes = datagrams(5, 1312, 32);
   const std::array batch{to(open, bytes, 1312), to(open, bytes, 1312)};
   EXPECT_EQ(sender.send(batch).datagrams, 10);
@@ -81,7 +81,7 @@ TEST_F(UdpSenderTest, ALinkTooSmallForASegmentDoesNotSwitchSegmentationOff) {
   auto request = interface_request("lo");
   request.ifr_mtu = 1200;
   ASSERT_EQ(::ioctl(from.fd(), SIOCSIFMTU, &request), 0);
-  UdpSender sender{from.fd(), Family::v4, true};
+  UdpSender sender{from.fd(), true};
   const auto large = datagrams(3, 1312, 1312);
   const auto d = to(open, large, 1312);
   EXPECT_EQ(sender.send({&d, 1}).failed, 3);
@@ -94,7 +94,7 @@ TEST_F(UdpSenderTest, ALinkTooSmallForASegmentDoesNotSwitchSegmentationOff) {
 TEST_F(UdpSenderTest, MoreMessagesThanOneCallTakesAreAllSent) {
   auto open = open_or_die(Family::v4);
   auto from = open_or_die(Family::v4);
-  UdpSender sender{from.fd(), Family::v4, true};
+  UdpSender sender{from.fd(), true};
   const ByteVector payload(64, 1);
   const std::vector batch(100, to(open, payload, 64));
   EXPECT_EQ(sender.send(batch).datagrams, 100);
@@ -104,7 +104,7 @@ TEST_F(UdpSenderTest, MoreMessagesThanOneCallTakesAreAllSent) {
 TEST_F(UdpSenderTest, SixtyFourSegmentsGoInOneCall) {
   auto open = open_or_die(Family::v4);
   auto from = open_or_die(Family::v4);
-  UdpSender sender{from.fd(), Family::v4, true};
+  UdpSender sender{from.fd(), true};
   const auto bytes = datagrams(kSegmentsMax, 1023, 1023);
   ASSERT_LE(bytes.size(), kUdpPayloadMax);
   const auto d = to(open, bytes, 1023);

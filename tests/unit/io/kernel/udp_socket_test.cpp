@@ -55,7 +55,7 @@ TEST_F(UdpSocketTest, BuffersAreGrantedBeyondTheSystemsLimit) {
 TEST_F(UdpSocketTest, ADatagramTellsItsSourceDestinationAndCongestionMark) {
   auto to = open_or_die(Family::v4);
   auto from = open_or_die(Family::v4);
-  UdpSender sender{from.fd(), Family::v4, true};
+  UdpSender sender{from.fd(), true};
   const ByteVector payload{1, 2, 3};
   const OutgoingDatagrams d{.to = {ip("127.0.0.9"), to.port()}, .from = ip("127.0.0.3"), .ecn = 1, .segment = 3, .bytes = payload};
   EXPECT_EQ(sender.send({&d, 1}).datagrams, 1);
@@ -70,7 +70,7 @@ TEST_F(UdpSocketTest, ADatagramTellsItsSourceDestinationAndCongestionMark) {
 TEST_F(UdpSocketTest, TheSameHoldsForIpv6) {
   auto to = open_or_die(Family::v6);
   auto from = open_or_die(Family::v6);
-  UdpSender sender{from.fd(), Family::v6, true};
+  UdpSender sender{from.fd(), true};
   const ByteVector payload{1, 2, 3};
   const OutgoingDatagrams d{.to = {ip("::1"), to.port()}, .from = ip("::1"), .ecn = 3, .segment = 3, .bytes = payload};
   EXPECT_EQ(sender.send({&d, 1}).datagrams, 1);
@@ -87,7 +87,7 @@ TEST_F(UdpSocketTest, SegmentsArriveTogetherAndKeepTheirBorders) {
     auto from = open_or_die(family);
     ASSERT_TRUE(to.capabilities().receive_offload);
     ASSERT_TRUE(from.capabilities().segmentation);
-    UdpSender sender{from.fd(), family, true};
+    UdpSender sender{from.fd(), true};
     const auto bytes = datagrams(40, 1312, 60);
     const auto host = family == Family::v4 ? ip("127.0.0.1") : ip("::1");
     const OutgoingDatagrams d{.to = {host, to.port()}, .from = {}, .segment = 1312, .bytes = bytes};

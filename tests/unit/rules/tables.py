@@ -1,0 +1,71 @@
+"""The data behind the rules: which room may include which, and every exception with its reason."""
+
+# Room -> what it may include: another room, or one header of a room. A room may always include itself and base.
+ARROWS: dict[str, set[str]] = {
+    "base": set(),
+    "crypto": set(),
+    "packet": set(),
+    "wireguard": {"crypto"},
+    "filter": {"packet"},
+    "pipeline": {"crypto", "packet", "wireguard", "filter"},
+    "io": {"packet"},
+    "io/kernel": {"io", "packet"},
+    "runtime": {"pipeline", "io", "io/kernel", "crypto/aead.h"},
+    "control/stun": {"crypto"},
+    "control/turn": {"control/stun", "packet"},
+    "control/ice": {"control/stun", "crypto"},
+    "control/portal": {"crypto"},
+    "control/dns": set(),
+    "control/acl": {"filter", "control/portal/messages.h"},
+    "control/controller": {
+        "control/stun", "control/turn", "control/ice", "control/portal", "control/dns", "control/acl",
+        "packet", "filter", "wireguard", "pipeline",
+    },
+    "control/net": {"control/controller", "control/portal", "control/dns"},
+}
+# gateway joins everything and is not in the table.
+GATEWAY = "gateway"
+
+# Rooms that touch the operating system; every other room sees bytes and time only.
+OS_ROOMS = ("io/kernel", "runtime", "control/net", GATEWAY)
+
+# What the sans-IO rooms never include: sockets, threads, clocks, files.
+OS_HEADERS = (
+    r"thread|mutex|shared_mutex|condition_variable|future|semaphore|fstream|iostream|filesystem|ctime"
+    r"|unistd\.h|fcntl\.h|poll\.h|netdb\.h|pthread\.h|signal\.h|(?:sys|net|netinet|arpa|linux)/[^>]*"
+)
+OS_HEADER_EXCEPTIONS: dict[str, str] = {}
+
+# Where a real clock or the system's randomness is read.
+CLOCKS_ALLOWED = ("src/runtime/", "src/crypto/", "src/gateway/main.cpp", "control/net/", "tests/support/", "tests/bench/")
+
+CASTS_ALLOWED = {
+    "src/base/": "as_bytes and as_text",
+    "src/io/": "sockaddr and control messages",
+    "src/crypto/": "C libraries that take char",
+    "src/gateway/": "netlink and signals",
+    "control/net/": "sockaddr and C callbacks",
+}
+
+# Third-party headers that cost seconds for each file that includes them.
+HEAVY = (
+    "nlohmann/", "boost/", "CLI/", "spdlog/", "fmt/", "netlink/", "nftables/", "ares", "sodium", "openssl/",
+    "intel-ipsec-mb", "gcrypt", "gtest/", "rapidcheck",
+)
+HEAVY_EXCEPTIONS = {
+    "control/net/portal_stream.h": "of web_socket.cpp only",
+    "control/net/boot_timer.h": "private to the room: the timer is a member of its sources' classes",
+}
+
+# Source -> (the file that tests it, why not the mirrored one).
+TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {}
+
+# Longer than 700 lines, with the reason.
+LONG_SOURCES: dict[str, str] = {
+    "tests/unit/control/turn/allocation_test.cpp": "one case a row of the spec's table",
+}
+LINES_MAX = 700
+FILE_BYTES_MAX = 200_000
+
+CORPUS_FILES_MAX = 100  # a target
+CORPUS_BYTES_MAX = 1_000_000  # all targets
