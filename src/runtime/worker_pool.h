@@ -25,7 +25,7 @@ namespace fg::runtime {
 
 struct PoolOptions {
   std::size_t clients_max = 16'384;  // a worker
-  crypto::AeadChoice aead;           // of crypto::choose_aead()
+  crypto::AeadChoice aead{};         // of crypto::choose_aead()
   bool pin = false;                  // worker i to allowed CPU i + 1 (modulo), the control thread is left alone
 };
 
@@ -69,7 +69,7 @@ class WorkerPool {
   bool send(WorkerIndex worker, pipeline::Command&& command);
 
   std::optional<WorkerEvent> poll_event();
-  // The oldest punt, in place; stays valid until the next poll_punt() or stop().
+  // The oldest punt, in place; stays valid until the next poll_punt() or prepare_to_sleep().
   [[nodiscard]] const pipeline::Punt* poll_punt();
 
   [[nodiscard]] int notify_fd() const;
