@@ -1,0 +1,23 @@
+#include "control/controller/connection.h"
+
+namespace fg::controller {
+namespace {
+
+bool equals(const ice::Credentials& ours, const portal::IceCredentials& theirs) {
+  return ours.ufrag == theirs.username && ours.password == theirs.password;
+}
+
+}  // namespace
+
+bool is_same_connection(const Connection& connection, const portal::Authorize& request) {
+  const auto& remote = connection.agent.remote_credentials();
+  return !connection.options.is_legacy &&
+         equals(connection.agent.local_credentials(), request.gateway_ice) && remote &&
+         equals(*remote, request.client_ice) &&
+         connection.handshake.remote() == request.client.public_key &&
+         connection.preshared == request.client.preshared_key &&
+         connection.options.tunnel_v4 == request.client.v4 &&
+         connection.options.tunnel_v6 == request.client.v6;
+}
+
+}  // namespace fg::controller

@@ -1,0 +1,81 @@
+// One client's connection: an ICE agent, WireGuard handshakes and the way both agreed on (spec
+// connectivity 1.6, 2.16 to 2.19, 4.5 to 4.9). Data of the controller, which moves messages between
+// these machines; sessions and packets are a worker's.
+//
+//   connecting --first nomination--> connected --20 s without inner packets--> idle
+//   idle --inner packet, candidate, re-authorization--> connected
+//   any --ICE failed, 540 s without a session, initiation unanswered--> removed
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/address.h"
+#include "base/ids.h"
+#include "base/time.h"
+#include "control/ice/agent.h"
+#include "control/portal/messages.h"
+#include "pipeline/commands.h"
+#include "wireguard/handshake.h"
+
+namespace fg::controller {
+
+inline constexpr std::size_t kEarlyMessagesMax =
+    128;                                     // spec connectivity 6: buffered before nomination
+inline constexpr Duration kIdleAfter = 20s;  // spec connectivity 2.19
+inline constexpr Duration kLegacyIdleClose = 5min;  // spec connectivity 2.16, A
+
+// Names a connection inside the controller: worker bits and connection bits of its receiver
+// indices.
+enum class ConnectionKey : std::uint32_t {};
+
+struct ConnectionOptions {
+  ConnectionKey key{};
+  ClientId client;
+  ClientSlot slot{};
+  WorkerIndex worker{};
+  IpAddress tunnel_v4;
+  IpAddress tunnel_v6;
+  bool is_legacy = false;  // made by A's request_connection
+  std::optional<RelayId> relay;
+};
+
+struct Connection {
+  Connection(const ConnectionOptions& about, ice::Agent::Options agent_options,
+             wireguard::HandshakeConfig handshake_config, const wireguard::Identity& identity,
+             Random& random, Instant now)
+      : options(about),
+        preshared(handshake_config.preshared.copy()),
+        agent(std::move(agent_options), random, now),
+        handshake(identity, std::move(handshake_config), random, now),
+        relay(about.relay),
+        last_activity(now) {}
+
+  ConnectionOptions options;
+  Secret<32> preshared;
+  ice::Agent agent;
+  wireguard::Handshake handshake;
+
+  std::optional<RelayId>
+      relay;            // whose relayed addresses are this connection's; none: to be chosen
+  pipeline::Path path;  // what the worker has been told
+  std::deque<ByteVector> early;  // handshake messages before the first nomination
+  Instant last_activity;
+  bool has_session = false;
+  bool is_idle = false;
+
+  // Candidate lines not yet told to the client, in the order of the agent's priorities when sent.
+  std::vector<ice::Candidate> announce;
+  std::vector<ice::Candidate> withdraw;
+
+  [[nodiscard]] bool is_nominated() const { return agent.nominated().has_value(); }
+};
+
+// Equal: the portal only repeats itself and the connection stays (spec connectivity 4.8).
+[[nodiscard]] bool is_same_connection(const Connection& connection,
+                                      const portal::Authorize& request);
+
+}  // namespace fg::controller

@@ -1,0 +1,167 @@
+#include "control/controller/controller.h"
+
+#include <utility>
+
+namespace fg::controller {
+
+Controller::Controller(Options options, const wireguard::Identity& identity, Random& random,
+                       Log log, Instant now, WallTime wall)
+    : options_(std::move(options)),
+      identity_(identity),
+      random_(random),
+      log_(std::move(log)),
+      relays_(options_.turn, random),
+      access_(acl::ProcessStart{now, wall}, acl::Limits{.clients = options_.clients_max}),
+      limiter_(identity, random, now),
+      slots_(options_.clients_max),
+      last_now_(now) {}
+
+void Controller::on_portal_joined(portal::Generation generation) { generation_ = generation; }
+
+void Controller::on_portal(portal::Ingress message, Instant now, WallTime wall) {
+  last_now_ = now;
+  std::visit([&](auto&& m) { on(std::forward<decltype(m)>(m), now); }, std::move(message));
+  drain_resolutions(now);
+  pump_relays(now, wall);
+}
+
+void Controller::on_punt(const pipeline::Punt& punt, Instant now, WallTime wall) {
+  last_now_ = now;
+  const Bytes bytes = Bytes{punt.bytes}.first(punt.length);
+  if (punt.kind == pipeline::Punt::Kind::inner) {
+    on_control_packet(punt.slot, bytes, now);
+  } else {
+    on_datagram(punt.local, punt.from, bytes, now, wall);
+  }
+  pump_relays(now, wall);
+}
+
+void Controller::on_event(const pipeline::Event& event, Instant now, WallTime wall) {
+  last_now_ = now;
+  if (const auto* confirmed = std::get_if<pipeline::SessionConfirmed>(&event)) {
+    if (auto* connection = find(confirmed->slot)) {
+      connection->handshake.on_session_confirmed(now);
+      dirty_.push_back(connection->options.key);
+    }
+  } else if (const auto* needed = std::get_if<pipeline::HandshakeNeeded>(&event)) {
+    if (auto* connection = find(needed->slot)) {
+      connection->handshake.start(now, wall);
+      dirty_.push_back(connection->options.key);
+    }
+  } else if (const auto* active = std::get_if<pipeline::ClientActivity>(&event)) {
+    if (auto* connection = find(active->slot)) wake(*connection, now);
+  } else if (const auto* channel = std::get_if<pipeline::ChannelActivity>(&event)) {
+    relays_.on_channel_activity(channel->relay, channel->channel, now);
+  } else if (const auto* retired = std::get_if<pipeline::PolicyRetired>(&event)) {
+    if (const auto found = policies_.find(retired->policy);
+        found != policies_.end() && --found->second.borrows == 0) {
+      policies_.erase(found);
+    }
+  } else if (const auto* removed = std::get_if<pipeline::ClientRemoved>(&event)) {
+    slots_.give_back(removed->slot);
+  }
+  pump_relays(now, wall);
+}
+
+void Controller::on_resolved(dns::ResolutionId id, const std::vector<IpAddress>& addresses,
+                             Instant now, WallTime wall) {
+  last_now_ = now;
+  resolutions_.on_answer(id, addresses, now);
+  drain_resolutions(now);
+  pump_relays(now, wall);
+}
+
+void Controller::on_timeout(Instant now, WallTime wall) {
+  last_now_ = now;
+  // Relays before connections: what an allocation lost or won decides what a connection may still
+  // do (spec connectivity 1.5).
+  relays_.on_timeout(now);
+  pump_relays(now, wall);
+  // Each connection once a call: one that is due again at this very instant does not starve the
+  // others.
+  std::vector<ConnectionKey> due;
+  for (auto at = deadlines_.begin(); at != deadlines_.end() && at->first <= now; ++at)
+    due.push_back(at->second);
+  for (const auto key : due) {
+    if (auto* connection = find(key)) on_connection_timeout(*connection, now, wall);
+  }
+  apply(access_.expire(now), now);
+  resolutions_.on_timeout(now);
+  drain_resolutions(now);
+  dispatch_.on_timeout(now);
+  while (!held_.empty() && held_.front().until <= now) {
+    held_.pop_front();
+    answer_no_relays();
+  }
+  std::erase_if(retired_keys_, [&](const auto& entry) { return entry.second <= now; });
+  pump_relays(now, wall);
+}
+
+void Controller::shut_down(Instant now) {
+  last_now_ = now;
+  std::vector<ConnectionKey> keys;
+  for (const auto& [key, connection] : connections_) keys.push_back(key);
+  for (const auto key : keys) {
+    if (auto* connection = find(key)) remove(*connection, true, now);
+  }
+}
+
+std::optional<Datagram> Controller::poll_datagram() {
+  if (datagrams_.empty()) return std::nullopt;
+  auto out = std::move(datagrams_.front());
+  datagrams_.pop_front();
+  return out;
+}
+
+std::optional<WorkerCommand> Controller::poll_command() {
+  if (commands_.empty()) return std::nullopt;
+  auto out = std::move(commands_.front());
+  commands_.pop_front();
+  return out;
+}
+
+std::optional<PortalOutput> Controller::poll_portal() {
+  if (portal_.empty()) return std::nullopt;
+  auto out = std::move(portal_.front());
+  portal_.pop_front();
+  return out;
+}
+
+std::optional<SetInterface> Controller::poll_interface() {
+  if (interfaces_.empty()) return std::nullopt;
+  auto out = interfaces_.front();
+  interfaces_.pop_front();
+  return out;
+}
+
+std::optional<Wakeup> Controller::wakeup() const {
+  if (!datagrams_.empty() || !commands_.empty() || !portal_.empty() || !interfaces_.empty()) {
+    return Wakeup{last_now_, "output queued"};
+  }
+  std::optional<Wakeup> out = relays_.wakeup();
+  if (!deadlines_.empty()) out = earlier(out, Wakeup{deadlines_.begin()->first, "connection"});
+  if (!held_.empty()) out = earlier(out, Wakeup{held_.front().until, "request waits for a relay"});
+  out = earlier(out, access_.next_expiry());
+  out = earlier(out, resolutions_.wakeup());
+  return out;
+}
+
+Summary Controller::summary() const {
+  Summary out;
+  out.clients = access_.client_count();
+  out.connections = connections_.size();
+  for (const auto& [key, connection] : connections_) {
+    if (connection->path.kind == pipeline::Path::Kind::direct) ++out.direct;
+    if (connection->path.kind == pipeline::Path::Kind::relayed) ++out.relayed;
+  }
+  out.relays = relays_.size();
+  for (const auto& id : relays_.ids()) {
+    const auto* allocation = relays_.find(id);
+    if (allocation != nullptr &&
+        (allocation->relayed(Family::v4) || allocation->relayed(Family::v6)))
+      ++out.relays_answering;
+  }
+  return out;
+}
+
+}  // namespace fg::controller

@@ -1,0 +1,239 @@
+// The control thread's one machine: joins the portal's messages, the relays, ICE, WireGuard
+// handshakes and the access list, and commands the workers. Sans-IO: one input, then drain every
+// output, then sleep until wakeup(). One engine for all three generations; what differs is a field
+// of the connection (spec connectivity 1.8, policy 0.6).
+//
+// Left out: translation for DNS resources (their messages are answered, their packets refused),
+// ICE-less connections of generation C (the capability is never announced), flow logs.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/drop_reason.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "base/time.h"
+#include "control/acl/access.h"
+#include "control/controller/connection.h"
+#include "control/controller/slots.h"
+#include "control/dns/resolutions.h"
+#include "control/ice/dispatch.h"
+#include "control/portal/login.h"
+#include "control/portal/messages.h"
+#include "control/turn/relay_set.h"
+#include "filter/policy.h"
+#include "pipeline/commands.h"
+#include "wireguard/cookie.h"
+
+namespace fg::controller {
+
+inline constexpr std::size_t kClientsMax = 8192;
+inline constexpr std::size_t kHeldRequestsMax =
+    1024;  // requests waiting for the first relay to be measured
+inline constexpr Duration kHoldMax = 10s;
+
+struct Options {
+  unsigned workers = 1;
+  std::size_t clients_max = kClientsMax;
+  turn::Options turn;
+};
+
+struct WorkerCommand {
+  WorkerIndex worker{};
+  pipeline::Command command;
+};
+struct Datagram {
+  SocketAddress to;
+  std::optional<IpAddress> from;  // none: routing decides (relays)
+  ByteVector bytes;
+};
+// The connection of this client is gone: candidates held for it have no reader.
+struct ForgetClient {
+  ClientId client;
+};
+using PortalOutput = std::variant<portal::Egress, ForgetClient>;
+// The portal told our tunnel addresses: the host is to carry them.
+struct SetInterface {
+  IpAddress v4;
+  IpAddress v6;
+};
+
+struct Summary {
+  std::size_t clients = 0;
+  std::size_t connections = 0;
+  std::size_t direct = 0;
+  std::size_t relayed = 0;
+  std::size_t relays = 0;
+  std::size_t relays_answering = 0;
+};
+
+class Controller {
+ public:
+  // identity and random outlive the controller.
+  Controller(Options options, const wireguard::Identity& identity, Random& random, Log log,
+             Instant now, WallTime wall);
+
+  // ---- inputs ----
+  void on_portal_joined(portal::Generation generation);
+  void on_portal(portal::Ingress message, Instant now, WallTime wall);
+  void on_punt(const pipeline::Punt& punt, Instant now, WallTime wall);
+  void on_event(const pipeline::Event& event, Instant now, WallTime wall);
+  // Addresses of a poll_query(); empty on failure.
+  void on_resolved(dns::ResolutionId id, const std::vector<IpAddress>& addresses, Instant now,
+                   WallTime wall);
+  void on_timeout(Instant now, WallTime wall);
+  // Says goodbye to every connected client; afterwards only outputs are drained.
+  void shut_down(Instant now);
+
+  // ---- outputs ----
+  std::optional<Datagram> poll_datagram();
+  // Put back what a full ring refused with unpoll_command().
+  std::optional<WorkerCommand> poll_command();
+  void unpoll_command(WorkerCommand command) { commands_.push_front(std::move(command)); }
+  std::optional<PortalOutput> poll_portal();
+  std::optional<SetInterface> poll_interface();
+  std::optional<dns::Resolutions::Query> poll_query() { return resolutions_.poll_query(); }
+  [[nodiscard]] std::optional<Wakeup> wakeup() const;
+
+  [[nodiscard]] Summary summary() const;
+  [[nodiscard]] const DropCounters& drops() const { return drops_; }
+
+ private:
+  using Asked = std::variant<portal::RequestConnection, portal::AllowAccess>;
+  using Held = std::variant<portal::Authorize, portal::RequestConnection>;
+  struct HeldRequest {
+    Held request;
+    std::vector<IpAddress> resolved;  // of a RequestConnection
+    Instant until;
+  };
+
+  // Portal messages: controller_portal.cpp.
+  void on(const portal::Init& message, Instant now);
+  void on(portal::RequestConnection&& message, Instant now);
+  void on(portal::AllowAccess&& message, Instant now);
+  void on(portal::Authorize&& message, Instant now);
+  void on(const portal::RejectAccess& message, Instant now);
+  void on(const portal::ResourceUpdated& message, Instant now);
+  void on(const portal::ExpiryUpdated& message, Instant now);
+  void on(const portal::IceCandidates& message, Instant now);
+  void on(const portal::RelaysPresence& message, Instant now);
+  void accept(const portal::Authorize& message, Instant now);
+  void accept(const portal::RequestConnection& message, std::vector<IpAddress> resolved,
+              Instant now);
+  void accept(const portal::AllowAccess& message, std::vector<IpAddress> resolved, Instant now);
+  [[nodiscard]] bool must_wait_for_relay() const;
+  bool hold(Held request, std::vector<IpAddress> resolved, Instant now);
+  void release_held(Instant now);
+  void answer_no_relays();
+  void apply(const acl::Change& change, Instant now);
+  void drain_resolutions(Instant now);
+
+  // Connections: controller_connections.cpp.
+  struct NewConnection {
+    ClientId client;
+    const portal::PublicKey& public_key;
+    const Secret<32>& preshared;
+    IpAddress v4;
+    IpAddress v6;
+    ice::Credentials local;
+    ice::Credentials remote;
+    bool is_legacy = false;
+    std::optional<RelayId> relay;
+  };
+  Connection* create(NewConnection request, Instant now);
+  void remove(Connection& connection, bool goodbye, Instant now);
+  void give_up(Connection& connection, const char* reason, Instant now);
+  void seed_candidates(Connection& connection, Instant now);
+  void add_local(Connection& connection, const turn::Candidate& candidate, Instant now);
+  void wake(Connection& connection, Instant now);
+  void migrate_orphans(Instant now);
+  void pump(Connection& connection, Instant now, WallTime wall);
+  void pump_agent(Connection& connection, Instant now);
+  void transmit(Connection& connection, ice::Transmit transmit, Instant now);
+  void update_path(Connection& connection, Instant now);
+  void send_handshake(Connection& connection, Bytes message, Instant now);
+  void flush_signals(Connection& connection);
+  void on_connection_timeout(Connection& connection, Instant now, WallTime wall);
+  void reschedule(Connection& connection);
+  void set_policy(Connection& connection);
+  [[nodiscard]] const filter::Policy* borrow_policy(const ClientId& client);
+  [[nodiscard]] Connection* find(const ClientId& client);
+  [[nodiscard]] Connection* find(ClientSlot slot);
+  [[nodiscard]] Connection* find(ConnectionKey key);
+
+  // Relays and datagrams: controller_network.cpp.
+  void on_datagram(const SocketAddress& local, const SocketAddress& from, Bytes bytes, Instant now,
+                   WallTime wall);
+  struct Arrival {
+    SocketAddress local;  // our address, or our relayed one
+    SocketAddress from;
+    std::optional<RelayId> relay;  // came as channel data
+  };
+  void on_stun(const Arrival& arrival, Bytes bytes, Instant now, WallTime wall);
+  void on_handshake(const Arrival& arrival, Bytes bytes, Instant now, WallTime wall);
+  void on_initiation(const Arrival& arrival, Bytes bytes, Instant now, WallTime wall);
+  void reply(const Arrival& arrival, Bytes bytes, Instant now);
+  void install(Connection& connection, wireguard::SessionKeys keys);
+  void on_control_packet(ClientSlot slot, Bytes packet, Instant now);
+  void pump_relays(Instant now, WallTime wall);
+  void on_relay_event(const turn::RelayEvent& event, Instant now);
+  void send_inner(const Connection& connection, Bytes packet);
+  template <class Command>
+  void tell_all(const Command& command) {
+    for (unsigned i = 0; i < options_.workers; ++i)
+      tell(WorkerIndex{static_cast<std::uint8_t>(i)}, command);
+  }
+  template <class Command>
+  void tell(WorkerIndex worker, Command command) {
+    commands_.push_back({worker, pipeline::Command{std::move(command)}});
+  }
+  void drop(DropReason reason) { drops_.count(reason); }
+
+  Options options_;
+  const wireguard::Identity& identity_;
+  Random& random_;
+  Log log_;
+  portal::Generation generation_ = portal::Generation::c;
+
+  turn::RelaySet relays_;
+  acl::AccessList access_;
+  dns::Resolutions resolutions_;
+  std::map<dns::ResolutionId, Asked> asked_;
+  std::deque<HeldRequest> held_;
+  ice::Dispatch<ConnectionKey> dispatch_;
+  wireguard::HandshakeLimiter limiter_;
+
+  SlotTable slots_;
+  std::map<ConnectionKey, std::unique_ptr<Connection>> connections_;
+  std::map<ClientId, ConnectionKey> by_client_;
+  std::map<ClientSlot, ConnectionKey> by_slot_;
+  std::map<portal::PublicKey, ConnectionKey> by_public_key_;
+  std::set<std::pair<Instant, ConnectionKey>> deadlines_;
+  std::map<ConnectionKey, Instant> deadline_of_;
+  std::map<ConnectionKey, Instant>
+      retired_keys_;                  // not given out again before (spec connectivity 4.3)
+  std::vector<ConnectionKey> dirty_;  // touched by this input, to be pumped
+
+  struct BorrowedPolicy {
+    std::unique_ptr<const filter::Policy> policy;
+    unsigned borrows = 0;
+  };
+  std::map<const filter::Policy*, BorrowedPolicy> policies_;
+
+  std::optional<SetInterface> interface_;  // as told by the newest init
+  std::deque<Datagram> datagrams_;
+  std::deque<WorkerCommand> commands_;
+  std::deque<PortalOutput> portal_;
+  std::deque<SetInterface> interfaces_;
+  DropCounters drops_;
+  Instant last_now_;
+};
+
+}  // namespace fg::controller

@@ -1,0 +1,357 @@
+// Connections: their making and end, candidates, paths and timers (spec connectivity 2, 4.8).
+#include <algorithm>
+#include <utility>
+
+#include "base/assert.h"
+#include "control/controller/controller.h"
+#include "packet/control_message.h"
+
+namespace fg::controller {
+namespace {
+
+constexpr Duration kKeyRest = 5s;             // spec connectivity 4.3
+constexpr Duration kAttemptTime = 20s;        // spec connectivity 4.6, B and C in ICE mode
+constexpr Duration kAttemptTimeLegacy = 90s;  // A
+
+WorkerIndex worker_for(const ClientId& client, unsigned workers) {
+  // Stable, so that a client that comes back finds its worker, whose ring orders removal before
+  // addition.
+  return WorkerIndex{static_cast<std::uint8_t>(
+      (std::hash<ClientId>{}(client) * 0x9E3779B97F4A7C15ULL >> 32) % workers)};
+}
+
+}  // namespace
+
+Connection* Controller::find(const ClientId& client) {
+  const auto found = by_client_.find(client);
+  return found == by_client_.end() ? nullptr : find(found->second);
+}
+Connection* Controller::find(ClientSlot slot) {
+  const auto found = by_slot_.find(slot);
+  return found == by_slot_.end() ? nullptr : find(found->second);
+}
+Connection* Controller::find(ConnectionKey key) {
+  const auto found = connections_.find(key);
+  return found == connections_.end() ? nullptr : found->second.get();
+}
+
+Connection* Controller::create(NewConnection request, Instant now) {
+  const auto slot = slots_.take();
+  if (!slot) {
+    drop(DropReason::clients_full);
+    log_.warn("no room for another client", {{"clients_max", options_.clients_max}});
+    return nullptr;
+  }
+  ConnectionOptions options{.client = request.client,
+                            .slot = *slot,
+                            .worker = worker_for(request.client, options_.workers),
+                            .tunnel_v4 = request.v4,
+                            .tunnel_v6 = request.v6,
+                            .is_legacy = request.is_legacy,
+                            .relay = request.relay};
+  do {
+    const auto index = pipeline::make_receiver_index(options.worker, random_.u32(), 0);
+    options.key = ConnectionKey{pipeline::connection_of(index)};
+  } while (connections_.contains(options.key) || retired_keys_.contains(options.key));
+
+  wireguard::HandshakeConfig handshake;
+  handshake.remote = request.public_key;
+  handshake.preshared = request.preshared.copy();
+  handshake.index_base = ReceiverIndex{number(options.key) << 8};
+  handshake.attempt_time = request.is_legacy ? kAttemptTimeLegacy : kAttemptTime;
+  ice::Agent::Options agent;
+  agent.role = ice::Role::controlled;
+  agent.local = std::move(request.local);
+  agent.remote = std::move(request.remote);
+  agent.form = request.is_legacy ? ice::LineForm::legacy : ice::LineForm::standard;
+
+  if (!dispatch_.add(agent.local.ufrag, agent.remote->ufrag, options.key))
+    FG_BUG("connection added to the dispatch twice");
+  auto owned = std::make_unique<Connection>(options, std::move(agent), std::move(handshake),
+                                            identity_, random_, now);
+  auto& connection = *owned;
+  connections_[options.key] = std::move(owned);
+  by_client_[options.client] = options.key;
+  by_slot_[options.slot] = options.key;
+  by_public_key_[request.public_key] = options.key;
+
+  tell(options.worker,
+       pipeline::AddClient{*slot, request.v4, request.v6, borrow_policy(request.client)});
+  for (const auto& address : {request.v4, request.v6})
+    tell_all(pipeline::SetTunnelOwner{address, options.worker});
+  seed_candidates(connection, now);
+  dirty_.push_back(options.key);
+  log_.debug("connection created", {{"client", options.client}});
+  return &connection;
+}
+
+void Controller::remove(Connection& connection, bool goodbye, Instant now) {
+  const auto options = connection.options;
+  if (goodbye && connection.has_session && connection.path.kind != pipeline::Path::Kind::none) {
+    send_inner(connection, packet::goodbye_packet());
+  }
+  tell(options.worker, pipeline::RemoveClient{options.slot});
+  for (const auto& address : {options.tunnel_v4, options.tunnel_v6}) {
+    tell_all(pipeline::SetTunnelOwner{address, std::nullopt});
+  }
+  if (connection.agent.remote_credentials()) {
+    (void)dispatch_.remove(connection.agent.local_credentials().ufrag,
+                           connection.agent.remote_credentials()->ufrag, options.key);
+  }
+  if (const auto key = by_public_key_.find(connection.handshake.remote());
+      key != by_public_key_.end() && key->second == options.key) {
+    by_public_key_.erase(key);
+  }
+  by_slot_.erase(options.slot);
+  by_client_.erase(options.client);
+  if (const auto deadline = deadline_of_.find(options.key); deadline != deadline_of_.end()) {
+    deadlines_.erase({deadline->second, options.key});
+    deadline_of_.erase(deadline);
+  }
+  retired_keys_[options.key] = now + kKeyRest;
+  connections_.erase(options.key);
+  portal_.emplace_back(ForgetClient{options.client});
+}
+
+// Grants are kept: the client may come back without asking for them again (spec policy 2.8).
+void Controller::give_up(Connection& connection, const char* reason, Instant now) {
+  log_.info("connection failed", {{"client", connection.options.client}, {"reason", reason}});
+  remove(connection, false, now);
+}
+
+void Controller::seed_candidates(Connection& connection, Instant now) {
+  for (const auto& id : relays_.ids()) {
+    const auto* allocation = relays_.find(id);
+    if (allocation == nullptr) continue;
+    for (const auto& candidate : allocation->candidates()) {
+      // Host and reflexive addresses of every relay, relayed ones of the connection's own (spec
+      // connectivity 2.6).
+      if (candidate.kind == turn::Candidate::Kind::relayed && connection.relay != id) continue;
+      add_local(connection, candidate, now);
+    }
+  }
+}
+
+void Controller::add_local(Connection& connection, const turn::Candidate& candidate, Instant now) {
+  std::optional<ice::Candidate> added;
+  switch (candidate.kind) {
+    case turn::Candidate::Kind::host:
+      added = connection.agent.add_local(ice::LocalAddress::host(candidate.address), now);
+      break;
+    case turn::Candidate::Kind::server_reflexive:
+      added = connection.agent.add_local(
+          ice::LocalAddress::server_reflexive(candidate.address, candidate.local), now);
+      break;
+    case turn::Candidate::Kind::relayed:
+      added = connection.agent.add_local(
+          ice::LocalAddress::relayed(candidate.address, candidate.local.family()), now);
+      break;
+  }
+  if (added) connection.announce.push_back(*added);
+}
+
+void Controller::wake(Connection& connection, Instant now) {
+  connection.last_activity = now;
+  if (connection.is_idle) {
+    connection.is_idle = false;
+    connection.agent.set_profile(ice::kServerDefault, now);
+  }
+  dirty_.push_back(connection.options.key);
+}
+
+// Connections whose relay is gone choose another as soon as one has been measured (spec
+// connectivity 3.11).
+void Controller::migrate_orphans(Instant now) {
+  for (auto& [key, connection] : connections_) {
+    if (connection->relay) continue;
+    connection->relay = relays_.select();
+    if (!connection->relay) return;
+    log_.debug("connection moved to another relay", {{"client", connection->options.client}});
+    seed_candidates(*connection, now);
+    for (const auto& remote : connection->agent.remote_candidates()) {
+      if (ice::wants_channel(remote.kind))
+        relays_.bind_channel(*connection->relay, remote.address, now);
+    }
+    wake(*connection, now);
+  }
+}
+
+void Controller::on_connection_timeout(Connection& connection, Instant now, WallTime wall) {
+  connection.agent.on_timeout(now);
+  connection.handshake.on_timeout(now, wall);
+  const auto quiet = now - connection.last_activity;
+  if (connection.options.is_legacy && quiet >= kLegacyIdleClose) {
+    log_.info("connection closed, idle", {{"client", connection.options.client}});
+    remove(connection, false, now);
+    return;
+  }
+  if (!connection.is_idle && quiet >= kIdleAfter && connection.agent.is_connected()) {
+    connection.is_idle = true;
+    connection.agent.set_profile(ice::kServerIdle, now);
+  }
+  pump(connection, now, wall);
+}
+
+void Controller::pump(Connection& connection, Instant now, WallTime wall) {
+  (void)wall;
+  const auto key = connection.options.key;
+  pump_agent(connection, now);
+  if (find(key) == nullptr) return;
+  while (auto initiation = connection.handshake.poll_initiation()) {
+    // Our own initiations go out on a nominated path or not at all: a peer that has none cannot be
+    // asked.
+    if (connection.is_nominated()) send_handshake(connection, *initiation, now);
+  }
+  if (const auto event = connection.handshake.poll_event()) {
+    give_up(connection,
+            *event == wireguard::Handshake::Event::unanswered ? "handshake unanswered"
+                                                              : "no session for 540 s",
+            now);
+    return;
+  }
+  flush_signals(connection);
+  reschedule(connection);
+}
+
+void Controller::pump_agent(Connection& connection, Instant now) {
+  const auto key = connection.options.key;
+  while (auto out = connection.agent.poll_transmit()) transmit(connection, std::move(*out), now);
+  while (auto event = connection.agent.poll_event()) {
+    if (const auto* changed = std::get_if<ice::StateChanged>(&*event)) {
+      log_.debug("ICE state", {{"client", connection.options.client},
+                               {"from", ice::name_of(changed->from)},
+                               {"to", ice::name_of(changed->to)}});
+    } else if (std::holds_alternative<ice::Nominated>(*event)) {
+      update_path(connection, now);
+      for (auto early = std::exchange(connection.early, {}); !early.empty(); early.pop_front()) {
+        send_handshake(connection, early.front(), now);
+      }
+    } else if (const auto* failed = std::get_if<ice::Failed>(&*event)) {
+      give_up(connection,
+              failed->reason == ice::Failed::Reason::no_remote_candidate
+                  ? "no candidate from the client"
+                  : "no path left",
+              now);
+    }
+    if (find(key) == nullptr) return;
+  }
+}
+
+void Controller::transmit(Connection& connection, ice::Transmit out, Instant now) {
+  if (out.transaction) dispatch_.on_check_sent(*out.transaction, connection.options.key, now);
+  if (!out.relayed) {
+    datagrams_.push_back({out.remote, out.local.ip, std::move(out.bytes)});
+    return;
+  }
+  // Without a channel the check is lost and the channel asked for; the next check finds it (spec
+  // connectivity 2.13).
+  if (const auto relay = relays_.relay_owning(out.local); relay && relay == connection.relay) {
+    (void)relays_.send_to_peer(*relay, out.remote, out.bytes, now);
+  }
+}
+
+void Controller::update_path(Connection& connection, Instant now) {
+  pipeline::Path path;
+  if (const auto& nominated = connection.agent.nominated()) {
+    if (!nominated->local_relayed) {
+      path = {pipeline::Path::Kind::direct, nominated->local.ip, nominated->remote, {}};
+    } else if (connection.relay) {
+      const auto* allocation = relays_.find(*connection.relay);
+      const auto server = allocation != nullptr ? allocation->active_server() : std::nullopt;
+      const auto channel =
+          allocation != nullptr ? allocation->channel_for(nominated->remote, now) : std::nullopt;
+      if (server && channel)
+        path = {pipeline::Path::Kind::relayed, {}, *server, *channel};
+      else
+        relays_.bind_channel(*connection.relay, nominated->remote, now);
+    }
+  }
+  if (path == connection.path) return;
+  connection.path = path;
+  tell(connection.options.worker, pipeline::SetPath{connection.options.slot, path});
+  if (path.kind != pipeline::Path::Kind::none) {
+    log_.info("client reachable",
+              {{"client", connection.options.client},
+               {"path", path.kind == pipeline::Path::Kind::direct ? "direct" : "relayed"}});
+    log_.debug("path", {{"client", connection.options.client}, {"remote", path.remote}});
+  }
+}
+
+void Controller::send_handshake(Connection& connection, Bytes message, Instant now) {
+  const auto& nominated = connection.agent.nominated();
+  if (!nominated) {
+    if (connection.early.size() == kEarlyMessagesMax) connection.early.pop_front();
+    connection.early.push_back(copy_of(message));
+  } else if (!nominated->local_relayed) {
+    datagrams_.push_back({nominated->remote, nominated->local.ip, copy_of(message)});
+  } else if (connection.relay) {
+    (void)relays_.send_to_peer(*connection.relay, nominated->remote, message, now);
+  }
+}
+
+// One message a kind, additions before removals (spec portal 2.4).
+void Controller::flush_signals(Connection& connection) {
+  const auto tell_client = [&](std::vector<ice::Candidate>& candidates, bool invalidated) {
+    if (candidates.empty()) return;
+    std::vector<std::pair<std::uint32_t, std::string>> lines;
+    for (const auto& candidate : candidates)
+      lines.emplace_back(candidate.priority, connection.agent.line_of(candidate));
+    std::sort(lines.begin(), lines.end(), [](const auto& a, const auto& b) {
+      return a.first != b.first ? a.first > b.first : a.second < b.second;
+    });
+    lines.erase(std::unique(lines.begin(), lines.end()), lines.end());
+    portal::BroadcastCandidates message{connection.options.client, {}, invalidated};
+    for (auto& line : lines) message.candidates.push_back(std::move(line.second));
+    portal_.emplace_back(portal::Egress{std::move(message)});
+    candidates.clear();
+  };
+  tell_client(connection.announce, false);
+  tell_client(connection.withdraw, true);
+}
+
+void Controller::reschedule(Connection& connection) {
+  const auto key = connection.options.key;
+  auto due = earlier(connection.agent.wakeup(), connection.handshake.wakeup());
+  if (!connection.is_idle && connection.agent.is_connected()) {
+    due = earlier(due, Wakeup{connection.last_activity + kIdleAfter, "idle"});
+  }
+  if (connection.options.is_legacy)
+    due = earlier(due, Wakeup{connection.last_activity + kLegacyIdleClose, "idle close"});
+  const auto known = deadline_of_.find(key);
+  if (known != deadline_of_.end()) {
+    if (due && known->second == due->at) return;
+    deadlines_.erase({known->second, key});
+    deadline_of_.erase(known);
+  }
+  if (!due) return;
+  deadlines_.emplace(due->at, key);
+  deadline_of_[key] = due->at;
+}
+
+// ---- policies ----
+
+const filter::Policy* Controller::borrow_policy(const ClientId& client) {
+  auto policy = filter::Policy::compile(access_.rules_for(client));
+  if (!policy) {
+    // Too many rules for one policy: nothing is allowed rather than something wrong.
+    log_.warn("access rules of a client exceed what can be compiled", {{"client", client}});
+    policy = filter::Policy::compile({});
+  }
+  const auto* borrowed = policy.get();
+  policies_[borrowed] = {std::move(policy), 1};
+  return borrowed;
+}
+
+void Controller::set_policy(Connection& connection) {
+  tell(connection.options.worker,
+       pipeline::SetPolicy{connection.options.slot, borrow_policy(connection.options.client)});
+}
+
+void Controller::send_inner(const Connection& connection, Bytes packet) {
+  pipeline::SendInner command{
+      connection.options.slot, static_cast<std::uint16_t>(packet.size()), {}};
+  std::copy(packet.begin(), packet.end(), command.bytes.begin());
+  tell(connection.options.worker, command);
+}
+
+}  // namespace fg::controller

@@ -1,0 +1,262 @@
+// Datagrams that no worker finishes, and what the relays report (spec connectivity 1.3, 2.12, 4.4).
+#include "control/controller/controller.h"
+#include "control/controller/tunnel_control.h"
+#include "control/stun/message.h"
+#include "packet/control_message.h"
+#include "packet/demux.h"
+
+namespace fg::controller {
+
+void Controller::on_datagram(const SocketAddress& local, const SocketAddress& from, Bytes bytes,
+                             Instant now, WallTime wall) {
+  const auto classified = relays_.on_datagram(local, from, bytes, now);
+  if (const auto* reason = std::get_if<DropReason>(&classified)) {
+    drop(*reason);
+    return;
+  }
+  if (std::holds_alternative<turn::Consumed>(classified)) return;
+  Arrival arrival{local, from, std::nullopt};
+  if (const auto* relayed = std::get_if<turn::FromPeer>(&classified)) {
+    arrival = {relayed->relayed, relayed->peer, relayed->id};
+    bytes = relayed->payload;
+  }
+  switch (packet::classify(bytes)) {
+    case packet::DatagramKind::stun:
+      on_stun(arrival, bytes, now, wall);
+      break;
+    case packet::DatagramKind::wireguard_initiation:
+    case packet::DatagramKind::wireguard_response:
+    case packet::DatagramKind::wireguard_cookie:
+      on_handshake(arrival, bytes, now, wall);
+      break;
+    default:
+      // Data is the workers' business; what they passed on belongs to no session.
+      drop(DropReason::not_wireguard);
+  }
+}
+
+void Controller::on_stun(const Arrival& arrival, Bytes bytes, Instant now, WallTime wall) {
+  (void)wall;
+  const auto message = stun::Message::parse(bytes);
+  if (!message) {
+    drop(DropReason::malformed_stun);
+    return;
+  }
+  // Before any HMAC: which connections could it be for (spec connectivity 2.12)?
+  std::vector<ConnectionKey> candidates;
+  if (message->is(stun::Method::binding, stun::Class::request)) {
+    const auto username = message->username();
+    const auto found = username ? dispatch_.find(*username) : std::span<const ConnectionKey>{};
+    candidates.assign(found.begin(), found.end());
+  } else if (message->is(stun::Method::binding, stun::Class::success)) {
+    if (const auto key = dispatch_.take(message->transaction(), now)) candidates.push_back(*key);
+  }
+  auto reason = DropReason::unknown_stun;
+  for (const auto key : candidates) {
+    auto* connection = find(key);
+    if (connection == nullptr) continue;
+    const auto refused = connection->agent.on_message(*message, arrival.local, arrival.from, now);
+    if (!refused) {
+      dirty_.push_back(key);
+      return;
+    }
+    reason = *refused;
+  }
+  drop(reason);
+}
+
+void Controller::on_handshake(const Arrival& arrival, Bytes bytes, Instant now, WallTime wall) {
+  if (packet::classify(bytes) == packet::DatagramKind::wireguard_cookie) {
+    const auto receiver = ReceiverIndex{load_le32(bytes.data() + 4)};
+    auto* connection = find(ConnectionKey{pipeline::connection_of(receiver)});
+    if (connection == nullptr || !connection->handshake.on_cookie_reply(bytes, now))
+      drop(DropReason::bad_handshake);
+    return;
+  }
+  // MAC1 and the limiter stand before any Diffie-Hellman (spec connectivity 4.4).
+  switch (limiter_.check(bytes, arrival.from.ip, now)) {
+    case wireguard::HandshakeVerdict::process:
+      break;
+    case wireguard::HandshakeVerdict::reply_with_cookie:
+      drop(DropReason::handshake_rate_limited);
+      reply(arrival, limiter_.cookie_reply(bytes, arrival.from.ip, now), now);
+      return;
+    case wireguard::HandshakeVerdict::bad_mac1:
+      drop(DropReason::bad_mac1);
+      return;
+    case wireguard::HandshakeVerdict::malformed:
+      drop(DropReason::not_wireguard);
+      return;
+  }
+  if (packet::classify(bytes) == packet::DatagramKind::wireguard_initiation) {
+    on_initiation(arrival, bytes, now, wall);
+    return;
+  }
+  const auto receiver = ReceiverIndex{load_le32(bytes.data() + 8)};
+  auto* connection = find(ConnectionKey{pipeline::connection_of(receiver)});
+  auto keys = connection != nullptr ? connection->handshake.on_response(bytes, now)
+                                    : Result<wireguard::SessionKeys, wireguard::HandshakeError>{
+                                          fail(wireguard::HandshakeError::not_waiting)};
+  if (!keys) {
+    drop(DropReason::bad_handshake);
+    return;
+  }
+  install(*connection, std::move(*keys));
+}
+
+void Controller::on_initiation(const Arrival& arrival, Bytes bytes, Instant now, WallTime wall) {
+  (void)arrival;
+  (void)wall;
+  auto opened = wireguard::open_initiation(identity_, bytes);
+  if (!opened) {
+    drop(DropReason::bad_handshake);
+    return;
+  }
+  const auto known = by_public_key_.find(opened->initiator());
+  auto* connection = known == by_public_key_.end() ? nullptr : find(known->second);
+  if (connection == nullptr) {
+    drop(DropReason::unknown_initiator);
+    return;
+  }
+  auto answer = connection->handshake.on_initiation(std::move(*opened), now);
+  if (!answer) {
+    drop(DropReason::bad_handshake);
+    return;
+  }
+  install(*connection, std::move(answer->keys));
+  send_handshake(*connection, answer->response, now);
+}
+
+// The worker has the session before the peer can use it: the command is queued before the answer
+// leaves.
+void Controller::install(Connection& connection, wireguard::SessionKeys keys) {
+  if (!connection.has_session) {
+    connection.has_session = true;
+    log_.info("client connected", {{"client", connection.options.client}});
+  }
+  tell(connection.options.worker,
+       pipeline::InstallSession{connection.options.slot, std::move(keys)});
+  dirty_.push_back(connection.options.key);
+}
+
+void Controller::reply(const Arrival& arrival, Bytes bytes, Instant now) {
+  if (arrival.relay) {
+    (void)relays_.send_to_peer(*arrival.relay, arrival.from, bytes, now);
+  } else {
+    datagrams_.push_back({arrival.from, arrival.local.ip, copy_of(bytes)});
+  }
+}
+
+void Controller::on_control_packet(ClientSlot slot, Bytes packet, Instant now) {
+  auto* connection = find(slot);
+  if (connection == nullptr) {
+    drop(DropReason::unknown_client);
+    return;
+  }
+  const auto parsed = packet::InnerPacket::parse(packet);
+  const auto message =
+      parsed ? packet::ControlMessage::parse(*parsed)
+             : Result<packet::ControlMessage, DropReason>{fail(DropReason::control_malformed)};
+  if (!message) {
+    drop(DropReason::control_malformed);
+    return;
+  }
+  if (message->type == packet::ControlMessage::kGoodbye) {
+    log_.info("client said goodbye", {{"client", connection->options.client}});
+    const auto client = connection->options.client;
+    remove(*connection, false, now);
+    (void)access_.remove(client);
+    return;
+  }
+  if (message->type != packet::ControlMessage::kAssignedIps) return;
+  const auto assigned = parse_assigned_ips(message->payload);
+  if (!assigned) {
+    drop(DropReason::control_malformed);
+    return;
+  }
+  // Packets for names are not translated, and saying so lets the client tell its applications at
+  // once.
+  const auto json = domain_status(assigned->resource, assigned->domain, false);
+  std::array<std::uint8_t, pipeline::kInnerPacketMax> out{};
+  const packet::ControlMessage status{packet::ControlMessage::kDomainStatus, as_bytes(json)};
+  if (const auto length = status.write(out); length > 0)
+    send_inner(*connection, Bytes{out}.first(length));
+}
+
+// ---- relays ----
+
+void Controller::pump_relays(Instant now, WallTime wall) {
+  // Connections and relays feed each other: checks need channels, lost candidates end pairs. Each
+  // round moves what the round before produced; a handful is enough, and the bound turns a loop
+  // into a counter.
+  for (int round = 0; round < 16; ++round) {
+    bool any = false;
+    while (auto event = relays_.poll_event()) {
+      any = true;
+      if (const auto* relay = std::get_if<turn::RelayEvent>(&*event)) {
+        on_relay_event(*relay, now);
+      } else {
+        log_.info("no relay left");
+        answer_no_relays();
+      }
+    }
+    if (any) {
+      migrate_orphans(now);
+      release_held(now);
+    }
+    for (auto dirty = std::exchange(dirty_, {}); const auto key : dirty) {
+      any = true;
+      if (auto* connection = find(key)) pump(*connection, now, wall);
+    }
+    if (!any) break;
+  }
+  while (auto datagram = relays_.poll_datagram())
+    datagrams_.push_back({datagram->to, std::nullopt, std::move(datagram->bytes)});
+}
+
+void Controller::on_relay_event(const turn::RelayEvent& event, Instant now) {
+  const auto each = [&](auto&& act) {
+    for (auto& [key, connection] : connections_) act(*connection);
+  };
+  if (const auto* learnt = std::get_if<turn::CandidateLearnt>(&event.what)) {
+    each([&](Connection& connection) {
+      if (connection.relay != event.id) return;
+      add_local(connection, learnt->candidate, now);
+      wake(connection, now);
+    });
+  } else if (const auto* lost = std::get_if<turn::CandidateInvalidated>(&event.what)) {
+    each([&](Connection& connection) {
+      const auto removed = connection.agent.remove_local(lost->candidate.address, now);
+      if (!removed) return;
+      std::erase(connection.announce, *removed);
+      connection.withdraw.push_back(*removed);
+      dirty_.push_back(connection.options.key);
+    });
+  } else if (const auto* channel = std::get_if<turn::ChannelChanged>(&event.what)) {
+    tell_all(pipeline::SetChannel{event.slot, channel->number,
+                                  channel->state == turn::ChannelChanged::State::confirmed});
+    each([&](Connection& connection) {
+      const auto& nominated = connection.agent.nominated();
+      if (connection.relay == event.id && nominated && nominated->local_relayed &&
+          nominated->remote == channel->peer) {
+        update_path(connection, now);
+      }
+    });
+  } else if (const auto* active = std::get_if<turn::ActiveServerChanged>(&event.what)) {
+    tell_all(pipeline::SetRelay{event.slot, active->server});
+    each([&](Connection& connection) {
+      if (connection.relay == event.id) update_path(connection, now);
+    });
+  } else if (const auto* gone = std::get_if<turn::RelayGone>(&event.what)) {
+    log_.info("relay gone", {{"relay", event.id}, {"reason", static_cast<int>(gone->why)}});
+    tell_all(pipeline::SetRelay{event.slot, std::nullopt});
+    each([&](Connection& connection) {
+      if (connection.relay != event.id) return;
+      connection.relay.reset();
+      update_path(connection, now);
+      dirty_.push_back(connection.options.key);
+    });
+  }
+}
+
+}  // namespace fg::controller

@@ -1,0 +1,304 @@
+// What the portal says (spec portal 2.3, policy 2) and what is answered.
+#include <algorithm>
+#include <utility>
+
+#include "control/acl/pattern.h"
+#include "control/controller/controller.h"
+
+namespace fg::controller {
+namespace {
+
+turn::Relay to_turn(const portal::Relay& relay) {
+  return {relay.id, relay.v4, relay.v6, relay.username, relay.password};
+}
+
+std::vector<turn::Relay> to_turn(const std::vector<portal::Relay>& relays) {
+  std::vector<turn::Relay> out;
+  for (const auto& relay : relays) out.push_back(to_turn(relay));
+  return out;
+}
+
+ice::Credentials to_ice(const portal::IceCredentials& credentials) {
+  return {credentials.username, credentials.password};
+}
+
+bool covers(const portal::Resource& resource, const std::optional<portal::Domain>& domain) {
+  if (resource.type != portal::Resource::Type::dns) return true;
+  if (!domain) return false;
+  const auto pattern = acl::Pattern::parse(resource.pattern);
+  return pattern && pattern->matches(domain->name);
+}
+
+std::optional<portal::DomainResponse> response_to(const std::optional<portal::Domain>& domain,
+                                                  std::vector<IpAddress> resolved) {
+  if (!domain) return std::nullopt;
+  return portal::DomainResponse{domain->name, std::move(resolved)};
+}
+
+}  // namespace
+
+void Controller::on(const portal::Init& message, Instant now) {
+  relays_.update({}, to_turn(message.relays), now);
+  interface_ = SetInterface{message.v4, message.v6};
+  interfaces_.push_back(*interface_);
+  tell_all(pipeline::SetGatewayAddresses{message.v4, message.v6});
+  // Absent on portals of generation A: nothing is revoked (spec policy 2.6).
+  if (message.authorizations) apply(access_.retain(*message.authorizations, now), now);
+  release_held(now);
+}
+
+void Controller::on(const portal::RelaysPresence& message, Instant now) {
+  relays_.update(message.disconnected, to_turn(message.connected), now);
+  release_held(now);
+}
+
+void Controller::on(portal::Authorize&& message, Instant now) {
+  // Without our own addresses a grant could not be kept (spec policy 2.2): not acknowledged, the
+  // client asks again.
+  if (!interface_) {
+    log_.warn("authorization before init ignored", {{"client", message.client.id}});
+    return;
+  }
+  if (must_wait_for_relay()) {
+    if (!hold(std::move(message), {}, now)) answer_no_relays();
+    return;
+  }
+  accept(message, now);
+}
+
+void Controller::accept(const portal::Authorize& message, Instant now) {
+  Connection* connection = find(message.client.id);
+  if (connection != nullptr && is_same_connection(*connection, message)) {
+    // The client may have lost what it knew of us without changing keys (spec connectivity 4.8).
+    seed_candidates(*connection, now);
+    connection->announce = connection->agent.local_candidates();
+    wake(*connection, now);
+    dirty_.push_back(connection->options.key);
+  } else {
+    const auto relay = relays_.select();
+    if (!relay) {
+      answer_no_relays();
+      return;
+    }
+    if (connection != nullptr) remove(*connection, false, now);
+    connection = create({message.client.id, message.client.public_key, message.client.preshared_key,
+                         message.client.v4, message.client.v6, to_ice(message.gateway_ice),
+                         to_ice(message.client_ice), false, relay},
+                        now);
+    if (connection == nullptr) return;
+  }
+  acl::Grant grant{message.client.id,  message.client.v4, message.client.v6,       message.resource,
+                   message.expires_at, std::nullopt,      acl::GrantStyle::replace};
+  const auto change = access_.grant(grant, now);
+  if (!change) {
+    drop(acl::drop_reason_of(change.error()));
+    log_.warn("authorization refused",
+              {{"client", message.client.id}, {"resource", message.resource.id}});
+    if (!access_.has(message.client.id)) remove(*connection, false, now);
+    return;
+  }
+  apply(*change, now);
+  portal_.emplace_back(portal::Egress{portal::Authorized{message.dialect, message.ref}});
+  log_.debug("access granted", {{"client", message.client.id}, {"resource", message.resource.id}});
+}
+
+void Controller::on(portal::RequestConnection&& message, Instant now) {
+  // A refused domain gets no answer and touches nothing else (spec portal 2.3.2 step 4).
+  if (!covers(message.resource, message.domain)) {
+    log_.warn("request for a name outside its resource",
+              {{"client", message.client.id}, {"resource", message.resource.id}});
+    return;
+  }
+  if (message.domain) {
+    const auto id = resolutions_.start(message.domain->name, now);
+    if (!id) {
+      drop(DropReason::resolutions_full);
+      return;
+    }
+    asked_.emplace(*id, std::move(message));
+    return;
+  }
+  accept(message, {}, now);
+}
+
+void Controller::accept(const portal::RequestConnection& message, std::vector<IpAddress> resolved,
+                        Instant now) {
+  if (must_wait_for_relay()) {
+    portal::RequestConnection copy;
+    copy.ref = message.ref;
+    copy.resource = message.resource;
+    copy.expires_at = message.expires_at;
+    copy.client = {message.client.id, message.client.public_key,
+                   message.client.preshared_key.copy(), message.client.v4, message.client.v6};
+    copy.client_ice = message.client_ice;
+    copy.domain = message.domain;
+    if (hold(std::move(copy), resolved, now)) return;
+  }
+  // Always a new connection; grants made before survive it (spec portal 2.3.3).
+  if (Connection* previous = find(message.client.id)) remove(*previous, false, now);
+  const auto ours = ice::generate_credentials(random_);
+  auto* connection = create({message.client.id, message.client.public_key,
+                             message.client.preshared_key, message.client.v4, message.client.v6,
+                             ours, to_ice(message.client_ice), true, relays_.select()},
+                            now);
+  if (connection == nullptr) return;
+  acl::Grant grant{message.client.id,  message.client.v4, message.client.v6,      message.resource,
+                   message.expires_at, message.domain,    acl::GrantStyle::extend};
+  const auto change = access_.grant(grant, now);
+  if (!change) {
+    drop(acl::drop_reason_of(change.error()));
+    remove(*connection, false, now);
+    return;
+  }
+  apply(*change, now);
+  portal_.emplace_back(portal::Egress{
+      portal::ConnectionReady{message.ref, portal::IceCredentials{ours.ufrag, ours.password},
+                              response_to(message.domain, std::move(resolved))}});
+}
+
+void Controller::on(portal::AllowAccess&& message, Instant now) {
+  if (!covers(message.resource, message.domain)) {
+    log_.warn("access to a name outside its resource",
+              {{"client", message.client}, {"resource", message.resource.id}});
+    return;
+  }
+  if (message.domain) {
+    const auto id = resolutions_.start(message.domain->name, now);
+    if (!id) {
+      drop(DropReason::resolutions_full);
+      return;
+    }
+    asked_.emplace(*id, std::move(message));
+    return;
+  }
+  accept(message, {}, now);
+}
+
+void Controller::accept(const portal::AllowAccess& message, std::vector<IpAddress> resolved,
+                        Instant now) {
+  // May come before the connection: the access list then waits for it (spec portal 2.3.3).
+  acl::Grant grant{message.client,     message.client_v4, message.client_v6,      message.resource,
+                   message.expires_at, message.domain,    acl::GrantStyle::extend};
+  const auto change = access_.grant(grant, now);
+  if (!change) {
+    drop(acl::drop_reason_of(change.error()));
+    return;
+  }
+  apply(*change, now);
+  // Only grants that asked for a name are answered.
+  if (message.domain) {
+    portal_.emplace_back(portal::Egress{portal::ConnectionReady{
+        message.ref, std::nullopt, response_to(message.domain, std::move(resolved))}});
+  }
+}
+
+void Controller::on(const portal::RejectAccess& message, Instant now) {
+  apply(access_.reject(message.client, message.resource), now);
+}
+
+void Controller::on(const portal::ResourceUpdated& message, Instant now) {
+  apply(access_.update_filters(message.resource), now);
+}
+
+void Controller::on(const portal::ExpiryUpdated& message, Instant now) {
+  (void)access_.set_expiry(message.client, message.resource, message.expires_at, now);
+}
+
+void Controller::on(const portal::IceCandidates& message, Instant now) {
+  auto* connection = find(message.client);
+  if (connection == nullptr) {
+    drop(DropReason::unknown_client);
+    return;
+  }
+  for (const auto& line : message.candidates) {
+    if (message.invalidated) {
+      (void)connection->agent.invalidate_remote(line, now);
+      continue;
+    }
+    const auto added = connection->agent.add_remote(line, now);
+    if (added.outcome == ice::RemoteAddition::Outcome::unparsable)
+      drop(DropReason::unparsable_candidate);
+    if (added.is_accepted() && ice::wants_channel(added.candidate.kind) && connection->relay) {
+      relays_.bind_channel(*connection->relay, added.candidate.address, now);
+    }
+  }
+  wake(*connection, now);
+  dirty_.push_back(connection->options.key);
+}
+
+// ---- requests that came before any relay was measured ----
+
+bool Controller::must_wait_for_relay() const {
+  bool measuring = false;
+  for (const auto& id : relays_.ids()) {
+    const auto* allocation = relays_.find(id);
+    if (allocation == nullptr) continue;
+    if (allocation->rtt()) return false;
+    if (!allocation->is_suspended()) measuring = true;
+  }
+  return measuring;
+}
+
+bool Controller::hold(Held request, std::vector<IpAddress> resolved, Instant now) {
+  if (held_.size() == kHeldRequestsMax) return false;
+  held_.push_back({std::move(request), std::move(resolved), now + kHoldMax});
+  return true;
+}
+
+void Controller::release_held(Instant now) {
+  if (held_.empty() || must_wait_for_relay()) return;
+  for (auto held = std::exchange(held_, {}); !held.empty(); held.pop_front()) {
+    auto& request = held.front();
+    if (const auto* authorize = std::get_if<portal::Authorize>(&request.request)) {
+      accept(*authorize, now);
+    } else {
+      accept(std::get<portal::RequestConnection>(request.request), std::move(request.resolved),
+             now);
+    }
+  }
+}
+
+void Controller::answer_no_relays() {
+  // An A portal knows no such message and its channel would crash on it (spec portal 2.4).
+  if (generation_ != portal::Generation::a)
+    portal_.emplace_back(portal::Egress{portal::NoRelays{}});
+}
+
+void Controller::drain_resolutions(Instant now) {
+  while (auto result = resolutions_.poll_result()) {
+    auto found = asked_.extract(result->id);
+    if (found.empty()) continue;
+    std::visit([&](const auto& message) { accept(message, std::move(result->addresses), now); },
+               found.mapped());
+  }
+}
+
+void Controller::apply(const acl::Change& change, Instant now) {
+  // Other tunnel addresses are another client to the workers; a connection made for the old ones
+  // has to be asked for anew.
+  for (const auto& client : change.readdressed) {
+    auto* connection = find(client);
+    const auto addresses = access_.addresses_of(client);
+    if (connection == nullptr || !addresses) continue;
+    if (connection->options.tunnel_v4 != addresses->v4 ||
+        connection->options.tunnel_v6 != addresses->v6) {
+      remove(*connection, false, now);
+    }
+  }
+  for (const auto& client : change.recompile) {
+    if (auto* connection = find(client)) set_policy(*connection);
+  }
+  for (const auto& client : change.emptied) {
+    auto* connection = find(client);
+    if (connection == nullptr) continue;
+    log_.info("client has no access left", {{"client", client}});
+    // A clients know no goodbye and expect their connection to serve a later grant (spec
+    // portal 2.3.5).
+    if (connection->options.is_legacy)
+      set_policy(*connection);
+    else
+      remove(*connection, true, now);
+  }
+}
+
+}  // namespace fg::controller

@@ -1,0 +1,270 @@
+// A whole client in memory: ICE in the controlling role and a WireGuard peer, against the
+// controller.
+#include <gtest/gtest.h>
+
+#include "control/ice/agent.h"
+#include "packet/control_message.h"
+#include "packet/demux.h"
+#include "tests/unit/control/controller/world.h"
+#include "wireguard/tunnel.h"
+
+namespace fg {
+namespace {
+
+using test::at;
+using test::ip;
+using test::World;
+
+class Client {
+ public:
+  explicit Client(World& the_world, const char* host = "198.51.100.20:52625")
+      : world(the_world),
+        address(at(host)),
+        identity(crypto::generate_key_pair(world.random)),
+        agent(agent_options(), world.random, world.now),
+        tunnel(identity, tunnel_config(), engine, world.random, world.now) {
+    (void)agent.add_local(ice::LocalAddress::host(address), world.now);
+    world.to_client = [this](const controller::Datagram& datagram) { receive(datagram); };
+    world.on_step = [this] { step(); };
+  }
+
+  [[nodiscard]] portal::Authorize request(const char* ref = "ref-1") const {
+    portal::Authorize out;
+    out.ref = ref;
+    out.resource.id = *ResourceId::parse("c2a9e4d7-0b35-4f18-92c6-5d71f3e8ab04");
+    out.resource.network = *Cidr::parse("10.20.0.0/24", true);
+    out.client.id = id;
+    out.client.public_key = identity.public_key();
+    out.client.preshared_key = Secret<32>{kPreshared};
+    out.client.v4 = ip("100.80.3.17");
+    out.client.v6 = ip("fd00:2021:1111::3:11");
+    out.client_ice = {"277o", SecretText{"b6fvcn2h22ah436p3el3zr"}};
+    out.gateway_ice = {"6pya", SecretText{"vvzsh3aql5cprilhk5hpja"}};
+    return out;
+  }
+  // What the portal would do: pass the newest candidates both ways.
+  void exchange_candidates() {
+    for (const auto* message : world.all_said<portal::BroadcastCandidates>()) {
+      for (const auto& line : message->candidates) (void)agent.add_remote(line, world.now);
+    }
+    portal::IceCandidates ours{id, {}, false};
+    for (const auto& candidate : agent.local_candidates())
+      ours.candidates.push_back(agent.line_of(candidate));
+    world.portal_says(std::move(ours));
+  }
+  void step() {
+    agent.on_timeout(world.now);
+    tunnel.on_timeout(world.now, world.wall());
+    drain();
+  }
+  void run(Duration by) {
+    const auto end = world.now + by;
+    while (world.now < end) {
+      step();
+      world.settle();
+      auto next = end;
+      for (const auto& due : {agent.wakeup(), tunnel.wakeup()}) {
+        if (due) next = std::min(next, std::max(due->at, world.now + 1ms));
+      }
+      world.advance(next - world.now);
+    }
+  }
+  void drain() {
+    for (int round = 0; round < 50; ++round) {
+      bool any = false;
+      while (auto out = agent.poll_transmit()) {
+        any = true;
+        if (!is_cut) world.deliver(address, out->remote, out->bytes);
+      }
+      while (auto event = agent.poll_event()) {
+        if (std::holds_alternative<ice::Nominated>(*event))
+          tunnel.initiate(world.now, world.wall());
+      }
+      while (auto out = tunnel.poll_datagram()) {
+        any = true;
+        sent_handshake = true;
+        if (agent.nominated() && !is_cut) world.deliver(address, agent.nominated()->remote, *out);
+      }
+      while (auto event = tunnel.poll_event()) events.push_back(*event);
+      if (!any) return;
+    }
+  }
+  void receive(const controller::Datagram& datagram) {
+    if (datagram.to != address || is_cut) return;
+    const SocketAddress from{*datagram.from, 52625};
+    if (packet::classify(datagram.bytes) == packet::DatagramKind::stun) {
+      const auto message = stun::Message::parse(datagram.bytes);
+      ASSERT_TRUE(message);
+      (void)agent.on_message(*message, address, from, world.now);
+    } else {
+      tunnel.on_datagram(datagram.bytes, from.ip, world.now);
+    }
+    drain();
+  }
+
+  static constexpr std::array<std::uint8_t, 32> kPreshared{9, 8, 7};
+  World& world;
+  ClientId id = *ClientId::parse("7d0f1c52-9b1e-4c63-8a57-2f6d3f0b9e11");
+  SocketAddress address;
+  crypto::AeadEngine engine;
+  wireguard::Identity identity;
+  ice::Agent agent;
+  wireguard::Tunnel tunnel;
+  std::vector<wireguard::Tunnel::Event> events;
+  bool is_cut = false;
+  bool sent_handshake = false;
+
+ private:
+  static ice::Agent::Options agent_options() {
+    ice::Agent::Options out;
+    out.role = ice::Role::controlling;
+    out.local = {"277o", SecretText{"b6fvcn2h22ah436p3el3zr"}};
+    out.remote = ice::Credentials{"6pya", SecretText{"vvzsh3aql5cprilhk5hpja"}};
+    out.profile = ice::kClientDefault;
+    return out;
+  }
+  [[nodiscard]] wireguard::TunnelConfig tunnel_config() const {
+    wireguard::TunnelConfig out;
+    out.handshake.remote = world.identity.public_key();
+    out.handshake.preshared = Secret<32>{kPreshared};
+    out.handshake.index_base = ReceiverIndex{0x12345600};
+    return out;
+  }
+};
+
+class Connected : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    world.init();
+    world.portal_says(client.request());
+    client.exchange_candidates();
+    client.run(2s);
+  }
+  World world;
+  Client client{world};
+};
+
+TEST_F(Connected, ReachesTheClientDirectlyAndInstallsItsSession) {
+  ASSERT_FALSE(world.commanded<pipeline::SetPath>().empty());
+  const auto& path = world.commanded<pipeline::SetPath>().back()->path;
+  EXPECT_EQ(path.kind, pipeline::Path::Kind::direct);
+  EXPECT_EQ(path.remote, client.address);
+  EXPECT_EQ(path.local, world.host_v4.ip);
+  ASSERT_FALSE(world.commanded<pipeline::InstallSession>().empty());
+  const auto& keys = world.commanded<pipeline::InstallSession>().back()->keys;
+  EXPECT_EQ(keys.role, wireguard::Role::responder);
+  EXPECT_EQ(pipeline::worker_of(keys.local_index), WorkerIndex{0});
+  ASSERT_FALSE(client.events.empty());
+  EXPECT_EQ(client.events[0], wireguard::Tunnel::Event::established);
+  EXPECT_EQ(world.controller.summary().direct, 1U);
+}
+
+TEST_F(Connected, NeverStartsAHandshakeByItself) {
+  client.run(30s);
+  for (const auto* install : world.commanded<pipeline::InstallSession>())
+    EXPECT_EQ(install->keys.role, wireguard::Role::responder);
+}
+
+TEST_F(Connected, SilenceAfterDataIsAskedAboutOnceAndEndsTheConnectionAfterTwentySeconds) {
+  client.is_cut = true;
+  const auto slot = world.commanded<pipeline::AddClient>().back()->slot;
+  world.controller.on_event(
+      pipeline::HandshakeNeeded{slot, pipeline::HandshakeNeeded::Why::nothing_heard}, world.now,
+      world.wall());
+  world.settle();
+  world.advance(19s);
+  EXPECT_TRUE(world.commanded<pipeline::RemoveClient>().empty());
+  world.advance(3s);
+  EXPECT_EQ(world.commanded<pipeline::RemoveClient>().size(), 1U);
+  EXPECT_EQ(world.controller.summary().clients, 1U) << "grants survive";
+}
+
+TEST_F(Connected, TheLastGrantsEndSaysGoodbyeInsideTheTunnel) {
+  world.portal_says(portal::RejectAccess{client.id, client.request().resource.id});
+  ASSERT_EQ(world.commanded<pipeline::SendInner>().size(), 1U);
+  const auto& goodbye = *world.commanded<pipeline::SendInner>()[0];
+  EXPECT_TRUE(equal(Bytes{goodbye.bytes}.first(goodbye.length), packet::goodbye_packet()));
+  EXPECT_EQ(world.commanded<pipeline::RemoveClient>().size(), 1U);
+}
+
+TEST_F(Connected, AGoodbyeOfTheClientForgetsItWithoutAnAnswer) {
+  pipeline::Punt punt;
+  punt.kind = pipeline::Punt::Kind::inner;
+  punt.slot = world.commanded<pipeline::AddClient>().back()->slot;
+  const auto bytes = packet::goodbye_packet();
+  punt.length = static_cast<std::uint16_t>(bytes.size());
+  std::copy(bytes.begin(), bytes.end(), punt.bytes.begin());
+  world.controller.on_punt(punt, world.now, world.wall());
+  world.settle();
+  EXPECT_TRUE(world.commanded<pipeline::SendInner>().empty());
+  EXPECT_EQ(world.commanded<pipeline::RemoveClient>().size(), 1U);
+  EXPECT_EQ(world.controller.summary().clients, 0U);
+}
+
+TEST_F(Connected, ShutdownSaysGoodbyeToEveryConnectedClient) {
+  world.controller.shut_down(world.now);
+  world.settle();
+  EXPECT_EQ(world.commanded<pipeline::SendInner>().size(), 1U);
+}
+
+TEST_F(Connected, AnnouncedNamesAreAnsweredInactive) {
+  const std::string json =
+      R"({"resource":"5b8d7f13-6e2a-4b9c-8f41-0c7e9a2d6b35","domain":"wiki.lab.test","proxy_ips":["100.96.0.1"]})";
+  pipeline::Punt punt;
+  punt.kind = pipeline::Punt::Kind::inner;
+  punt.slot = world.commanded<pipeline::AddClient>().back()->slot;
+  const packet::ControlMessage message{packet::ControlMessage::kAssignedIps, as_bytes(json)};
+  punt.length = static_cast<std::uint16_t>(message.write(punt.bytes));
+  ASSERT_GT(punt.length, 0);
+  world.controller.on_punt(punt, world.now, world.wall());
+  world.settle();
+  ASSERT_EQ(world.commanded<pipeline::SendInner>().size(), 1U);
+  const auto& answer = *world.commanded<pipeline::SendInner>()[0];
+  const auto text = as_text(Bytes{answer.bytes}.first(answer.length));
+  EXPECT_NE(text.find(R"("domain":"wiki.lab.test","status":"Inactive")"), std::string::npos);
+}
+
+TEST_F(Connected, IdleClientsAreCheckedEveryTwentyFiveSecondsAndWakeAtOnce) {
+  // Both sides quiet for a minute: the server's idle profile.
+  client.run(60s);
+  int checks = 0;
+  world.to_client = [&](const controller::Datagram& datagram) {
+    if (packet::classify(datagram.bytes) == packet::DatagramKind::stun) ++checks;
+  };
+  world.on_step = nullptr;
+  world.advance(24s);
+  EXPECT_LE(checks, 2) << "one a live pair";
+  const auto slot = world.commanded<pipeline::AddClient>().back()->slot;
+  checks = 0;
+  world.controller.on_event(pipeline::ClientActivity{slot}, world.now, world.wall());
+  world.settle();
+  world.advance(1s);
+  EXPECT_GE(checks, 1);
+}
+
+TEST(Controller, AnsweredHandshakesWaitForTheNomination) {
+  World world;
+  Client client{world};
+  world.init();
+  world.portal_says(client.request());
+  // The initiation overtakes the checks: nothing may leave before a pair is nominated.
+  std::vector<ByteVector> handshakes;
+  world.to_client = [&](const controller::Datagram& datagram) {
+    if (packet::classify(datagram.bytes) == packet::DatagramKind::wireguard_response)
+      handshakes.push_back(datagram.bytes);
+    else
+      client.receive(datagram);
+  };
+  client.tunnel.initiate(world.now, world.wall());
+  while (auto out = client.tunnel.poll_datagram())
+    world.deliver(client.address, world.host_v4, *out);
+  world.settle();
+  EXPECT_TRUE(handshakes.empty());
+  EXPECT_EQ(world.commanded<pipeline::InstallSession>().size(), 1U);
+  client.exchange_candidates();
+  client.run(1s);
+  EXPECT_GE(handshakes.size(), 1U);
+}
+
+}  // namespace
+}  // namespace fg
