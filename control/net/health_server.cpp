@@ -1,0 +1,139 @@
+#include "control/net/health_server.h"
+
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/beast/core.hpp>
+#include <boost/beast/http.hpp>
+#include <set>
+
+namespace fg::net {
+namespace {
+
+namespace asio = boost::asio;
+namespace http = boost::beast::http;
+using Tcp = asio::ip::tcp;
+
+Tcp::endpoint to_endpoint(const SocketAddress& address) {
+  if (address.ip.is_v4()) {
+    asio::ip::address_v4::bytes_type bytes{};
+    std::copy_n(address.ip.raw().begin(), bytes.size(), bytes.begin());
+    return {asio::ip::address_v4{bytes}, address.port};
+  }
+  asio::ip::address_v6::bytes_type bytes{};
+  std::copy_n(address.ip.raw().begin(), bytes.size(), bytes.begin());
+  return {asio::ip::address_v6{bytes}, address.port};
+}
+
+http::response<http::empty_body> answer(http::verb method, std::string_view target, bool ready) {
+  http::response<http::empty_body> out;
+  out.version(11);
+  const auto path = target.substr(0, target.find('?'));
+  if (path != "/healthz" && path != "/readyz") {
+    out.result(http::status::not_found);
+  } else if (method != http::verb::get && method != http::verb::head) {
+    out.result(http::status::method_not_allowed);
+    out.set(http::field::allow, "GET,HEAD");
+  } else {
+    out.result(path == "/readyz" && !ready ? http::status::service_unavailable : http::status::ok);
+  }
+  out.keep_alive(false);
+  out.prepare_payload();
+  return out;
+}
+
+}  // namespace
+
+struct HealthServer::Impl : std::enable_shared_from_this<Impl> {
+  Impl(asio::io_context& the_context, std::function<bool()> ready)
+      : context(the_context), acceptor(context), is_ready(std::move(ready)) {}
+
+  struct Connection {
+    explicit Connection(Tcp::socket the_socket) : stream(std::move(the_socket)) {
+      parser.header_limit(kHealthRequestMax);
+    }
+    boost::beast::tcp_stream stream;
+    boost::beast::flat_buffer buffer{kHealthRequestMax};
+    http::request_parser<http::empty_body> parser;
+    http::response<http::empty_body> response;
+  };
+
+  void accept() {
+    acceptor.async_accept(
+        [self = shared_from_this()](boost::system::error_code error, Tcp::socket socket) {
+          if (error == asio::error::operation_aborted) return;
+          // Over the limit the connection is closed at once; the listener goes on.
+          if (!error && self->connections < kHealthConnectionsMax) self->serve(std::move(socket));
+          if (!error) return self->accept();
+          // Out of descriptors and the like: not again before a while.
+          self->pause.expires_after(std::chrono::seconds{1});
+          self->pause.async_wait([self](boost::system::error_code stopped) {
+            if (!stopped) self->accept();
+          });
+        });
+  }
+
+  void serve(Tcp::socket socket) {
+    ++connections;
+    auto connection = std::make_shared<Connection>(std::move(socket));
+    connection->stream.expires_after(
+        std::chrono::duration_cast<std::chrono::steady_clock::duration>(kHealthTimeout));
+    http::async_read_header(
+        connection->stream, connection->buffer, connection->parser,
+        [self = shared_from_this(), connection](boost::system::error_code error, std::size_t) {
+          if (error) {
+            --self->connections;
+            return;
+          }
+          const auto& request = connection->parser.get();
+          connection->response =
+              answer(request.method(), {request.target().data(), request.target().size()},
+                     self->is_ready());
+          http::async_write(connection->stream, connection->response,
+                            [self, connection](boost::system::error_code, std::size_t) {
+                              boost::system::error_code ignored;
+                              connection->stream.socket().shutdown(Tcp::socket::shutdown_both,
+                                                                   ignored);
+                              --self->connections;
+                            });
+        });
+  }
+
+  asio::io_context& context;
+  Tcp::acceptor acceptor;
+  asio::steady_timer pause{context};
+  std::function<bool()> is_ready;
+  std::size_t connections = 0;
+};
+
+HealthServer::HealthServer(Loop& loop, std::function<bool()> is_ready)
+    : impl_(std::make_shared<Impl>(loop.context(), std::move(is_ready))) {}
+
+HealthServer::~HealthServer() {
+  boost::system::error_code ignored;
+  impl_->acceptor.close(ignored);
+  impl_->pause.cancel();
+}
+
+Result<void, SysError> HealthServer::listen(const SocketAddress& address) {
+  boost::system::error_code error;
+  const auto endpoint = to_endpoint(address);
+  auto& acceptor = impl_->acceptor;
+  acceptor.open(endpoint.protocol(), error);
+  if (!error) acceptor.set_option(Tcp::acceptor::reuse_address(true), error);
+  if (!error) acceptor.bind(endpoint, error);
+  if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
+  if (error) {
+    boost::system::error_code ignored;
+    acceptor.close(ignored);
+    return fail(SysError{"listen for health checks", error.value()});
+  }
+  impl_->accept();
+  return {};
+}
+
+std::uint16_t HealthServer::port() const {
+  boost::system::error_code ignored;
+  return impl_->acceptor.local_endpoint(ignored).port();
+}
+
+}  // namespace fg::net
