@@ -1,0 +1,77 @@
+#include <span>
+
+#include "base/encoding.h"
+#include "tests/support/client/messages.h"
+
+namespace fg::client {
+namespace {
+
+std::string quoted(std::string_view text) {
+  std::string out;
+  portal::append_json_text(out, text);
+  return out;
+}
+
+template <class Tag>
+std::string quoted(const Uuid<Tag>& id) {
+  return quoted(std::string_view{id.to_string()});
+}
+
+template <class T>
+std::string list_of(std::span<const T> values) {
+  std::string out = "[";
+  for (const auto& value : values) {
+    if (out.size() > 1) out += ',';
+    out += quoted(value);
+  }
+  return out + ']';
+}
+
+std::string access_of(const ResourceId& resource, const std::vector<GatewayId>& connected) {
+  return R"({"resource_id":)" + quoted(resource) + R"(,"connected_gateway_ids":)" + list_of(std::span{connected}) + '}';
+}
+
+}  // namespace
+
+portal::Message request_access(Generation generation, const ResourceId& resource, const std::vector<GatewayId>& connected) {
+  return {generation == Generation::c ? "request_authorization" : "create_flow", access_of(resource, connected)};
+}
+
+portal::Message prepare_connection(const ResourceId& resource, const std::vector<GatewayId>& connected) {
+  return {"prepare_connection", access_of(resource, connected)};
+}
+
+portal::Message request_connection(const Offer& offer) {
+  return {"request_connection", R"({"gateway_id":)" + quoted(offer.gateway) + R"(,"resource_id":)" + quoted(offer.resource) +
+                                    R"(,"client_preshared_key":)" + quoted(base64(offer.preshared.expose())) +
+                                    R"(,"client_payload":{"ice_parameters":{"username":)" + quoted(offer.ours.ufrag) +
+                                    R"(,"password":)" + quoted(offer.ours.password.expose()) + R"(},"domain":null}})"};
+}
+
+portal::Message reuse_connection(const ResourceId& resource, const GatewayId& gateway) {
+  return {"reuse_connection",
+          R"({"resource_id":)" + quoted(resource) + R"(,"gateway_id":)" + quoted(gateway) + R"(,"payload":null})"};
+}
+
+portal::Message candidates(Generation generation, const GatewayId& gateway, const std::vector<std::string>& lines,
+                           bool invalidated) {
+  std::string list = "[";
+  for (const auto& line : lines) {
+    if (list.size() > 1) list += ',';
+    list += quoted(std::string_view{line});
+  }
+  list += ']';
+  if (generation == Generation::a) {
+    return {invalidated ? "broadcast_invalidated_ice_candidates" : "broadcast_ice_candidates",
+            R"({"gateway_ids":[)" + quoted(gateway) + R"(],"candidates":)" + list + '}'};
+  }
+  return {invalidated ? "invalidate_gateway_ice_candidates" : "new_gateway_ice_candidates",
+          R"({"gateway_id":)" + quoted(gateway) + R"(,"candidates":)" + list + '}'};
+}
+
+portal::Message no_relays() { return {"no_relays", "{}"}; }
+
+// Paths without ICE are left out (spec portal 5.4).
+portal::Message capabilities() { return {"set_snownet_capabilities", R"({"iceless":false})"}; }
+
+}  // namespace fg::client
