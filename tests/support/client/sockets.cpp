@@ -23,7 +23,7 @@ Result<Sockets, SysError> Sockets::open(std::uint16_t port, std::uint32_t mark) 
       error = socket.error();
       continue;
     }
-    UdpSender sender{socket->fd(), family, socket->capabilities().segmentation};
+    UdpSender sender{socket->fd(), socket->capabilities().segmentation};
     (family == Family::v4 ? out.v4_ : out.v6_).emplace(Udp{std::move(*socket), std::move(sender)});
   }
   if (!out.v4_ && !out.v6_) return fail(error);
