@@ -66,7 +66,9 @@ struct Socket : std::enable_shared_from_this<Socket> {
 
 int mark_socket(ares_socket_t fd, int /*type*/, void* data) {
   const auto mark = *static_cast<const std::uint32_t*>(data);
-  return ::setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof mark) == 0 ? 0 : -1;
+  // Without the capability for it an unmarked lookup is better than none.
+  (void)::setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof mark);
+  return 0;
 }
 
 std::optional<IpAddress> address_of(const sockaddr& address) {

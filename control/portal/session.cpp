@@ -94,6 +94,7 @@ void Session::retry(std::string reason, std::optional<Duration> retry_after, Ins
     end("Got disconnected from portal and hit the max-retry limit. Last connection error: " + reason);
     return;
   }
+  log_.info("Hiccup in portal connection", {{"reason", reason}, {"backoff_ms", *delay / std::chrono::milliseconds{1}}});
   state_ = State::waiting;
   retry_at_ = now + *delay;
   events_.emplace_back(Disconnected{std::move(reason), *delay});
