@@ -144,6 +144,8 @@ class Allocation {
   [[nodiscard]] bool is_server(const SocketAddress& address) const {
     return address == relay_.v4 || address == relay_.v6;
   }
+  // A request with this transaction id is in flight.
+  [[nodiscard]] bool awaits(const stun::TransactionId& id) const { return requests_.has(id); }
   [[nodiscard]] std::optional<SocketAddress> active_server() const { return active_; }
   [[nodiscard]] std::optional<SocketAddress> relayed(Family family) const;
   [[nodiscard]] bool owns(const SocketAddress& relayed_address) const;

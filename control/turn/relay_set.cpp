@@ -49,6 +49,17 @@ void RelaySet::update(std::span<const RelayId> remove_ids, std::span<const Relay
   }
 }
 
+template <class Prefer>
+RelaySet::Entry* RelaySet::entry_with_server(const SocketAddress& server, Prefer prefer) {
+  Entry* found = nullptr;
+  for (Entry& known : entries_) {
+    if (!known.allocation->is_server(server)) continue;
+    if (prefer(*known.allocation)) return &known;
+    if (found == nullptr) found = &known;
+  }
+  return found;
+}
+
 Classified RelaySet::on_datagram(const SocketAddress& local, const SocketAddress& from, Bytes bytes,
                                  Instant now) {
   last_now_ = now;
@@ -61,7 +72,10 @@ Classified RelaySet::on_datagram(const SocketAddress& local, const SocketAddress
   const auto message = maybe_stun ? stun::Message::parse(bytes) : std::nullopt;
   const auto framed = maybe_channel ? packet::ChannelData::parse(bytes) : std::nullopt;
   if (!message && !framed) return NotRelay{};
-  Entry* relay = entry_with_server(from);
+  // A relay that was restarted may be listed under its old and its new id for a while.
+  Entry* relay = entry_with_server(from, [&](const Allocation& a) {
+    return message ? a.awaits(message->transaction()) : a.peer_of(framed->channel, now).has_value();
+  });
   if (relay == nullptr) {
     if (from.port == kRelayPort && recent_.contains(from.ip)) return DropReason::late_relay_message;
     return NotRelay{};
@@ -221,13 +235,6 @@ std::optional<RelayId> RelaySet::select_any() {
 RelaySet::Entry* RelaySet::entry(const RelayId& id) {
   for (Entry& known : entries_) {
     if (known.id == id) return &known;
-  }
-  return nullptr;
-}
-
-RelaySet::Entry* RelaySet::entry_with_server(const SocketAddress& server) {
-  for (Entry& known : entries_) {
-    if (known.allocation->is_server(server)) return &known;
   }
   return nullptr;
 }

@@ -106,7 +106,9 @@ class RelaySet {
   };
 
   [[nodiscard]] Entry* entry(const RelayId& id);
-  [[nodiscard]] Entry* entry_with_server(const SocketAddress& server);
+  // The preferred one of the relays with this server socket, or the first.
+  template <class Prefer>
+  [[nodiscard]] Entry* entry_with_server(const SocketAddress& server, Prefer prefer);
   void start(const Relay& relay, Instant now);
   void remove(const RelayId& id, RelayGone::Why why, Instant now);
   void pump(Entry& known);

@@ -77,6 +77,11 @@ bool Requests::has(Request::Kind kind) const {
                      [&](const Request& r) { return r.kind == kind; });
 }
 
+bool Requests::has(const stun::TransactionId& id) const {
+  return std::any_of(requests_.begin(), requests_.end(),
+                     [&](const Request& r) { return r.id == id; });
+}
+
 bool Requests::has_bind_for(const SocketAddress& peer) const {
   return std::any_of(requests_.begin(), requests_.end(), [&](const Request& r) {
     return r.kind == Request::Kind::channel_bind && r.peer == peer;

@@ -59,6 +59,7 @@ class Requests {
 
   [[nodiscard]] bool empty() const { return requests_.empty(); }
   [[nodiscard]] bool has(Request::Kind kind) const;
+  [[nodiscard]] bool has(const stun::TransactionId& id) const;
   [[nodiscard]] bool has_bind_for(const SocketAddress& peer) const;
   [[nodiscard]] const std::vector<Request>& all() const { return requests_; }
   [[nodiscard]] std::optional<Instant> next() const;

@@ -216,8 +216,9 @@ class Client : public Driver<Allocation, Event> {
   // Lets time pass with a relay that answers every BINDING.
   void stay_until(Duration since_start) {
     const Instant end = kStart + since_start;
-    for (auto wakeup = allocation.wakeup(); wakeup && wakeup->at <= end;
-         wakeup = allocation.wakeup()) {
+    for (int guard = 0; guard < 10000; ++guard) {
+      const auto wakeup = allocation.wakeup();
+      if (!wakeup || wakeup->at > end) break;
       const auto before = count(stun::Method::binding);
       now = std::max(now, wakeup->at);
       timeout();

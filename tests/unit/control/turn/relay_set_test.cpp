@@ -306,6 +306,27 @@ TEST(TurnRelaySet, DataOfAConfirmedChannelComesFromItsPeerToOurRelayedAddress) {
   EXPECT_TRUE(std::holds_alternative<DropReason>(unknown));
 }
 
+TEST(TurnRelaySet, RestartedRelayUnderANewIdWorksBesideItsOldEntry) {
+  World w;
+  w.start({relay(1)});
+  w.set.bind_channel(relay_id(1), kPeer, w.now);
+  w.drain();
+  w.answer_all();
+  auto restarted = relay(1, "new password");
+  restarted.id = relay_id(2);
+  w.update({}, {relay(1), restarted});
+  w.answer_all();
+  EXPECT_TRUE(w.set.find(relay_id(2))->relayed(Family::v4));
+  const auto other = addr("203.0.113.10:1");
+  w.set.bind_channel(relay_id(2), other, w.now);
+  w.set.bind_channel(relay_id(2), addr("203.0.113.10:2"), w.now);
+  w.drain();
+  w.answer_all();
+  const auto classified = w.receive(*relay(1).v4, channel_data(0x4001, "x"));
+  ASSERT_TRUE(std::holds_alternative<FromPeer>(classified));
+  EXPECT_EQ(std::get<FromPeer>(classified).id, relay_id(2));
+}
+
 // spec connectivity 9.3 row 24
 TEST(TurnRelaySet, PeerOnTheSameRelayWorks) {
   World w;

@@ -63,6 +63,8 @@ TEST(TurnRequests, AreFoundByTransactionMethodAndServer) {
   EXPECT_FALSE(requests.find({2}, stun::Method::binding, kServer));
   EXPECT_FALSE(requests.find({3}, stun::Method::refresh, kServer));
   EXPECT_FALSE(requests.find({2}, stun::Method::refresh, other));
+  EXPECT_TRUE(requests.has(stun::TransactionId{2}));
+  EXPECT_FALSE(requests.has(stun::TransactionId{3}));
   EXPECT_EQ(requests.remove(0).kind, Kind::binding);
   EXPECT_EQ(requests.find({2}, stun::Method::refresh, kServer), 0U);
 }
