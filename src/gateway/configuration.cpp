@@ -1,0 +1,421 @@
+#include "gateway/configuration.h"
+
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+
+namespace fg::gateway {
+namespace {
+
+constexpr std::size_t kTokenMax = 8192;
+constexpr std::size_t kNameMax = 255;          // spec portal 1.1
+constexpr std::size_t kInterfaceNameMax = 15;  // IFNAMSIZ - 1
+constexpr unsigned kWorkersLimit = 16;         // worker bits of a receiver index
+
+ConfigurationError usage(std::string text) { return {std::move(text), 2}; }
+
+// A value and where it came from, so that an error can name what the operator wrote.
+struct Setting {
+  std::string key;
+  std::string value;
+};
+
+class Reader {
+ public:
+  Reader(const Environment& environment, std::map<std::string, std::string> flags)
+      : environment_(environment), flags_(std::move(flags)) {}
+
+  [[nodiscard]] std::optional<Setting> get(const std::string& flag,
+                                           const std::string& variable) const {
+    if (const auto given = flags_.find(flag); !flag.empty() && given != flags_.end()) {
+      return Setting{"--" + flag, given->second};
+    }
+    if (variable.empty()) return std::nullopt;
+    if (auto value = environment_.get(variable)) return Setting{variable, *value};
+    return std::nullopt;
+  }
+  [[nodiscard]] const Environment& environment() const { return environment_; }
+
+ private:
+  const Environment& environment_;
+  std::map<std::string, std::string> flags_;
+};
+
+using Check = std::optional<ConfigurationError>;
+
+// Only these two words, as the original's argument parser.
+Check read_bool(const Reader& reader, const std::string& flag, const std::string& variable,
+                bool& out) {
+  const auto setting = reader.get(flag, variable);
+  if (!setting) return std::nullopt;
+  if (setting->value != "true" && setting->value != "false") {
+    return usage(setting->key + "='" + setting->value +
+                 "' is neither 'true' nor 'false': set one of the two or remove it");
+  }
+  out = setting->value == "true";
+  return std::nullopt;
+}
+
+template <class T>
+Check read_number(const Reader& reader, const std::string& flag, const std::string& variable,
+                  T least, T most, std::optional<T>& out) {
+  const auto setting = reader.get(flag, variable);
+  if (!setting) return std::nullopt;
+  T value{};
+  const auto* end = setting->value.data() + setting->value.size();
+  const auto [stop, error] = std::from_chars(setting->value.data(), end, value);
+  if (error != std::errc{} || stop != end || value < least || value > most) {
+    return usage(setting->key + "='" + setting->value + "' is not a number from " +
+                 std::to_string(least) + " to " + std::to_string(most) +
+                 ": set such a number or remove it");
+  }
+  out = value;
+  return std::nullopt;
+}
+
+bool is_printable(std::string_view text) {
+  return std::all_of(text.begin(), text.end(),
+                     [](char c) { return static_cast<unsigned char>(c) >= 0x20 && c != 0x7F; });
+}
+
+Check read_url(const Reader& reader, Configuration& out) {
+  std::string key = "FIREZONE_API_URL";
+  if (const auto setting = reader.get("api-url", key)) {
+    key = setting->key;
+    out.api_url = setting->value;
+  }
+  auto url = portal::ApiUrl::parse(out.api_url);
+  if (url) {
+    out.url = std::move(*url);
+    return std::nullopt;
+  }
+  const bool scheme = url.error() == portal::UrlError::wrong_scheme;
+  return ConfigurationError{
+      key + "='" + out.api_url + "' " +
+          (scheme ? "has a scheme other than wss, ws, https and http" : "is not a URL") +
+          ": set the portal's address, e.g. wss://api.firezone.dev",
+      scheme ? 1 : 2};
+}
+
+constexpr std::string_view kTokenMend =
+    "set FIREZONE_TOKEN to the token of the portal's deploy page, or give it as the systemd "
+    "credential FIREZONE_TOKEN";
+
+// Argument, then environment, then systemd credential (spec operations 2.2); a value that names a
+// file is read from it.
+Check read_token(const Reader& reader, const std::optional<std::string>& argument,
+                 Configuration& out) {
+  std::string key = "TOKEN";
+  std::optional<std::string> value = argument;
+  if (!value) {
+    key = "FIREZONE_TOKEN";
+    value = reader.environment().get(key);
+  }
+  if (value && value->starts_with('/')) {
+    const auto path = *value;
+    value = reader.environment().read_file(path);
+    if (!value)
+      return ConfigurationError{key + " names the file '" + path +
+                                "', which cannot be read: " + std::string(kTokenMend)};
+  }
+  if (!value) {
+    const auto directory = reader.environment().get("CREDENTIALS_DIRECTORY");
+    if (!directory) {
+      return ConfigurationError{
+          "FIREZONE_TOKEN is missing and CREDENTIALS_DIRECTORY is not provided: " +
+          std::string(kTokenMend)};
+    }
+    key = *directory + "/FIREZONE_TOKEN";
+    value = reader.environment().read_file(key);
+    if (!value) {
+      return ConfigurationError{"FIREZONE_TOKEN is missing and the systemd credential '" + key +
+                                "' cannot be read: " + std::string(kTokenMend)};
+    }
+  }
+  std::string token = *value;
+  wipe({reinterpret_cast<std::uint8_t*>(value->data()), value->size()});
+  std::erase_if(token, [](char c) { return c == ' ' || (c >= '\t' && c <= '\r'); });
+  const bool malformed =
+      !std::all_of(token.begin(), token.end(), [](char c) { return c > 0x20 && c < 0x7F; });
+  if (token.empty() || token.size() > kTokenMax || malformed) {
+    const auto* what = token.empty() ? " is empty: "
+                       : malformed   ? " holds characters no token has: "
+                                     : " is too long for a token: ";
+    wipe({reinterpret_cast<std::uint8_t*>(token.data()), token.size()});
+    return ConfigurationError{key + what + std::string(kTokenMend)};
+  }
+  out.token = SecretText{std::move(token)};
+  return std::nullopt;
+}
+
+Check read_identity(const Reader& reader, Configuration& out) {
+  if (const auto id = reader.get("firezone-id", "FIREZONE_ID"); id && !id->value.empty()) {
+    if (id->value.size() > kNameMax || !is_printable(id->value)) {
+      return ConfigurationError{
+          id->key + "='" + (is_printable(id->value) ? id->value : "(unprintable)") +
+          "' is not an id: use 1 to 255 printable characters, best 64 hex digits"};
+    }
+    out.id = id->value;
+  }
+  out.name = reader.environment().host_name();
+  if (const auto name = reader.get("firezone-name", "FIREZONE_NAME");
+      name && !name->value.empty()) {
+    if (name->value.size() > kNameMax || !is_printable(name->value)) {
+      return ConfigurationError{name->key + "='" +
+                                (is_printable(name->value) ? name->value : "(unprintable)") +
+                                "' is not a name: use 1 to 255 printable characters"};
+    }
+    out.name = name->value;
+  }
+  return std::nullopt;
+}
+
+Check read_interface(const Reader& reader, Configuration& out) {
+  const auto setting = reader.get("tun-name", "FIREGATE_TUN_NAME");
+  if (!setting) return std::nullopt;
+  const auto& name = setting->value;
+  const bool valid = !name.empty() && name.size() <= kInterfaceNameMax && name != "." &&
+                     name != ".." && std::all_of(name.begin(), name.end(), [](char c) {
+                       return c > 0x20 && c < 0x7F && c != '/' && c != '%' && c != ':';
+                     });
+  if (!valid) {
+    return ConfigurationError{setting->key + "='" + (is_printable(name) ? name : "(unprintable)") +
+                              "' is not an interface name: use 1 to 15 letters, digits, '-', '_' "
+                              "or '.', e.g. tun-firezone"};
+  }
+  out.tun_name = name;
+  return std::nullopt;
+}
+
+Check read_words(const Reader& reader, Configuration& out) {
+  if (const auto health = reader.get("health-check-addr", "HEALTH_CHECK_ADDR")) {
+    const auto address = SocketAddress::parse(health->value);
+    if (!address)
+      return usage(health->key + "='" + health->value + "' is not ip:port: set e.g. 0.0.0.0:8080");
+    out.health_address = *address;
+  }
+  if (const auto format = reader.get("log-format", "FIREZONE_LOG_FORMAT")) {
+    if (format->value != "human" && format->value != "json") {
+      return usage(format->key + "='" + format->value +
+                   "' is not a log format: set 'human' or 'json'");
+    }
+    out.log_json = format->value == "json";
+  }
+  if (const auto time = reader.get("max-partition-time", "FIREZONE_MAX_PARTITION_TIME")) {
+    const auto duration = parse_human_duration(time->value);
+    if (!duration)
+      return usage(time->key + "='" + time->value + "' is not a duration: set e.g. 30m, 24h or 7d");
+    out.partition_time_max = *duration;
+  }
+  if (const auto generation = reader.get("portal-generation", "FIREGATE_PORTAL_GENERATION")) {
+    if (generation->value == "A")
+      out.generation = portal::Generation::a;
+    else if (generation->value == "B")
+      out.generation = portal::Generation::b;
+    else if (generation->value == "C")
+      out.generation = portal::Generation::c;
+    else if (generation->value != "auto") {
+      return usage(generation->key + "='" + generation->value +
+                   "' is not a portal generation: set A, B, C or auto");
+    }
+  }
+  if (const auto masquerade = reader.get("masquerade", "FIREGATE_MASQUERADE")) {
+    if (masquerade->value != "on" && masquerade->value != "off") {
+      return usage(masquerade->key + "='" + masquerade->value +
+                   "' is neither 'on' nor 'off': set one of the two");
+    }
+    out.masquerade = masquerade->value == "on";
+  }
+  if (const auto version = reader.get("reported-version", "FIREGATE_REPORTED_VERSION")) {
+    const auto dots = std::count(version->value.begin(), version->value.end(), '.');
+    const bool valid = dots == 2 && version->value.size() < 32 &&
+                       std::all_of(
+                           version->value.begin(), version->value.end(),
+                           [](char c) { return c == '.' || (c >= '0' && c <= '9'); });
+    if (!valid)
+      return usage(version->key + "='" + version->value + "' is not x.y.z: set e.g. 1.6.1");
+    out.reported_version = version->value;
+  }
+  if (const auto filter = reader.environment().get("RUST_LOG"); filter && !filter->empty())
+    out.log_filter = *filter;
+  if (const auto file = reader.get("ca-file", "FIREGATE_CA_FILE")) out.ca_file = file->value;
+  if (const auto directory = reader.get("", "FIREGATE_STATE_DIRECTORY"))
+    out.state_directory = directory->value;
+  if (const auto aead = reader.get("", "FIREGATE_AEAD")) out.aead = aead->value;
+  return std::nullopt;
+}
+
+Check read_rest(const Reader& reader, Configuration& out) {
+  bool no_check = false;
+  bool no_buffers = false;
+  bool ignored = false;
+  for (const auto& check :
+       {read_bool(reader, "no-check", "", no_check),
+        read_bool(reader, "no-inc-buf", "FIREZONE_NO_INC_BUF", no_buffers),
+        read_bool(reader, "no-telemetry", "FIREZONE_NO_TELEMETRY", ignored),
+        read_bool(reader, "flow-logs", "FIREZONE_FLOW_LOGS", ignored),
+        read_bool(reader, "validate-checksums", "FIREZONE_VALIDATE_CHECKSUMS", ignored),
+        read_bool(reader, "set-forwarding", "FIREGATE_SET_FORWARDING", out.set_forwarding),
+        read_bool(reader, "lenient-turn", "FIREGATE_LENIENT_TURN", out.lenient_turn),
+        read_number(reader, "workers", "FIREGATE_WORKERS", 1U, kWorkersLimit, out.workers),
+        read_number(reader, "", "FIREZONE_UDP_SEND_BUFFER_SIZE", 4096U, 1U << 30,
+                    out.udp_send_buffer),
+        read_number(reader, "", "FIREZONE_UDP_RECV_BUFFER_SIZE", 4096U, 1U << 30,
+                    out.udp_receive_buffer)}) {
+    if (check) return check;
+  }
+  out.check_host = !no_check;
+  out.increase_buffers = !no_buffers;
+  for (const auto* removed : {"FIREZONE_ENABLE_MASQUERADE", "FIREZONE_NUM_TUN_THREADS"}) {
+    if (reader.environment().get(removed))
+      out.notices.push_back(std::string(removed) + " has no effect any more: remove it");
+  }
+  if (reader.get("flow-logs", "FIREZONE_FLOW_LOGS"))
+    out.notices.emplace_back("flow logs are not offered yet");
+  return std::nullopt;
+}
+
+struct CommandLine {
+  std::map<std::string, std::string> flags;
+  std::optional<std::string> token;
+  std::optional<EarlyExit> early_exit;
+};
+
+Result<CommandLine, ConfigurationError> parse_command_line(std::vector<std::string> arguments) {
+  CLI::App app{"Gateway for Firezone networks.", "firegate"};
+  CommandLine out;
+  std::map<std::string, std::string> values;
+  std::string token;
+  bool version = false;
+  app.add_option(
+      "TOKEN", token,
+      "Token of the portal's deploy page; better given as FIREZONE_TOKEN or systemd credential");
+  app.add_flag("-V,--version", version, "Print the version and exit");
+  struct Option {
+    const char* names;
+    const char* key;
+    const char* help;
+  };
+  for (const auto& option : std::initializer_list<Option>{
+           {"-u,--api-url", "api-url", "Portal, e.g. wss://api.firezone.dev [FIREZONE_API_URL]"},
+           {"-n,--firezone-name", "firezone-name", "Name shown in the portal [FIREZONE_NAME]"},
+           {"-i,--firezone-id", "firezone-id", "Stable identity [FIREZONE_ID]"},
+           {"--health-check-addr", "health-check-addr",
+            "ip:port of the health listener [HEALTH_CHECK_ADDR]"},
+           {"--log-format", "log-format", "human or json [FIREZONE_LOG_FORMAT]"},
+           {"-m,--max-partition-time", "max-partition-time",
+            "How long to try to reach the portal [FIREZONE_MAX_PARTITION_TIME]"},
+           {"--metrics", "metrics", "Accepted for compatibility [FIREZONE_METRICS]"},
+           {"--otlp-grpc-endpoint", "otlp-grpc-endpoint",
+            "Accepted for compatibility [OTLP_GRPC_ENDPOINT]"},
+           {"--tun-name", "tun-name", "Name of the TUN device [FIREGATE_TUN_NAME]"},
+           {"--workers", "workers", "Number of worker threads, 1 to 16 [FIREGATE_WORKERS]"},
+           {"--portal-generation", "portal-generation",
+            "A, B, C or auto [FIREGATE_PORTAL_GENERATION]"},
+           {"--reported-version", "reported-version",
+            "Version told to the portal [FIREGATE_REPORTED_VERSION]"},
+           {"--ca-file", "ca-file",
+            "Additional trust anchors for the portal, PEM [FIREGATE_CA_FILE]"},
+           {"--masquerade", "masquerade", "on or off [FIREGATE_MASQUERADE]"}}) {
+    app.add_option(option.names, values[option.key], option.help);
+  }
+  std::map<std::string, bool> switches;
+  for (const auto& option : std::initializer_list<Option>{
+           {"--no-check", "no-check", "Skip the checks of permissions and forwarding"},
+           {"--no-inc-buf", "no-inc-buf",
+            "Leave net.core.{r,w}mem_max alone [FIREZONE_NO_INC_BUF]"},
+           {"--no-telemetry", "no-telemetry",
+            "Accepted; there is no telemetry [FIREZONE_NO_TELEMETRY]"},
+           {"--flow-logs", "flow-logs", "Accepted for compatibility [FIREZONE_FLOW_LOGS]"},
+           {"--validate-checksums", "validate-checksums",
+            "Accepted for compatibility [FIREZONE_VALIDATE_CHECKSUMS]"},
+           {"--set-forwarding", "set-forwarding",
+            "Switch IP forwarding on at start [FIREGATE_SET_FORWARDING]"},
+           {"--lenient-turn", "lenient-turn",
+            "Accept relays that do not sign errors, e.g. coturn [FIREGATE_LENIENT_TURN]"}}) {
+    app.add_flag(option.names, switches[option.key], option.help);
+  }
+  std::reverse(arguments.begin(), arguments.end());
+  try {
+    app.parse(arguments);
+  } catch (const CLI::CallForHelp&) {
+    out.early_exit = EarlyExit{app.help()};
+    return out;
+  } catch (const CLI::ParseError& error) {
+    return fail(usage(std::string("command line: ") + error.what() + " (see --help)"));
+  }
+  if (version) out.early_exit = EarlyExit{"firegate " + std::string(kVersion) + "\n"};
+  for (auto& [key, value] : values) {
+    if (app.count("--" + key) > 0) out.flags[key] = value;
+  }
+  for (const auto& [key, on] : switches) {
+    if (on) out.flags[key] = "true";
+  }
+  if (app.count("TOKEN") > 0) out.token = token;
+  wipe({reinterpret_cast<std::uint8_t*>(token.data()), token.size()});
+  return out;
+}
+
+}  // namespace
+
+Result<Parsed, ConfigurationError> parse_configuration(const std::vector<std::string>& arguments,
+                                                       const Environment& environment) {
+  auto line = parse_command_line(arguments);
+  if (!line) return fail(line.error());
+  Parsed parsed;
+  if (line->early_exit) {
+    parsed.early_exit = std::move(line->early_exit);
+    return parsed;
+  }
+  const Reader reader{environment, line->flags};
+  Configuration out;
+  for (const auto& check : {read_url(reader, out), read_words(reader, out), read_rest(reader, out),
+                            read_identity(reader, out), read_interface(reader, out)}) {
+    if (check) return fail(*check);
+  }
+  if (auto error = read_token(reader, line->token, out)) return fail(std::move(*error));
+  parsed.configuration = std::move(out);
+  return parsed;
+}
+
+std::optional<Duration> parse_human_duration(std::string_view text) {
+  Duration total{};
+  bool any = false;
+  while (!text.empty()) {
+    if (text.front() == ' ') {
+      text.remove_prefix(1);
+      continue;
+    }
+    std::int64_t count = 0;
+    const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), count);
+    if (error != std::errc{} || count < 0 || count > 1'000'000'000) return std::nullopt;
+    text.remove_prefix(static_cast<std::size_t>(stop - text.data()));
+    std::size_t letters = 0;
+    while (letters < text.size() && text[letters] >= 'a' && text[letters] <= 'z') ++letters;
+    const auto unit = text.substr(0, letters);
+    text.remove_prefix(letters);
+    std::int64_t seconds = 0;
+    if (unit == "s" || unit == "sec" || unit == "secs" || unit == "second" || unit == "seconds")
+      seconds = 1;
+    else if (unit == "m" || unit == "min" || unit == "mins" || unit == "minute" ||
+             unit == "minutes")
+      seconds = 60;
+    else if (unit == "h" || unit == "hr" || unit == "hrs" || unit == "hour" || unit == "hours")
+      seconds = 3600;
+    else if (unit == "d" || unit == "day" || unit == "days")
+      seconds = 86'400;
+    else if (unit == "w" || unit == "week" || unit == "weeks")
+      seconds = 7 * 86'400;
+    else
+      return std::nullopt;
+    if (count * seconds > 100LL * 365 * 86'400) return std::nullopt;
+    total += std::chrono::seconds{count * seconds};
+    any = true;
+  }
+  if (!any || total == Duration{}) return std::nullopt;
+  return total;
+}
+
+}  // namespace fg::gateway

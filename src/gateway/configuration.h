@@ -1,0 +1,84 @@
+// What an operator can set, from flags and environment, checked before anything is touched (spec
+// operations 1 and 2). Flags win over the environment; everything is read once. An error names the
+// key, what is wrong with the value and the mend; a secret value is never part of it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/address.h"
+#include "base/result.h"
+#include "base/secret.h"
+#include "base/time.h"
+#include "control/portal/login.h"
+
+namespace fg::gateway {
+
+struct Configuration {
+  std::string api_url = "wss://api.firezone.dev";
+  portal::ApiUrl url;
+  SecretText token;
+  std::optional<std::string> id;  // none: identity.h finds it
+  std::string name;
+  SocketAddress health_address{IpAddress::v4(0, 0, 0, 0), 8080};
+  std::string log_filter = "info";
+  bool log_json = false;
+  bool check_host = true;        // --no-check switches off permission and forwarding checks
+  bool increase_buffers = true;  // --no-inc-buf
+  Duration partition_time_max = 24h;
+  std::optional<std::uint32_t> udp_send_buffer;     // bytes
+  std::optional<std::uint32_t> udp_receive_buffer;  // bytes
+
+  // Ours, beyond the original's.
+  std::string tun_name = "tun-firezone";
+  std::optional<unsigned> workers;               // none: cores - 1
+  std::optional<portal::Generation> generation;  // none: found out
+  std::optional<std::string> reported_version;   // none: by generation
+  std::string ca_file;
+  bool masquerade = true;
+  bool set_forwarding = false;
+  bool lenient_turn = false;
+  std::string state_directory = "/var/lib/firezone";
+  std::string aead;  // empty: measured at start
+
+  std::vector<std::string> notices;  // removed settings still present, worth a log line
+};
+
+// One line: key, value (never a secret), mend. exit_code as the original's: 2 for a command line
+// that does not parse.
+struct ConfigurationError {
+  std::string text;
+  int exit_code = 1;
+};
+// --help and --version: text for standard output, exit 0.
+struct EarlyExit {
+  std::string text;
+};
+
+// Looks a variable up; tests hand in a table.
+class Environment {
+ public:
+  virtual ~Environment() = default;
+  [[nodiscard]] virtual std::optional<std::string> get(const std::string& key) const = 0;
+  [[nodiscard]] virtual std::string host_name() const = 0;
+  // Whole content, none when it cannot be read.
+  [[nodiscard]] virtual std::optional<std::string> read_file(const std::string& path) const = 0;
+};
+
+struct Parsed {
+  std::optional<Configuration> configuration;
+  std::optional<EarlyExit> early_exit;
+};
+// arguments: without the program's name.
+[[nodiscard]] Result<Parsed, ConfigurationError> parse_configuration(
+    const std::vector<std::string>& arguments, const Environment& environment);
+
+// "90s", "30m", "24h", "7d", "1h 30m"; none when it does not parse or is zero.
+[[nodiscard]] std::optional<Duration> parse_human_duration(std::string_view text);
+
+inline constexpr std::string_view kVersion = "0.1.0";
+
+}  // namespace fg::gateway

@@ -1,0 +1,366 @@
+#include "gateway/gateway.h"
+
+#include <sys/utsname.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <fstream>
+#include <optional>
+#include <utility>
+
+#include "control/controller/controller.h"
+#include "control/net/health_server.h"
+#include "control/net/loop.h"
+#include "control/net/portal_client.h"
+#include "control/net/resolver.h"
+#include "crypto/aead.h"
+#include "crypto/crypto.h"
+#include "crypto/random.h"
+#include "gateway/firewall.h"
+#include "gateway/host_checks.h"
+#include "gateway/host_network.h"
+#include "gateway/identity.h"
+#include "io/kernel/kernel_backend.h"
+#include "runtime/worker_pool.h"
+#include "wireguard/identity.h"
+
+namespace fg::gateway {
+namespace {
+
+constexpr std::uint32_t kReceiveBuffer = 16U << 20;  // spec operations 10.2
+constexpr std::uint32_t kSendBuffer = 2U << 20;      // spec operations 10.2
+constexpr Duration kShutdownMax = 3s;
+constexpr int kPuntsPerTurnMax = 512;
+
+portal::SystemFacts read_system_facts() {
+  portal::SystemFacts out{"Linux", "", "", ""};
+  std::ifstream in{"/etc/os-release"};
+  for (std::string line; std::getline(in, line);) {
+    const auto value = [&](std::size_t at) {
+      auto text = line.substr(at);
+      std::erase(text, '"');
+      return text;
+    };
+    if (line.starts_with("NAME=")) out.os = value(5);
+    if (line.starts_with("VERSION_ID=")) out.version = value(11);
+  }
+  utsname name{};
+  if (::uname(&name) == 0) {
+    out.arch = name.machine;
+    out.kernel = name.release;
+  }
+  return out;
+}
+
+net::ResolverOptions resolver_options() {
+  net::ResolverOptions out;
+  out.mark = kMark;
+  return out;
+}
+
+// What the operating system refused, as key, value and mend (spec operations 3.4).
+std::string describe_backend_error(const SysError& error, const std::string& tun_name) {
+  const std::string operation = error.operation;
+  const auto text = error.to_string();
+  if (error.error == EPERM || error.error == EACCES) {
+    return text + ": run as root or with CAP_NET_ADMIN, and make /dev/net/tun accessible";
+  }
+  if (operation.find("tun") != std::string::npos || operation.find("TUN") != std::string::npos) {
+    if (error.error == EBUSY) {
+      return "interface '" + tun_name + "' is in use (" + text +
+             "): stop the other gateway, or set FIREGATE_TUN_NAME";
+    }
+    return "/dev/net/tun: " + text +
+           ": load the kernel module tun, or create the device with 'mknod /dev/net/tun c 10 200'";
+  }
+  return text + ": check the local firewall, ulimits and whether the host has IPv4 or IPv6";
+}
+
+class Gateway final : public net::PortalHandler {
+ public:
+  Gateway(const Configuration& configuration, LogSink& sink)
+      : configuration_(configuration),
+        log_(sink, "gateway"),
+        random_(),
+        identity_(crypto::generate_key_pair(random_)),
+        resolver_(loop_, resolver_options()),
+        firewall_(configuration.tun_name) {}
+
+  int run() {
+    if (auto ready = prepare(); !ready) {
+      log_.error(ready.error());
+      clean_up();
+      return 1;
+    }
+    loop_.on_signals({SIGINT, SIGTERM}, [this](int) { begin_shutdown(0); });
+    loop_.watch(pool_->notify_fd(), [this] { pool_->awake(); });
+    loop_.on_turn([this](Instant now) { turn(now); });
+    portal_->start();
+    turn(loop_.now());
+    loop_.run();
+    pool_->stop();
+    drain_workers(loop_.now(), loop_.wall_now());
+    clean_up();
+    log_.info("Goodbye!");
+    return exit_status_;
+  }
+
+ private:
+  Result<void, std::string> prepare();
+  Result<void, std::string> start_workers();
+  void start_portal(DeviceId id);
+  void turn(Instant now);
+  bool drain_workers(Instant now, WallTime wall);
+  void drain_controller();
+  void begin_shutdown(int status);
+  void clean_up();
+  [[nodiscard]] bool is_ready() const;
+
+  void on_portal_joined(portal::Generation generation) override;
+  void on_portal_message(portal::Ingress message) override;
+  void on_portal_disconnected(const std::string& reason, Duration retry_in) override;
+  void on_portal_fatal(const std::string& reason) override;
+
+  const Configuration& configuration_;
+  Log log_;
+  crypto::SystemRandom random_;
+  wireguard::Identity identity_;
+  net::Loop loop_;
+  net::Resolver resolver_;
+  Firewall firewall_;
+  bool has_firewall_ = false;
+  std::unique_ptr<HostNetwork> network_;
+  std::unique_ptr<runtime::WorkerPool> pool_;
+  std::unique_ptr<controller::Controller> controller_;
+  std::unique_ptr<net::PortalClient> portal_;
+  std::unique_ptr<net::HealthServer> health_;
+  std::optional<Instant> stop_at_;  // shutting down
+  bool portal_closed_ = false;
+  int exit_status_ = 0;
+};
+
+Result<void, std::string> Gateway::prepare() {
+  if (configuration_.set_forwarding) {
+    if (auto done = set_forwarding(); !done) return done;
+  }
+  const auto verdict = judge(read_host_facts());
+  for (const auto& warning : verdict.warnings) log_.warn(warning);
+  if (verdict.error) {
+    if (configuration_.check_host) return fail(*verdict.error);
+    log_.warn(*verdict.error);
+  }
+  DeviceId id{configuration_.id.value_or(""), "configuration"};
+  if (!configuration_.id) {
+    auto found = find_device_id({.state_directory = configuration_.state_directory}, random_);
+    if (!found) return fail(found.error());
+    id = std::move(*found);
+  }
+  log_.debug("identity", {{"source", id.source}});
+  if (configuration_.increase_buffers) {
+    for (const auto& line :
+         raise_buffer_limits(configuration_.udp_receive_buffer.value_or(kReceiveBuffer),
+                             configuration_.udp_send_buffer.value_or(kSendBuffer))) {
+      log_.info(line);
+    }
+  }
+  if (auto started = start_workers(); !started) return started;
+  auto netlink = Netlink::open();
+  if (!netlink) return fail(netlink.error().to_string() + ": run with CAP_NET_ADMIN");
+  network_ = std::make_unique<HostNetwork>(std::move(*netlink), configuration_.tun_name,
+                                           Log{log_.sink(), "host"});
+  if (configuration_.masquerade) {
+    if (auto installed = firewall_.install(); !installed) return installed;
+    has_firewall_ = true;
+  }
+  controller_ = std::make_unique<controller::Controller>(
+      controller::Options{.workers = pool_->size(),
+                          .turn = {.first_allocate_without_auth = configuration_.lenient_turn,
+                                   .accept_unsigned_challenges = configuration_.lenient_turn}},
+      identity_, random_, Log{log_.sink(), "controller"}, loop_.now(), loop_.wall_now());
+  start_portal(std::move(id));
+  health_ = std::make_unique<net::HealthServer>(loop_, [this] { return is_ready(); });
+  if (auto listening = health_->listen(configuration_.health_address); !listening) {
+    log_.warn(
+        "health endpoint is not offered: free the address or set HEALTH_CHECK_ADDR",
+        {{"address", configuration_.health_address}, {"reason", listening.error().to_string()}});
+  }
+  return {};
+}
+
+Result<void, std::string> Gateway::start_workers() {
+  io::kernel::KernelOptions options;
+  options.workers = configuration_.workers.value_or(runtime::default_workers());
+  options.tun_name = configuration_.tun_name;
+  options.mark = kMark;
+  options.receive_buffer = configuration_.udp_receive_buffer.value_or(kReceiveBuffer);
+  options.send_buffer = configuration_.udp_send_buffer.value_or(kSendBuffer);
+  auto opened = io::kernel::open_kernel_backend(options);
+  if (!opened) return fail(describe_backend_error(opened.error(), options.tun_name));
+  const auto& capabilities = opened->capabilities;
+  for (const auto& [name, udp, error] :
+       {std::tuple{"IPv4", &capabilities.v4, &capabilities.v4_error},
+        std::tuple{"IPv6", &capabilities.v6, &capabilities.v6_error}}) {
+    if (!*udp) {
+      log_.info("no UDP socket for this family",
+                {{"family", name}, {"reason", *error ? (*error)->to_string() : ""}});
+      continue;
+    }
+    if ((*udp)->mark_error) {
+      return fail("SO_MARK is refused (" + (*udp)->mark_error->to_string() +
+                  "), so own traffic could enter the tunnel: run with CAP_NET_ADMIN");
+    }
+    log_.info("UDP socket", {{"family", name},
+                             {"port", (*udp)->port},
+                             {"segmentation", (*udp)->segmentation},
+                             {"receive_offload", (*udp)->receive_offload},
+                             {"receive_buffer", (*udp)->receive_buffer}});
+  }
+  log_.info("TUN device", {{"name", capabilities.tun.name},
+                           {"checksum", capabilities.tun.checksum},
+                           {"tcp_segmentation", capabilities.tun.tcp_segmentation},
+                           {"udp_segmentation", capabilities.tun.udp_segmentation}});
+  std::optional<crypto::AeadProvider> forced;
+  if (!configuration_.aead.empty()) forced = crypto::parse_aead_provider(configuration_.aead);
+  const auto aead = crypto::choose_aead([this] { return loop_.now(); }, forced);
+  log_.info("cipher chosen", {{"choice", aead.to_string()}});
+  auto pool = runtime::WorkerPool::start(std::move(opened->backend), {.aead = aead.choice});
+  if (!pool)
+    return fail("worker threads do not start (" + pool.error().to_string() +
+                "): raise the process's thread limit");
+  pool_ = std::move(*pool);
+  log_.info("workers started", {{"workers", pool_->size()}});
+  return {};
+}
+
+void Gateway::start_portal(DeviceId id) {
+  net::PortalClientOptions options;
+  options.login.url = configuration_.url;
+  options.login.token = configuration_.token;
+  options.login.id = std::move(id.id);
+  options.login.name = configuration_.name;
+  options.login.public_key = identity_.public_key();
+  options.login.system = read_system_facts();
+  options.login.generation = configuration_.generation;
+  options.login.reported_version = configuration_.reported_version;
+  options.partition_time_max = configuration_.partition_time_max;
+  options.mark = kMark;
+  options.ca_file = configuration_.ca_file;
+  portal_ = std::make_unique<net::PortalClient>(
+      loop_, resolver_, random_, Log{log_.sink(), "portal"}, std::move(options), *this);
+}
+
+// One turn of the control thread: everything the workers reported, everything due, then all
+// outputs; and asleep only when the workers had nothing more to say.
+void Gateway::turn(Instant now) {
+  const auto wall = loop_.wall_now();
+  const bool more = drain_workers(now, wall);
+  if (const auto due = controller_->wakeup(); due && due->at <= now)
+    controller_->on_timeout(now, wall);
+  drain_controller();
+  if (stop_at_ && (portal_closed_ || *stop_at_ <= now)) {
+    loop_.stop();
+    return;
+  }
+  std::optional<Instant> deadline = stop_at_;
+  if (const auto due = controller_->wakeup())
+    deadline = deadline ? std::min(*deadline, due->at) : due->at;
+  if (more || !pool_->prepare_to_sleep()) deadline = now;
+  loop_.set_deadline(deadline);
+}
+
+bool Gateway::drain_workers(Instant now, WallTime wall) {
+  while (auto event = pool_->poll_event()) controller_->on_event(event->event, now, wall);
+  for (int i = 0; i < kPuntsPerTurnMax; ++i) {
+    const auto* punt = pool_->poll_punt();
+    if (punt == nullptr) return false;
+    controller_->on_punt(*punt, now, wall);
+  }
+  return true;
+}
+
+void Gateway::drain_controller() {
+  // Commands first: a session must be installed before the datagram that lets the client use it
+  // leaves.
+  while (auto command = controller_->poll_command()) {
+    if (!pool_->send(command->worker, std::move(command->command))) {
+      controller_->unpoll_command(std::move(*command));
+      break;
+    }
+  }
+  while (auto datagram = controller_->poll_datagram())
+    (void)pool_->udp_send(datagram->to, datagram->from, datagram->bytes);
+  while (auto output = controller_->poll_portal()) {
+    if (const auto* egress = std::get_if<portal::Egress>(&*output))
+      portal_->send(*egress);
+    else
+      portal_->forget_client(std::get<controller::ForgetClient>(*output).client);
+  }
+  while (auto query = controller_->poll_query()) {
+    resolver_.resolve(query->name, [this, id = query->id](net::Resolver::Answer answer) {
+      controller_->on_resolved(id, answer.value_or(std::vector<IpAddress>{}), loop_.now(),
+                               loop_.wall_now());
+    });
+  }
+  while (auto interface = controller_->poll_interface()) {
+    if (auto configured = network_->configure(interface->v4, interface->v6); !configured) {
+      log_.error(configured.error());
+      begin_shutdown(1);
+    }
+  }
+}
+
+void Gateway::begin_shutdown(int status) {
+  if (stop_at_) return;
+  if (status == 0) log_.info("Received SIGINT/SIGTERM");
+  exit_status_ = status;
+  const auto now = loop_.now();
+  stop_at_ = now + kShutdownMax;
+  controller_->shut_down(now);
+  drain_controller();
+  portal_->shut_down([this] {
+    portal_closed_ = true;
+    loop_.set_deadline(loop_.now());
+  });
+  loop_.set_deadline(now);
+}
+
+void Gateway::clean_up() {
+  if (has_firewall_) firewall_.remove();
+  if (network_) network_->clean_up();
+}
+
+bool Gateway::is_ready() const {
+  return portal_->is_joined() && controller_->summary().relays_answering > 0;
+}
+
+void Gateway::on_portal_joined(portal::Generation generation) {
+  static constexpr std::array<const char*, 3> kNames{"A", "B", "C"};
+  log_.info("Connected to portal", {{"generation", kNames[static_cast<std::size_t>(generation)]}});
+  controller_->on_portal_joined(generation);
+}
+
+void Gateway::on_portal_message(portal::Ingress message) {
+  controller_->on_portal(std::move(message), loop_.now(), loop_.wall_now());
+}
+
+void Gateway::on_portal_disconnected(const std::string& reason, Duration retry_in) {
+  log_.info(
+      "Hiccup in portal connection: " + reason,
+      {{"backoff_ms", std::chrono::duration_cast<std::chrono::milliseconds>(retry_in).count()}});
+}
+
+void Gateway::on_portal_fatal(const std::string& reason) {
+  log_.error("Eventloop failed: " + reason);
+  begin_shutdown(1);
+}
+
+}  // namespace
+
+int run(const Configuration& configuration, LogSink& sink) {
+  crypto::init();
+  return Gateway{configuration, sink}.run();
+}
+
+}  // namespace fg::gateway

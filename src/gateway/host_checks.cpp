@@ -1,0 +1,109 @@
+#include "gateway/host_checks.h"
+
+#include <linux/capability.h>
+
+#include <charconv>
+#include <fstream>
+#include <string>
+
+namespace fg::gateway {
+namespace {
+
+std::optional<std::string> first_line(const std::string& path) {
+  std::ifstream in{path};
+  std::string line;
+  if (!std::getline(in, line)) return std::nullopt;
+  return line;
+}
+
+std::optional<bool> read_switch(const std::string& path) {
+  const auto line = first_line(path);
+  if (!line) return std::nullopt;
+  return *line != "0";
+}
+
+bool has_capability(const std::string& proc, unsigned capability) {
+  std::ifstream in{proc + "/self/status"};
+  for (std::string line; std::getline(in, line);) {
+    if (!line.starts_with("CapEff:")) continue;
+    const auto start = line.find_first_not_of(" \t", 7);
+    if (start == std::string::npos) return false;
+    std::uint64_t set = 0;
+    std::from_chars(line.data() + start, line.data() + line.size(), set, 16);
+    return (set >> capability & 1) != 0;
+  }
+  return false;
+}
+
+bool write_value(const std::string& path, const std::string& value) {
+  std::ofstream out{path};
+  out << value << '\n';
+  out.flush();
+  return out.good();
+}
+
+}  // namespace
+
+HostFacts read_host_facts(const std::string& proc) {
+  HostFacts facts;
+  facts.has_net_admin = has_capability(proc, CAP_NET_ADMIN);
+  facts.forwards_v4 = read_switch(proc + "/sys/net/ipv4/ip_forward");
+  if (read_switch(proc + "/sys/net/ipv6/conf/all/disable_ipv6") == false) {
+    facts.forwards_v6 = read_switch(proc + "/sys/net/ipv6/conf/all/forwarding");
+  }
+  return facts;
+}
+
+Verdict judge(const HostFacts& facts) {
+  Verdict out;
+  if (!facts.has_net_admin) {
+    out.error =
+        "capability CAP_NET_ADMIN is missing: run as root, or grant it (systemd: "
+        "AmbientCapabilities=CAP_NET_ADMIN)";
+    return out;
+  }
+  if (facts.forwards_v4 == false) {
+    out.error =
+        "net.ipv4.ip_forward=0, so clients could reach nothing: run 'sysctl -w "
+        "net.ipv4.ip_forward=1', or set "
+        "FIREGATE_SET_FORWARDING=true";
+    return out;
+  }
+  if (facts.forwards_v6 == false) {
+    out.warnings.emplace_back(
+        "net.ipv6.conf.all.forwarding=0, so clients reach nothing over IPv6: run 'sysctl -w "
+        "net.ipv6.conf.all.forwarding=1', or set FIREGATE_SET_FORWARDING=true");
+  }
+  return out;
+}
+
+Result<void, std::string> set_forwarding(const std::string& proc) {
+  const auto v4 = proc + "/sys/net/ipv4/ip_forward";
+  if (!write_value(v4, "1")) {
+    return fail("FIREGATE_SET_FORWARDING=true, but '" + v4 +
+                "' cannot be written: run 'sysctl -w net.ipv4.ip_forward=1' as root");
+  }
+  (void)write_value(proc + "/sys/net/ipv6/conf/all/forwarding", "1");
+  return {};
+}
+
+std::vector<std::string> raise_buffer_limits(std::uint32_t receive, std::uint32_t send,
+                                             const std::string& proc) {
+  std::vector<std::string> out;
+  for (const auto& [name, least] : {std::pair{"rmem_max", receive}, std::pair{"wmem_max", send}}) {
+    const auto path = proc + "/sys/net/core/" + name;
+    const auto line = first_line(path);
+    std::uint64_t current = 0;
+    if (line) std::from_chars(line->data(), line->data() + line->size(), current);
+    if (current >= least) continue;
+    const auto value = std::to_string(least);
+    if (write_value(path, value))
+      out.push_back("Set `core." + std::string(name) + "` to " + value);
+    else
+      out.push_back("Failed to increase `core." + std::string(name) +
+                    "`: run 'sysctl -w net.core." + name + "=" + value + "'");
+  }
+  return out;
+}
+
+}  // namespace fg::gateway

@@ -1,0 +1,102 @@
+// Process start: arguments, environment and secrets, then gateway.h.
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+#include <fstream>
+#include <iterator>
+
+#include "base/secret.h"
+#include "gateway/configuration.h"
+#include "gateway/gateway.h"
+#include "gateway/log_sink.h"
+
+extern char** environ;
+
+namespace {
+
+class ProcessEnvironment final : public fg::gateway::Environment {
+ public:
+  [[nodiscard]] std::optional<std::string> get(const std::string& key) const override {
+    const char* value = std::getenv(key.c_str());
+    if (value == nullptr) return std::nullopt;
+    return std::string{value};
+  }
+  [[nodiscard]] std::string host_name() const override {
+    std::array<char, 256> name{};
+    if (::gethostname(name.data(), name.size() - 1) != 0 || name[0] == 0) return "firegate";
+    return name.data();
+  }
+  [[nodiscard]] std::optional<std::string> read_file(const std::string& path) const override {
+    std::ifstream in{path, std::ios::binary};
+    if (!in) return std::nullopt;
+    return std::string{std::istreambuf_iterator<char>{in}, {}};
+  }
+};
+
+// /proc/*/cmdline and /proc/*/environ show the memory the process started with.
+void scrub(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i)
+    fg::wipe({reinterpret_cast<std::uint8_t*>(argv[i]), std::strlen(argv[i])});
+  static constexpr std::string_view kKey = "FIREZONE_TOKEN=";
+  for (char** variable = environ; *variable != nullptr; ++variable) {
+    if (std::strncmp(*variable, kKey.data(), kKey.size()) != 0) continue;
+    auto* value = *variable + kKey.size();
+    fg::wipe({reinterpret_cast<std::uint8_t*>(value), std::strlen(value)});
+  }
+}
+
+void forbid_core_files() {
+  const rlimit none{0, 0};
+  (void)::setrlimit(RLIMIT_CORE, &none);
+  (void)::prctl(PR_SET_DUMPABLE, 0);
+}
+
+fg::WallTime wall_now() {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  return fg::WallTime{std::chrono::seconds{now.tv_sec} + std::chrono::nanoseconds{now.tv_nsec}};
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  forbid_core_files();
+  std::signal(SIGPIPE, SIG_IGN);
+  const std::vector<std::string> arguments{argv + 1, argv + argc};
+  const ProcessEnvironment environment;
+  auto parsed = fg::gateway::parse_configuration(arguments, environment);
+  scrub(argc, argv);
+  if (!parsed) {
+    std::fprintf(stderr, "firegate: %s\n", parsed.error().text.c_str());
+    return parsed.error().exit_code;
+  }
+  if (parsed->early_exit) {
+    std::fputs(parsed->early_exit->text.c_str(), stdout);
+    return 0;
+  }
+  const auto& configuration = *parsed->configuration;
+  auto filter = fg::gateway::LogFilter::parse(configuration.log_filter);
+  if (!filter) {
+    std::fprintf(
+        stderr, "firegate: RUST_LOG='%s' is not a log filter: set e.g. info or warn,portal=debug\n",
+        configuration.log_filter.c_str());
+    return 1;
+  }
+  fg::gateway::LineSink sink{
+      std::move(*filter),
+      configuration.log_json ? fg::gateway::LogFormat::json : fg::gateway::LogFormat::human,
+      wall_now, [](std::string_view line) {
+        std::fwrite(line.data(), 1, line.size(), stdout);
+        std::fflush(stdout);
+      }};
+  const fg::Log log{sink, "gateway"};
+  log.info("`gateway` started logging", {{"version", fg::gateway::kVersion}});
+  for (const auto& notice : configuration.notices) log.info(notice);
+  return fg::gateway::run(configuration, sink);
+}

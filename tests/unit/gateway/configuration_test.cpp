@@ -1,0 +1,177 @@
+#include "gateway/configuration.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+
+namespace fg::gateway {
+namespace {
+
+class Table final : public Environment {
+ public:
+  std::map<std::string, std::string> variables{{"FIREZONE_TOKEN", ".token"}};
+  std::map<std::string, std::string> files;
+
+  [[nodiscard]] std::optional<std::string> get(const std::string& key) const override {
+    const auto found = variables.find(key);
+    return found == variables.end() ? std::nullopt : std::optional{found->second};
+  }
+  [[nodiscard]] std::string host_name() const override { return "edge-host"; }
+  [[nodiscard]] std::optional<std::string> read_file(const std::string& path) const override {
+    const auto found = files.find(path);
+    return found == files.end() ? std::nullopt : std::optional{found->second};
+  }
+};
+
+Configuration accept(const Table& table, const std::vector<std::string>& arguments = {}) {
+  auto parsed = parse_configuration(arguments, table);
+  if (!parsed) {
+    ADD_FAILURE() << parsed.error().text;
+    return {};
+  }
+  return std::move(*parsed->configuration);
+}
+
+ConfigurationError refuse(const Table& table, const std::vector<std::string>& arguments = {}) {
+  auto parsed = parse_configuration(arguments, table);
+  if (parsed) {
+    ADD_FAILURE() << "accepted";
+    return {};
+  }
+  return parsed.error();
+}
+
+TEST(Configuration, NeedsNothingButAToken) {
+  const auto configuration = accept({});
+  EXPECT_EQ(configuration.url.host, "api.firezone.dev");
+  EXPECT_TRUE(configuration.url.is_tls);
+  EXPECT_EQ(configuration.name, "edge-host");
+  EXPECT_EQ(configuration.token.expose(), ".token");
+  EXPECT_FALSE(configuration.id);
+  EXPECT_EQ(configuration.health_address.to_string(), "0.0.0.0:8080");
+  EXPECT_EQ(configuration.partition_time_max, 24h);
+  EXPECT_EQ(configuration.log_filter, "info");
+  EXPECT_EQ(configuration.tun_name, "tun-firezone");
+  EXPECT_TRUE(configuration.masquerade);
+}
+
+TEST(Configuration, FlagsWinOverTheEnvironment) {
+  Table table;
+  table.variables["FIREZONE_API_URL"] = "wss://one.test";
+  table.variables["FIREZONE_NAME"] = "one";
+  const auto configuration = accept(table, {"--api-url", "ws://two.test:8081/base/", "-n", "two",
+                                            "-i", "edge-gw-1", ".argument"});
+  EXPECT_EQ(configuration.url.host, "two.test");
+  EXPECT_EQ(configuration.url.port, 8081);
+  EXPECT_EQ(configuration.name, "two");
+  EXPECT_EQ(configuration.id, "edge-gw-1");
+  EXPECT_EQ(configuration.token.expose(), ".argument");
+}
+
+TEST(Configuration, TheTokenComesFromArgumentEnvironmentFileOrCredential) {
+  Table table;
+  table.variables["FIREZONE_TOKEN"] = "/run/token";
+  table.files["/run/token"] = " .from a\tfile\n";
+  EXPECT_EQ(accept(table).token.expose(), ".fromafile") << "all white space is removed";
+  table.variables.erase("FIREZONE_TOKEN");
+  table.variables["CREDENTIALS_DIRECTORY"] = "/run/credentials";
+  table.files["/run/credentials/FIREZONE_TOKEN"] = ".credential\n";
+  EXPECT_EQ(accept(table).token.expose(), ".credential");
+}
+
+TEST(Configuration, AMissingOrMalformedTokenIsOneLineWithTheMendAndWithoutTheValue) {
+  Table table;
+  table.variables.clear();
+  auto error = refuse(table);
+  EXPECT_EQ(error.exit_code, 1);
+  EXPECT_NE(error.text.find("FIREZONE_TOKEN is missing"), std::string::npos);
+  EXPECT_NE(error.text.find("CREDENTIALS_DIRECTORY"), std::string::npos);
+  for (const auto* token : {"", "  \n", "sec\x01ret",
+                            "s\xC3\xA9"
+                            "cret"}) {
+    table.variables["FIREZONE_TOKEN"] = token;
+    error = refuse(table);
+    EXPECT_EQ(error.text.find('\n'), std::string::npos);
+    EXPECT_EQ(error.text.find("cret"), std::string::npos) << "the value must not show";
+    EXPECT_NE(error.text.find("set FIREZONE_TOKEN"), std::string::npos);
+  }
+  table.variables["FIREZONE_TOKEN"] = "/nowhere";
+  EXPECT_NE(refuse(table).text.find("/nowhere"), std::string::npos);
+}
+
+struct BadValue {
+  const char* key;
+  const char* value;
+  int exit_code;
+};
+
+TEST(Configuration, EveryBadValueNamesItsKeyAndTheMendInOneLine) {
+  for (const auto& bad :
+       std::initializer_list<BadValue>{{"FIREZONE_API_URL", "ftp://portal.test", 1},
+                                       {"FIREZONE_API_URL", "not a url", 2},
+                                       {"FIREZONE_ID", "a\nb", 1},
+                                       {"FIREZONE_NAME", "a\x7F", 1},
+                                       {"FIREGATE_TUN_NAME", "a-name-that-is-too-long", 1},
+                                       {"FIREGATE_TUN_NAME", "a/b", 1},
+                                       {"FIREGATE_TUN_NAME", "", 1},
+                                       {"HEALTH_CHECK_ADDR", "8080", 2},
+                                       {"FIREZONE_LOG_FORMAT", "xml", 2},
+                                       {"FIREZONE_MAX_PARTITION_TIME", "soon", 2},
+                                       {"FIREZONE_NO_TELEMETRY", "1", 2},
+                                       {"FIREZONE_NO_INC_BUF", "True", 2},
+                                       {"FIREZONE_FLOW_LOGS", "", 2},
+                                       {"FIREGATE_WORKERS", "0", 2},
+                                       {"FIREGATE_WORKERS", "17", 2},
+                                       {"FIREGATE_PORTAL_GENERATION", "D", 2},
+                                       {"FIREGATE_REPORTED_VERSION", "1.6", 2},
+                                       {"FIREGATE_MASQUERADE", "maybe", 2},
+                                       {"FIREZONE_UDP_SEND_BUFFER_SIZE", "many", 2}}) {
+    Table table;
+    table.variables[bad.key] = bad.value;
+    const auto error = refuse(table);
+    EXPECT_EQ(error.exit_code, bad.exit_code) << bad.key << '=' << bad.value;
+    EXPECT_NE(error.text.find(bad.key), std::string::npos) << error.text;
+    EXPECT_EQ(error.text.find('\n'), std::string::npos) << error.text;
+    EXPECT_NE(error.text.find(": "), std::string::npos) << error.text;
+  }
+}
+
+TEST(Configuration, ALongIdIsRefusedAtTheLimitPlusOne) {
+  Table table;
+  table.variables["FIREZONE_ID"] = std::string(255, 'a');
+  EXPECT_EQ(accept(table).id->size(), 255U);
+  table.variables["FIREZONE_ID"] = std::string(256, 'a');
+  EXPECT_NE(refuse(table).text.find("FIREZONE_ID"), std::string::npos);
+}
+
+TEST(Configuration, UnknownFlagsAreCommandLineErrors) {
+  EXPECT_EQ(refuse({}, {"--no-such-flag"}).exit_code, 2);
+}
+
+TEST(Configuration, HelpAndVersionExitEarly) {
+  for (const auto* flag : {"--help", "--version"}) {
+    auto parsed = parse_configuration({flag}, Table{});
+    ASSERT_TRUE(parsed);
+    ASSERT_TRUE(parsed->early_exit) << flag;
+    EXPECT_FALSE(parsed->early_exit->text.empty());
+  }
+}
+
+TEST(Configuration, SettingsOfThePastAreNoticed) {
+  Table table;
+  table.variables["FIREZONE_NUM_TUN_THREADS"] = "2";
+  ASSERT_EQ(accept(table).notices.size(), 1U);
+}
+
+TEST(Configuration, ReadsHumanDurations) {
+  EXPECT_EQ(parse_human_duration("90s"), 90s);
+  EXPECT_EQ(parse_human_duration("30m"), 30min);
+  EXPECT_EQ(parse_human_duration("24h"), 24h);
+  EXPECT_EQ(parse_human_duration("7d"), 168h);
+  EXPECT_EQ(parse_human_duration("1h 30m"), 90min);
+  for (const auto* text : {"", "5", "h", "0s", "-1h", "1y", "99999999999999999999s"})
+    EXPECT_FALSE(parse_human_duration(text)) << text;
+}
+
+}  // namespace
+}  // namespace fg::gateway
