@@ -22,10 +22,6 @@ def pytest_sessionstart(session):
         pytest.exit("namespace tests need root", NOT_PRIVILEGED)
 
 
-def pytest_configure(config):
-    config.addinivalue_line("markers", "portals: run against our portal and the second one")
-
-
 def portals():
     """Which portals stand in: ours, and the second one where it and its interpreter are there."""
     present = os.path.exists(oracle_path()) and os.path.exists(oracle_python())
@@ -34,11 +30,14 @@ def portals():
     return ("ours", "oracle") if present else ("ours",)
 
 
-def pytest_generate_tests(metafunc):
-    if "generation" in metafunc.fixturenames:
-        metafunc.parametrize("generation", GENERATIONS, scope="module")
-    if "portal_kind" in metafunc.fixturenames:
-        metafunc.parametrize("portal_kind", portals(), scope="module")
+@pytest.fixture(scope="module", params=GENERATIONS)
+def generation(request):
+    return request.param
+
+
+@pytest.fixture(scope="module", params=portals())
+def portal_kind(request):
+    return request.param
 
 
 @pytest.hookimpl(hookwrapper=True)

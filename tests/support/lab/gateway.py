@@ -47,6 +47,14 @@ class Gateway:
         self.process = self.world.start("gateway", "gateway", self.command, self.env)
         return self
 
+    def wait_joined(self, portal, seconds=20):
+        """Until the portal has it. Raises with the end of its log if it stops before."""
+        def look():
+            if not self.process.alive():
+                raise RuntimeError(f"gateway ended with {self.process.returncode()}:\n{self.process.tail()}")
+            return portal.state()["gateways"]
+        return wait_for("gateway at the portal", look, seconds)
+
     def stop(self):
         return self.process.stop(10)
 

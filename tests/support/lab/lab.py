@@ -63,7 +63,7 @@ class Lab:
         """Everything runs, gateway and client have joined; no connection yet."""
         self.base()
         self.gateway.start()
-        self.portal.wait_joined("gateway")
+        self.gateway.wait_joined(self.portal)
         self.gateway.wait_tun()
         self.client.start()
         if self.narrow:

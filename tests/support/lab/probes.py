@@ -141,6 +141,20 @@ class Probes:
                       (time.monotonic() - started) * 1000, error)
 
 
+def until_ok(probe, seconds=15.0):
+    """The first good answer, its time counted from the first attempt; else the last bad one. A generation-A client
+    may use a second resource before the gateway hears of the grant, so a first attempt can be refused."""
+    started = time.monotonic()
+    while True:
+        answer = probe()
+        elapsed = (time.monotonic() - started) * 1000
+        if answer.ok or elapsed > seconds * 1000:
+            if answer.ok:
+                answer.first_ms = elapsed
+            return answer
+        time.sleep(0.1)
+
+
 REFUSED = ("EACCES", "EHOSTUNREACH", "ENETUNREACH", "ECONNREFUSED", "EPERM")
 
 

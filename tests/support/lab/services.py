@@ -6,6 +6,7 @@ import random
 import signal
 import socket
 import subprocess
+import time
 
 from lab import topology as t
 from lab.process import wait_for
@@ -206,8 +207,13 @@ def start_dns(world):
     return world.start("dnsmasq", "portal", command)
 
 
-def iperf(world, *arguments):
-    """An iperf3 client run from the client host; its JSON report."""
-    done = subprocess.run(["ip", "netns", "exec", world.ns("client"), "iperf3", "-p", str(t.IPERF), "--json",
-                           *arguments], capture_output=True, text=True, timeout=60, check=False)
-    return json.loads(done.stdout)
+def iperf(world, *arguments, attempts=5):
+    """An iperf3 client run from the client host; its JSON report. Its server is not ready again at once."""
+    command = ["ip", "netns", "exec", world.ns("client"), "iperf3", "-p", str(t.IPERF), "--json", *arguments]
+    for left in reversed(range(attempts)):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        report = json.loads(done.stdout)
+        if "error" not in report or not left:
+            return report
+        time.sleep(0.3)
+    return None

@@ -1,0 +1,163 @@
+"""What the demonstration does in each lab, row by row."""
+import time
+from dataclasses import dataclass
+
+from lab import topology as t
+from lab.lab import NET4, NET6, Lab
+from lab.probes import Answer, refused_quickly, until_ok
+from lab.process import wait_for
+from lab.traffic import Stream
+
+ASK = {"A": ("request_connection", "allow_access"), "B": ("authorize_flow",), "C": ("create_authorization",)}
+BULK = 3_000_000
+
+
+@dataclass
+class Row:
+    generation: str
+    path: str
+    what: str
+    sent: str
+    received: str
+    first_ms: float | None
+    ok: bool
+    notes: str = ""
+
+
+class Show:
+    """One lab and the rows it yields."""
+
+    def __init__(self, lab, title):
+        self.lab, self.title, self.probes = lab, title, lab.probes
+
+    def row(self, what, answer, ok=None):
+        return Row(self.lab.generation, self.title, what, answer.sent, answer.received, answer.first_ms,
+                   answer.ok if ok is None else ok)
+
+    def path_row(self, wanted, host):
+        """The path both ends settled on; asked after traffic has flowed."""
+        try:
+            kind, remote = self.lab.client.wait_path(wanted, 15)
+        except TimeoutError:
+            kind, remote = self.lab.client.path()
+        fits = kind == wanted and host in (remote or "")
+        return Row(self.lab.generation, self.title, "path", "ICE checks", f"{kind} via {remote}", None, fits)
+
+    def first_contact(self):
+        """The first packet of a session: it starts authorization, ICE and handshake, and is not lost."""
+        return self.row("first page (TCP)", self.probes.get(t.RESOURCE4, "/whoami", seconds=15))
+
+    def traffic(self):
+        yield self.row("TCP, IPv6 inside", until_ok(lambda: self.probes.get(t.RESOURCE6, "/whoami", seconds=5)))
+        yield self.row("UDP", self.probes.udp(t.RESOURCE4, b"x" * 1200))
+        yield self.row("ICMP", self.probes.ping(t.RESOURCE4))
+        yield self.row("3 MB to the client", self.probes.download(t.RESOURCE4, BULK))
+        yield self.row("3 MB to the resource", self.probes.upload(t.RESOURCE4, BULK))
+
+    def refusals(self):
+        for what, address, port in (("forbidden port", t.RESOURCE4, t.WEB_ALT),
+                                    ("forbidden address", t.FORBIDDEN4, t.WEB)):
+            answer = self.probes.get(address, port=port, seconds=4)
+            answer.sent = f"GET {address}:{port}"
+            if refused_quickly(answer):
+                answer.received = f"ICMP prohibited ({answer.error})"
+            yield self.row(what, answer, refused_quickly(answer) and answer.error != "ECONNREFUSED")
+
+    def out_of_order(self):
+        """A client that starts anew; the portal delivers its two grants in the wrong order."""
+        lab = self.lab
+        lab.client.stop()
+        lab.client.start()
+        before = self._asked()
+        lab.portal.ask("hold", events=list(ASK[lab.generation]))
+        lab.client.connect(NET4)
+        wait_for("first grant", lambda: self._asked() > before, 10)
+        lab.client.connect(NET6)
+        wait_for("second grant", lambda: self._asked() > before + 1, 10)
+        lab.portal.ask("release", reverse=True)
+        four, six = (until_ok(lambda a=a: self.probes.get(a, seconds=5)) for a in (t.RESOURCE4, t.RESOURCE6))
+        events = " before ".join(reversed(ASK["A"])) if lab.generation == "A" else "second before first"
+        answer = Answer(four.ok and six.ok, events, f"{four.received}; {six.received}", four.first_ms)
+        return self.row("out-of-order grants", answer)
+
+    def _asked(self):
+        return sum(e["event"] in ASK[self.lab.generation] for e in self.lab.portal.log("to_gateway"))
+
+    def portal_dropped(self):
+        lab = self.lab
+        stream = Stream(lab.world)
+        stream.start()
+        time.sleep(0.5)
+        joins = lab.portal.state()["counts"].get("gateway:phx_join", 0)
+        started = time.monotonic()
+        lab.portal.ask("reset", who="gateway")
+        wait_for("gateway back", lambda: lab.portal.state()["counts"].get("gateway:phx_join", 0) > joins, 20, 0.05)
+        back = (time.monotonic() - started) * 1000
+        time.sleep(0.5)
+        sent, answered, _ = stream.stop()
+        return self.row("portal connection dropped", Answer(
+            answered == sent and sent > 100, f"{sent} datagrams", f"{answered} echoes; portal again", back))
+
+    def gateway_restarted(self):
+        lab = self.lab
+        started = time.monotonic()
+        lab.gateway.stop()
+        lab.portal.wait_gone("gateway")
+        lab.gateway.start().wait_joined(lab.portal)
+
+        answer = until_ok(lambda: self.probes.get(t.RESOURCE4, seconds=3), 40)
+        answer.sent, answer.first_ms = "restart, then GET /", (time.monotonic() - started) * 1000
+        return self.row("gateway restarted, healed", answer)
+
+
+def direct4(show):
+    yield show.first_contact()
+    yield show.path_row("direct", t.GATEWAY4)
+    yield from show.traffic()
+    yield from show.refusals()
+    yield show.portal_dropped()
+    yield show.out_of_order()
+    yield show.gateway_restarted()
+
+
+def direct6(show):
+    yield show.first_contact()
+    yield show.path_row("direct", t.GATEWAY6)
+    yield from show.traffic()
+
+
+def relayed(show):
+    yield show.first_contact()
+    yield show.path_row("relayed", "")
+    yield from show.traffic()
+    yield from show.refusals()
+
+
+PLANS = {"direct4": ("direct IPv4", t.Shape(outer=("v4",)), direct4),
+         "direct6": ("direct IPv6", t.Shape(outer=("v6",)), direct6),
+         "relayed": ("relayed, NATs", t.Shape(client_nat="random", gateway_nat="random"), relayed)}
+
+
+def run_plan(plan, generation, portal, keep):
+    """Rows of one lab as they come; with `keep`, a last row says how to look around."""
+    title, shape, steps = PLANS[plan]
+    lab = Lab(generation, portal, shape, keep=keep)
+    with lab:
+        lab.world.failed = True             # until the end is reached, logs stay
+        yield from steps(Show(lab, title))
+        lab.world.failed = False
+        if keep:
+            notes = _notes(lab)
+            lab.world.leave_up(notes)
+            yield Row(generation, title, "lab", "", "", None, True, notes)
+
+
+def _notes(lab):
+    client, gateway = lab.world.ns("client"), lab.world.ns("gateway")
+    return "\n".join(f"    {line}" for line in (
+        f"sudo ip netns exec {client} curl http://{t.RESOURCE4}/whoami",
+        f"sudo ip netns exec {client} ping {t.RESOURCE6}",
+        f"sudo ip netns exec {gateway} ip -br addr; sudo ip netns exec {gateway} nft list ruleset",
+        f"sudo ip netns exec {gateway} curl -s http://127.0.0.1:8080/readyz -i",
+        f"echo '{{\"do\":\"state\"}}' | sudo nc -U -q1 {lab.portal.control}",
+        f"logs: {lab.world.dir}"))

@@ -1,0 +1,50 @@
+"""Steady traffic in the background: a datagram every few milliseconds, each answered or missed."""
+import socket
+import struct
+import threading
+import time
+
+from lab import netns, topology as t
+
+
+class Stream(threading.Thread):
+    """UDP echoes at a fixed rate. `stop()` waits for stragglers and returns (sent, answered, longest silence in s)."""
+
+    def __init__(self, world, address=t.RESOURCE4, rate=200, size=200, host="client"):
+        super().__init__(daemon=True)
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with netns.entered(world.ns(host)):
+            self.socket = socket.socket(family, socket.SOCK_DGRAM)
+        self.socket.settimeout(0.2)
+        self.socket.connect((address, t.ECHO))
+        self.rate, self.size, self.ended = rate, size, threading.Event()
+        self.sent, self.answered, self.longest = 0, set(), 0.0
+        self.receiver = threading.Thread(target=self._receive, daemon=True)
+
+    def run(self):
+        self.receiver.start()
+        started = time.monotonic()
+        while not self.ended.is_set():
+            try:
+                self.socket.send(struct.pack("!I", self.sent) + bytes(self.size - 4))
+            except OSError:
+                pass                    # an ICMP error of an earlier datagram; the missing answer counts
+            self.sent += 1
+            time.sleep(max(0.0, started + self.sent / self.rate - time.monotonic()))
+
+    def _receive(self):
+        last = time.monotonic()
+        while not (self.ended.is_set() and time.monotonic() - last > 0.5):
+            try:
+                self.answered.add(struct.unpack_from("!I", self.socket.recv(65536))[0])
+            except OSError:
+                continue
+            now = time.monotonic()
+            self.longest, last = max(self.longest, now - last), now
+
+    def stop(self):
+        self.ended.set()
+        self.join(5)
+        self.receiver.join(5)
+        self.socket.close()
+        return self.sent, len(self.answered), self.longest
