@@ -9,6 +9,7 @@ import argparse
 import concurrent.futures
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -18,11 +19,13 @@ sys.path.insert(0, HERE)
 
 from lab import topology as t  # noqa: E402
 from lab.demo_rows import PLANS, Row, run_plan  # noqa: E402
+from lab.process import die_with_parent  # noqa: E402
 from lab.world import tear_down_kept  # noqa: E402
 
 COLUMNS = ("gen", "path", "what", "sent", "received", "first ms", "")
 WORKERS = 2
 PLAN_SECONDS = 150
+running = []                # workers; each tears its own lab down when it is told to end
 
 
 def worker(arguments):
@@ -35,7 +38,9 @@ def launch(plan, generation, arguments):
     """Rows of one lab. A worker that dies is a failed row, not a missing one."""
     command = [sys.executable, os.path.abspath(__file__), "--worker", plan, "--generations", generation,
                "--portal", arguments.portal] + ["--keep"] * arguments.keep
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          preexec_fn=lambda: die_with_parent(signal.SIGTERM)) as process:
+        running.append(process)
         try:
             out, err = process.communicate(timeout=PLAN_SECONDS)
         except subprocess.TimeoutExpired:
@@ -47,6 +52,15 @@ def launch(plan, generation, arguments):
         why = (err.strip().splitlines() or ["no reason given"])[-1]
         rows.append(Row(generation, plan, "lab", "", why[:90], None, False, notes=err[-3000:]))
     return rows
+
+
+def end_workers(number, _):
+    for process in running:
+        if process.poll() is None:
+            process.terminate()
+    for process in running:
+        process.wait(20)
+    os._exit(128 + number)
 
 
 def render(rows):
@@ -82,6 +96,7 @@ def main():
         print(f"{tear_down_kept()} lab(s) removed")
         return 0
     tear_down_kept()
+    signal.signal(signal.SIGTERM, end_workers)
     started = time.monotonic()
     jobs = [(plan, g) for g in arguments.generations for plan in PLANS]
     with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:

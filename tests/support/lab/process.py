@@ -22,8 +22,9 @@ def wait_for(what, condition, seconds, step=0.02):
         time.sleep(step)
 
 
-def _die_with_parent():
-    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+def die_with_parent(number=signal.SIGKILL):
+    """Between fork and exec: the kernel sends this signal when the parent's thread ends."""
+    _libc.prctl(PR_SET_PDEATHSIG, number)
 
 
 class Process:
@@ -36,7 +37,7 @@ class Process:
         self._popen = subprocess.Popen(
             full, stdin=subprocess.DEVNULL, stdout=self._log, stderr=subprocess.STDOUT,
             env={**os.environ, **(env or {})}, start_new_session=True,
-            preexec_fn=None if keep else _die_with_parent)
+            preexec_fn=None if keep else die_with_parent)
         self.pid = self._popen.pid
 
     def returncode(self):
