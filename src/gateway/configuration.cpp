@@ -410,8 +410,10 @@ std::optional<Duration> parse_human_duration(std::string_view text) {
       seconds = 7 * 86'400;
     else
       return std::nullopt;
-    if (count * seconds > 100LL * 365 * 86'400) return std::nullopt;
+    constexpr std::chrono::hours kMost{100 * 365 * 24};
+    if (count * seconds > std::chrono::seconds{kMost}.count()) return std::nullopt;
     total += std::chrono::seconds{count * seconds};
+    if (total > kMost) return std::nullopt;
     any = true;
   }
   if (!any || total == Duration{}) return std::nullopt;

@@ -226,6 +226,7 @@ class World {
   }
   void datagrams(ByteVector bytes, std::size_t segment, const SocketAddress& from) {
     last_ = bytes;
+    last_segment_ = segment;
     ReceivedDatagrams batch{.bytes = bytes,
                             .segment = static_cast<std::uint16_t>(segment),
                             .ecn = static_cast<std::uint8_t>(choices_.u8() & 3),
@@ -233,15 +234,16 @@ class World {
                             .local = kLocal};
     pipeline_.on_datagrams({&batch, 1}, now_);
   }
+  // What was not accepted before may be accepted late; then a copy is a replay, and a damaged one does not authenticate.
   void repeat() {
+    if (last_.empty()) return;
+    const auto from = load_be16(last_.data()) >> 12 == 4 ? kRelay : remote(0);
     auto again = last_;
+    const auto segment = last_segment_;
+    datagrams(again, segment, from);
     const auto written = out_.written;
-    if (again.empty()) return;
-    const bool damage = choices_.flag();
-    if (damage) again[choices_.u8() % again.size()] ^= static_cast<std::uint8_t>(choices_.u8() | 1);
-    const auto from = load_be16(again.data()) >> 12 == 4 ? kRelay : remote(0);
-    datagram(again, from);
-    // A copy is a replay and a damaged one does not authenticate.
+    if (choices_.flag()) again[choices_.u8() % again.size()] ^= static_cast<std::uint8_t>(choices_.u8() | 1);
+    datagrams(again, segment, from);
     FG_LAW(out_.written == written);
   }
 
@@ -342,6 +344,7 @@ class World {
   std::array<bool, kClients> present_{};
   unsigned next_handshake_ = 0;
   ByteVector last_;
+  std::size_t last_segment_ = 1;
 };
 
 void run(Bytes input) { World{input}.run(); }

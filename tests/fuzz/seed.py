@@ -161,6 +161,8 @@ def by_hand() -> dict[str, list[bytes]]:
         "channel": [bytes([2, 1, 8, 1, 0, 1, 0, 8, 6, 0, 1, 65, 8, 5, 5, 5, 5, 5]), bytes([2, 0, 8, 6, 3, 1, 0, 3, 1, 0, 1, 0, 8])],
         "coalesce": [b"\x00" + burst, b"\x03" + burst],
         "codec": [],
+        "configuration": [b"1h 30m", b"24h", b"36500d 36500d 36500d", b"warn,portal=debug,turn::x=off", b"INFO, a",
+                          b"\x08\x0224\x0a\x013\x82\xc0\x0212", b"\x00\x0ews://127.0.0.1\x05\x05debug\x83\x87", b"\x86", b"\x01\x00\x0e\x02/a"],
         "demux": [b"\x04\0\0\0" + bytes(28), b"\x01\0\0\0" + bytes(144), b"\x40\0\0\0", b"\x4f\xff\0\x04abcd"],
         "handshake": [bytes([0, 0, 2, 0, 2, 1, 2, 0, 2, 1]), bytes([0, 1, 2, 0, 2, 1, 3, 0, 9, 1, 4, 1, 2, 0, 5, 6, 6, 6]),
                       bytes(range(64))],
@@ -179,6 +181,9 @@ def by_hand() -> dict[str, list[bytes]]:
         "session": [bytes([0, 0, 0, 4, 1, 2, 3, 4, 1, 0, 0, 0, 1, 0, 1, 0]), bytes([1] + [1, 0, 0, 3, 0, 1, 5, 0, 9] * 8),
                     bytes([0, 0, 1, 3, 65, 66, 67, 1, 0, 4, 255, 1, 0, 5, 6])],
         "stun": [],
+        "tunnel_control": [
+            b'{"resource":"f564710d-a26b-5cd9-bcba-4ff696fc0d20","domain":"a.lab.test.","proxy_ips":["100.96.0.1","fd00::1"]}',
+            b'{"proxy_ips":[],"domain":"x","resource":"{f564710d-a26b-5cd9-bcba-4ff696fc0d20}","other":[[[]]]}'],
         "turn": [bytes([0, 0xFF, 1, 2, 3, 1, 2, 3, 0, 0x5F, 2, 7, 7, 7]), bytes(range(160))],
     }
 

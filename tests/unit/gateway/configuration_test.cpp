@@ -173,5 +173,12 @@ TEST(Configuration, ReadsHumanDurations) {
     EXPECT_FALSE(parse_human_duration(text)) << text;
 }
 
+TEST(Configuration, HumanDurationsEndAtAHundredYearsTogetherToo) {
+  EXPECT_EQ(parse_human_duration("36500d"), 24h * 36'500);
+  EXPECT_FALSE(parse_human_duration("36501d"));
+  EXPECT_FALSE(parse_human_duration("36500d 1s"));
+  EXPECT_FALSE(parse_human_duration("36500d 36500d 36500d"));
+}
+
 }  // namespace
 }  // namespace fg::gateway
