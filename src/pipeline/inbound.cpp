@@ -17,6 +17,7 @@ using packet::InnerPacket;
 namespace {
 
 constexpr std::size_t kPuntMax = std::tuple_size_v<decltype(Punt::bytes)>;
+constexpr std::size_t kSessionHead = sizeof(wireguard::Session) - sizeof(wireguard::ReplayWindow);
 constexpr std::size_t kHandoffMax = std::tuple_size_v<decltype(Handoff::bytes)>;
 
 }  // namespace
@@ -86,12 +87,16 @@ void Pipeline::run_arrivals(Instant now) noexcept {
   for (std::size_t i = 0; i < arrivals.size(); ++i) {
     auto& a = arrivals[i];
     a.client = is_run(i) ? arrivals[i - 1].client : clients_.by_connection(connection_of(a.receiver));
-    if (a.client != nullptr) __builtin_prefetch(a.client);
+    if (a.client != nullptr && !is_run(i)) prefetch_all(a.client);
   }
   for (std::size_t i = 0; i < arrivals.size(); ++i) {
     auto& a = arrivals[i];
-    if (is_run(i)) a.session = arrivals[i - 1].session;
-    else if (a.client != nullptr) a.session = a.client->sessions.find(a.receiver);
+    if (is_run(i)) {
+      a.session = arrivals[i - 1].session;
+    } else if (a.client != nullptr) {
+      a.session = a.client->sessions.find(a.receiver);
+      if (a.session != nullptr) prefetch_all(a.session, kSessionHead);
+    }
     if (a.session != nullptr) a.session->prefetch(a.counter);
   }
   for (auto& a : arrivals) find_session(a, now);

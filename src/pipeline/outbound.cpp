@@ -56,8 +56,8 @@ void Pipeline::run_departures(std::span<Departure> departures, Instant now) noex
     if (!d.packet) continue;
     const auto owner = clients_.owner_of(d.tunnel);
     if (owner && owner->client != nullptr) {
+      prefetch_all(owner->client);
       d.client = owner->client;
-      __builtin_prefetch(d.client);
       continue;
     }
     if (owner) hand_over_packet(owner->worker, *d.segments);
@@ -65,7 +65,7 @@ void Pipeline::run_departures(std::span<Departure> departures, Instant now) noex
     d.packet.reset();
   }
   for (const auto& d : departures) {
-    if (d.packet && d.client->sessions.current() != nullptr) __builtin_prefetch(d.client->sessions.current(), 1);
+    if (d.packet && d.client->sessions.current() != nullptr) prefetch_all(d.client->sessions.current(), 128);
   }
   for (auto& d : departures) {
     if (d.packet) depart(d, now);
