@@ -76,6 +76,7 @@ void Controller::on_timeout(Instant now, WallTime wall) {
   // Relays before connections: what an allocation lost or won decides what a connection may still
   // do (spec connectivity 1.5).
   relays_.on_timeout(now);
+  if (retry_relays_at_ && *retry_relays_at_ <= now) retry_relays(now);
   pump_relays(now, wall);
   // Each connection once a call: one that is due again at this very instant does not starve the
   // others.
@@ -141,6 +142,7 @@ std::optional<Wakeup> Controller::wakeup() const {
   std::optional<Wakeup> out = relays_.wakeup();
   if (!deadlines_.empty()) out = earlier(out, Wakeup{deadlines_.begin()->first, "connection"});
   if (!held_.empty()) out = earlier(out, Wakeup{held_.front().until, "request waits for a relay"});
+  if (retry_relays_at_) out = earlier(out, Wakeup{*retry_relays_at_, "relay retry"});
   out = earlier(out, access_.next_expiry());
   out = earlier(out, resolutions_.wakeup());
   return out;

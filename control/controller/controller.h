@@ -38,6 +38,7 @@ inline constexpr std::size_t kClientsMax = 8192;
 inline constexpr std::size_t kHeldRequestsMax =
     1024;  // requests waiting for the first relay to be measured
 inline constexpr Duration kHoldMax = 10s;
+inline constexpr Duration kRelayRetry = 15s;  // A portals cannot be asked for other relays
 
 struct Options {
   unsigned workers = 1;
@@ -124,6 +125,9 @@ class Controller {
   void on(const portal::ExpiryUpdated& message, Instant now);
   void on(const portal::IceCandidates& message, Instant now);
   void on(const portal::RelaysPresence& message, Instant now);
+  void update_relays(const std::vector<RelayId>& removed, const std::vector<portal::Relay>& added,
+                     Instant now);
+  void retry_relays(Instant now);
   void accept(const portal::Authorize& message, Instant now);
   void accept(const portal::RequestConnection& message, std::vector<IpAddress> resolved,
               Instant now);
@@ -227,6 +231,8 @@ class Controller {
   };
   std::map<const filter::Policy*, BorrowedPolicy> policies_;
 
+  std::vector<portal::Relay> told_relays_;  // the portal's newest word on each relay
+  std::optional<Instant> retry_relays_at_;
   std::optional<SetInterface> interface_;  // as told by the newest init
   std::deque<Datagram> datagrams_;
   std::deque<WorkerCommand> commands_;

@@ -6,6 +6,25 @@
 #include "packet/demux.h"
 
 namespace fg::controller {
+namespace {
+
+std::string_view name_of(turn::RelayGone::Why why) {
+  switch (why) {
+    case turn::RelayGone::Why::removed:
+      return "removed by the portal";
+    case turn::RelayGone::Why::replaced:
+      return "replaced by the portal";
+    case turn::RelayGone::Why::no_response:
+      return "no answer, is UDP to it blocked?";
+    case turn::RelayGone::Why::authentication:
+      return "credentials refused";
+    case turn::RelayGone::Why::protocol_failure:
+      return "protocol error";
+  }
+  return "";
+}
+
+}  // namespace
 
 void Controller::on_datagram(const SocketAddress& local, const SocketAddress& from, Bytes bytes,
                              Instant now, WallTime wall) {
@@ -196,7 +215,7 @@ void Controller::pump_relays(Instant now, WallTime wall) {
       if (const auto* relay = std::get_if<turn::RelayEvent>(&*event)) {
         on_relay_event(*relay, now);
       } else {
-        log_.info("no relay left");
+        log_.info("Removed last relay; requesting a new set");
         answer_no_relays();
       }
     }
@@ -248,8 +267,11 @@ void Controller::on_relay_event(const turn::RelayEvent& event, Instant now) {
       if (connection.relay == event.id) update_path(connection, now);
     });
   } else if (const auto* gone = std::get_if<turn::RelayGone>(&event.what)) {
-    log_.info("relay gone", {{"relay", event.id}, {"reason", static_cast<int>(gone->why)}});
+    log_.info("relay gone", {{"relay", event.id}, {"reason", name_of(gone->why)}});
     tell_all(pipeline::SetRelay{event.slot, std::nullopt});
+    // A portal of generation A cannot be asked for relays: the ones it gave are tried again.
+    if (generation_ == portal::Generation::a && gone->why != turn::RelayGone::Why::removed)
+      retry_relays_at_ = now + kRelayRetry;
     each([&](Connection& connection) {
       if (connection.relay != event.id) return;
       connection.relay.reset();

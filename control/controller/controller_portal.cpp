@@ -38,7 +38,7 @@ std::optional<portal::DomainResponse> response_to(const std::optional<portal::Do
 }  // namespace
 
 void Controller::on(const portal::Init& message, Instant now) {
-  relays_.update({}, to_turn(message.relays), now);
+  update_relays({}, message.relays, now);
   interface_ = SetInterface{message.v4, message.v6};
   interfaces_.push_back(*interface_);
   tell_all(pipeline::SetGatewayAddresses{message.v4, message.v6});
@@ -48,8 +48,26 @@ void Controller::on(const portal::Init& message, Instant now) {
 }
 
 void Controller::on(const portal::RelaysPresence& message, Instant now) {
-  relays_.update(message.disconnected, to_turn(message.connected), now);
+  update_relays(message.disconnected, message.connected, now);
   release_held(now);
+}
+
+void Controller::update_relays(const std::vector<RelayId>& removed,
+                               const std::vector<portal::Relay>& added, Instant now) {
+  relays_.update(removed, to_turn(added), now);
+  std::erase_if(told_relays_, [&](const portal::Relay& relay) {
+    const auto is_it = [&](const portal::Relay& other) { return other.id == relay.id; };
+    return std::find(removed.begin(), removed.end(), relay.id) != removed.end() ||
+           std::any_of(added.begin(), added.end(), is_it);
+  });
+  told_relays_.insert(told_relays_.end(), added.begin(), added.end());
+  if (told_relays_.size() > turn::kRelaysMax)
+    told_relays_.erase(told_relays_.begin(), told_relays_.end() - turn::kRelaysMax);
+}
+
+void Controller::retry_relays(Instant now) {
+  retry_relays_at_.reset();
+  relays_.update({}, to_turn(told_relays_), now);
 }
 
 void Controller::on(portal::Authorize&& message, Instant now) {
@@ -137,10 +155,12 @@ void Controller::accept(const portal::RequestConnection& message, std::vector<Ip
   // Always a new connection; grants made before survive it (spec portal 2.3.3).
   if (Connection* previous = find(message.client.id)) remove(*previous, false, now);
   const auto ours = ice::generate_credentials(random_);
-  auto* connection = create({message.client.id, message.client.public_key,
-                             message.client.preshared_key, message.client.v4, message.client.v6,
-                             ours, to_ice(message.client_ice), true, relays_.select()},
-                            now);
+  auto relay = relays_.select();
+  if (!relay) relay = relays_.select_any();
+  auto* connection =
+      create({message.client.id, message.client.public_key, message.client.preshared_key,
+              message.client.v4, message.client.v6, ours, to_ice(message.client_ice), true, relay},
+             now);
   if (connection == nullptr) return;
   acl::Grant grant{message.client.id,  message.client.v4, message.client.v6,      message.resource,
                    message.expires_at, message.domain,    acl::GrantStyle::extend};

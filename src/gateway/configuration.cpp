@@ -6,6 +6,8 @@
 #include <charconv>
 #include <map>
 
+#include "crypto/aead.h"
+
 namespace fg::gateway {
 namespace {
 
@@ -243,7 +245,14 @@ Check read_words(const Reader& reader, Configuration& out) {
   if (const auto file = reader.get("ca-file", "FIREGATE_CA_FILE")) out.ca_file = file->value;
   if (const auto directory = reader.get("", "FIREGATE_STATE_DIRECTORY"))
     out.state_directory = directory->value;
-  if (const auto aead = reader.get("", "FIREGATE_AEAD")) out.aead = aead->value;
+  if (const auto aead = reader.get("", "FIREGATE_AEAD")) {
+    if (!crypto::parse_aead_provider(aead->value)) {
+      return usage(
+          aead->key + "='" + aead->value +
+          "' is not a cipher library: set sodium, openssl, gcrypt or ipsec-mb, or remove it");
+    }
+    out.aead = aead->value;
+  }
   return std::nullopt;
 }
 

@@ -33,6 +33,7 @@ constexpr std::uint32_t kReceiveBuffer = 16U << 20;  // spec operations 10.2
 constexpr std::uint32_t kSendBuffer = 2U << 20;      // spec operations 10.2
 constexpr Duration kShutdownMax = 3s;
 constexpr int kPuntsPerTurnMax = 512;
+constexpr Duration kReportInterval = 60s;
 
 portal::SystemFacts read_system_facts() {
   portal::SystemFacts out{"Linux", "", "", ""};
@@ -102,6 +103,7 @@ class Gateway final : public net::PortalHandler {
     loop_.run();
     pool_->stop();
     drain_workers(loop_.now(), loop_.wall_now());
+    report_drops(LogLevel::info);
     clean_up();
     log_.info("Goodbye!");
     return exit_status_;
@@ -116,6 +118,7 @@ class Gateway final : public net::PortalHandler {
   void drain_controller();
   void begin_shutdown(int status);
   void clean_up();
+  void report_drops(LogLevel level);
   [[nodiscard]] bool is_ready() const;
 
   void on_portal_joined(portal::Generation generation) override;
@@ -137,6 +140,8 @@ class Gateway final : public net::PortalHandler {
   std::unique_ptr<net::PortalClient> portal_;
   std::unique_ptr<net::HealthServer> health_;
   std::optional<Instant> stop_at_;  // shutting down
+  Instant report_at_{};
+  std::uint64_t reported_ = 0;  // drops the last report counted
   bool portal_closed_ = false;
   int exit_status_ = 0;
 };
@@ -221,8 +226,7 @@ Result<void, std::string> Gateway::start_workers() {
                            {"checksum", capabilities.tun.checksum},
                            {"tcp_segmentation", capabilities.tun.tcp_segmentation},
                            {"udp_segmentation", capabilities.tun.udp_segmentation}});
-  std::optional<crypto::AeadProvider> forced;
-  if (!configuration_.aead.empty()) forced = crypto::parse_aead_provider(configuration_.aead);
+  const auto forced = crypto::parse_aead_provider(configuration_.aead);
   const auto aead = crypto::choose_aead([this] { return loop_.now(); }, forced);
   log_.info("cipher chosen", {{"choice", aead.to_string()}});
   auto pool = runtime::WorkerPool::start(std::move(opened->backend), {.aead = aead.choice});
@@ -262,6 +266,10 @@ void Gateway::turn(Instant now) {
   if (stop_at_ && (portal_closed_ || *stop_at_ <= now)) {
     loop_.stop();
     return;
+  }
+  if (report_at_ <= now) {
+    report_drops(LogLevel::debug);
+    report_at_ = now + kReportInterval;
   }
   std::optional<Instant> deadline = stop_at_;
   if (const auto due = controller_->wakeup())
@@ -331,13 +339,30 @@ void Gateway::clean_up() {
   if (network_) network_->clean_up();
 }
 
+// One line with every reason that has counted anything, when something new was dropped.
+void Gateway::report_drops(LogLevel level) {
+  if (!log_.is_enabled(level)) return;
+  const auto workers = pool_->total();
+  std::vector<LogField> fields;
+  std::uint64_t sum = 0;
+  for (std::size_t i = 0; i < kDropReasons; ++i) {
+    const auto reason = static_cast<DropReason>(i);
+    const auto n = workers.drops[i] + controller_->drops().of(reason);
+    if (n > 0) fields.emplace_back(name_of(reason), n);
+    sum += n;
+  }
+  if (sum == reported_) return;
+  reported_ = sum;
+  log_.sink().write(level, "gateway", "packets and messages dropped since the start", fields);
+}
+
 bool Gateway::is_ready() const {
   return portal_->is_joined() && controller_->summary().relays_answering > 0;
 }
 
 void Gateway::on_portal_joined(portal::Generation generation) {
   static constexpr std::array<const char*, 3> kNames{"A", "B", "C"};
-  log_.info("Connected to portal", {{"generation", kNames[static_cast<std::size_t>(generation)]}});
+  log_.debug("portal generation", {{"generation", kNames[static_cast<std::size_t>(generation)]}});
   controller_->on_portal_joined(generation);
 }
 
@@ -345,11 +370,8 @@ void Gateway::on_portal_message(portal::Ingress message) {
   controller_->on_portal(std::move(message), loop_.now(), loop_.wall_now());
 }
 
-void Gateway::on_portal_disconnected(const std::string& reason, Duration retry_in) {
-  log_.info(
-      "Hiccup in portal connection: " + reason,
-      {{"backoff_ms", std::chrono::duration_cast<std::chrono::milliseconds>(retry_in).count()}});
-}
+// The session logs each hiccup with its reason; tunnels live on without the portal.
+void Gateway::on_portal_disconnected(const std::string&, Duration) {}
 
 void Gateway::on_portal_fatal(const std::string& reason) {
   log_.error("Eventloop failed: " + reason);

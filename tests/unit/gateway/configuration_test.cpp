@@ -125,6 +125,7 @@ TEST(Configuration, EveryBadValueNamesItsKeyAndTheMendInOneLine) {
                                        {"FIREGATE_PORTAL_GENERATION", "D", 2},
                                        {"FIREGATE_REPORTED_VERSION", "1.6", 2},
                                        {"FIREGATE_MASQUERADE", "maybe", 2},
+                                       {"FIREGATE_AEAD", "rot13", 2},
                                        {"FIREZONE_UDP_SEND_BUFFER_SIZE", "many", 2}}) {
     Table table;
     table.variables[bad.key] = bad.value;

@@ -158,6 +158,18 @@ TEST(Controller, TheLastRelayFallingSilentIsReportedOnceAndNeverToAnAPortal) {
   }
 }
 
+TEST(Controller, RelaysOfAnAPortalAreTriedAgainByThemselves) {
+  World world;
+  world.controller.on_portal_joined(portal::Generation::a);
+  world.relay.is_silent = true;
+  world.init(false);
+  world.advance(10s);
+  EXPECT_EQ(world.controller.summary().relays, 0U);
+  world.relay.is_silent = false;
+  world.advance(15s);
+  EXPECT_EQ(world.controller.summary().relays_answering, 1U);
+}
+
 TEST(Controller, AnAuthorizationBeforeInitIsNotAcknowledged) {
   World world;
   world.portal_says(authorize(kFirst, "10.20.0.0/24"));
