@@ -86,7 +86,6 @@ Classified RelaySet::on_datagram(const SocketAddress& local, const SocketAddress
     pump(*relay);
     return Consumed{};
   }
-  if (!framed) return NotRelay{};  // GCC 12 does not see that one of the two is there
   const auto peer = allocation.peer_of(framed->channel, now);
   const auto relayed = peer ? allocation.relayed(peer->family()) : std::nullopt;
   if (!relayed) return DropReason::unknown_channel;

@@ -150,6 +150,7 @@ void Engine::pump(Connection& connection, Instant now, WallTime wall) {
       return give_up(connection, is_silent ? "no candidate from the gateway" : "no path left", now);
     }
   }
+  if (!connection.agent.nominated()) update_way(connection, now);  // losing the last pair is no event
   pump_peer(connection, now, wall);
   if (auto* still = find(key)) flush_signals(*still);
 }
@@ -206,7 +207,11 @@ void Engine::update_way(Connection& connection, Instant now) {
   }
   if (way == connection.way) return;
   connection.way = way;
-  if (way.kind == Way::Kind::none) return;
+  if (way.kind == Way::Kind::none) {
+    connection.is_connected = false;
+    connection.since = now;
+    return;
+  }
   log_.info("path", {{"gateway", connection.gateway},
                      {"kind", way.kind == Way::Kind::direct ? "direct" : "relayed"},
                      {"remote", connection.agent.nominated()->remote}});
