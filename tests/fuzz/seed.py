@@ -163,6 +163,9 @@ def by_hand() -> dict[str, list[bytes]]:
         "codec": [],
         "configuration": [b"1h 30m", b"24h", b"36500d 36500d 36500d", b"warn,portal=debug,turn::x=off", b"INFO, a",
                           b"\x08\x0224\x0a\x013\x82\xc0\x0212", b"\x00\x0ews://127.0.0.1\x05\x05debug\x83\x87", b"\x86", b"\x01\x00\x0e\x02/a"],
+        "controller": [
+            bytes([0, 13, 65, 1, 0, 0, 0, 0, 200, 9, 0, 1, 14, 8, 11, 0, 0, 40, 14, 20, 15, 0, 30, 13, 130]),
+            bytes([0, 14, 5, 3, 0, 1, 1, 1, 1, 0, 9, 1, 1, 14, 20, 11, 1, 1, 9]), bytes(range(16)) * 8],
         "demux": [b"\x04\0\0\0" + bytes(28), b"\x01\0\0\0" + bytes(144), b"\x40\0\0\0", b"\x4f\xff\0\x04abcd"],
         "handshake": [bytes([0, 0, 2, 0, 2, 1, 2, 0, 2, 1]), bytes([0, 1, 2, 0, 2, 1, 3, 0, 9, 1, 4, 1, 2, 0, 5, 6, 6, 6]),
                       bytes(range(64))],
