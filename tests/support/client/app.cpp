@@ -31,7 +31,8 @@ bool App::open() {
   }
   sockets_ = std::move(*sockets);
   if (!options_.control.empty()) {
-    control_ = std::make_unique<ControlSocket>(loop_, [this](std::string_view line) { return command(line); });
+    control_ = std::make_unique<ControlSocket>(
+        loop_, [this](std::string_view line) { return command(line); });
     if (const auto listening = control_->listen(options_.control); !listening) {
       log_.error("no control socket", {{"error", listening.error().to_string()}});
       return false;
@@ -48,21 +49,27 @@ int App::run() {
     log_.info("joined");
     engine_->on_portal_joined(loop_.now());
   };
-  callbacks.on_lost = [this](const std::string& reason) { log_.warn("portal lost", {{"reason", reason}}); };
-  callbacks.on_message = [this](Message message) {
-    engine_->on_message(std::move(message), loop_.now(), loop_.wall_now());
+  callbacks.on_lost = [this](const std::string& reason) {
+    log_.warn("portal lost", {{"reason", reason}});
   };
-  callbacks.on_reply = [this](const Channel::Replied& reply) { engine_->on_reply(reply, loop_.now(), loop_.wall_now()); };
+  callbacks.on_message = [this](Message message) {
+    engine_->on_message(std::move(message), loop_.now());
+  };
+  callbacks.on_reply = [this](const Channel::Replied& reply) {
+    engine_->on_reply(reply, loop_.now());
+  };
   callbacks.on_fatal = [this](const std::string& reason) {
     log_.error("portal refused us", {{"reason", reason}});
     stop(1);
   };
-  link_ = std::make_unique<PortalLink>(loop_, resolver_, random_, log_, options_.login, options_.mark, std::move(callbacks));
+  link_ = std::make_unique<PortalLink>(loop_, resolver_, random_, log_, options_.login,
+                                       options_.mark, std::move(callbacks));
 
   identity_.emplace(crypto::generate_key_pair(random_));
   start_over();
   watch_sockets();
-  loop_.watch(traffic_->tun_fd(), [this] { traffic_->read_tun(*engine_, *sockets_, loop_.now(), loop_.wall_now()); });
+  loop_.watch(traffic_->tun_fd(),
+              [this] { traffic_->read_tun(*engine_, *sockets_, loop_.now(), loop_.wall_now()); });
   loop_.on_signals({SIGTERM, SIGINT}, [this](int) { stop(0); });
   loop_.on_turn([this](Instant now) { turn(now); });
   loop_.run();
@@ -73,7 +80,7 @@ int App::run() {
 
 void App::watch_sockets() {
   for (const int fd : sockets_->fds()) {
-    loop_.watch(fd, [this, fd] { traffic_->receive(*engine_, *sockets_, fd, loop_.now(), loop_.wall_now()); });
+    loop_.watch(fd, [this, fd] { traffic_->receive(*engine_, *sockets_, fd, loop_.now()); });
   }
 }
 
@@ -81,7 +88,8 @@ void App::watch_sockets() {
 void App::start_over() {
   EngineOptions options;
   options.generation = options_.login.generation;
-  engine_ = std::make_unique<Engine>(std::move(options), *identity_, *aead_, random_, log_, loop_.now());
+  engine_ =
+      std::make_unique<Engine>(std::move(options), *identity_, *aead_, random_, log_, loop_.now());
   link_->dial(identity_->public_key());
 }
 
@@ -91,7 +99,8 @@ void App::turn(Instant now) {
   if (due && due->at <= now) engine_->on_timeout(now, wall);
   engine_->settle(now, wall);
   while (auto datagram = engine_->poll_datagram()) traffic_->send(*sockets_, *datagram);
-  while (auto message = engine_->poll_portal()) link_->send(std::move(message->message), message->tag);
+  while (auto message = engine_->poll_portal())
+    link_->send(std::move(message->message), message->tag);
   if (const auto setup = engine_->poll_network()) {
     if (!host_.apply(*setup)) log_.warn("ip refused something");
   }
@@ -103,11 +112,13 @@ std::string App::command(std::string_view line) {
   const auto json = nlohmann::json::parse(line, nullptr, false);
   const auto text = [&](const char* name) {
     const auto at = json.is_object() ? json.find(name) : json.end();
-    return json.is_object() && at != json.end() && at->is_string() ? at->get<std::string>() : std::string{};
+    return json.is_object() && at != json.end() && at->is_string() ? at->get<std::string>()
+                                                                   : std::string{};
   };
   const auto what = text("do");
   if (what == "state") {
-    return state_json(*engine_, traffic_->counters(), {link_->is_joined(), joins_, sockets_->failed()}, loop_.now());
+    return state_json(*engine_, traffic_->counters(),
+                      {link_->is_joined(), joins_, sockets_->failed()}, loop_.now());
   }
   if (what == "connect") {
     const auto resource = ResourceId::parse(text("resource"));
@@ -138,7 +149,8 @@ void App::reset() {
   }
   sockets_ = std::move(*sockets);
   engine_.reset();
-  if (options_.login.generation != Generation::a) identity_.emplace(crypto::generate_key_pair(random_));
+  if (options_.login.generation != Generation::a)
+    identity_.emplace(crypto::generate_key_pair(random_));
   start_over();
   watch_sockets();
 }

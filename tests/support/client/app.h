@@ -1,4 +1,5 @@
-// Ties the client together on one thread: portal, sockets, TUN device, host network, commands, signals.
+// Ties the client together on one thread: portal, sockets, TUN device, host network, commands,
+// signals.
 #pragma once
 
 #include <memory>

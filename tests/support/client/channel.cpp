@@ -12,7 +12,9 @@ constexpr std::string_view kTopic = "client";
 constexpr Duration kJoinTimeout = 5s;                // spec portal 1.8
 constexpr std::size_t kHeartbeatsUnansweredMax = 3;  // spec portal 1.9
 
-constexpr Duration heartbeat_interval(Generation generation) { return generation == Generation::a ? 30s : 10s; }
+constexpr Duration heartbeat_interval(Generation generation) {
+  return generation == Generation::a ? 30s : 10s;
+}
 
 }  // namespace
 
@@ -35,7 +37,8 @@ void Channel::on_closed() {
 }
 
 bool Channel::survives_outage(const portal::Message& message) const {
-  return generation_ == Generation::a || (generation_ == Generation::c && message.event.ends_with("ice_candidates"));
+  return generation_ == Generation::a ||
+         (generation_ == Generation::c && message.event.ends_with("ice_candidates"));
 }
 
 void Channel::start_join(Instant now) {
@@ -49,7 +52,8 @@ void Channel::on_timeout(Instant now) {
   if (timers_.take_expired(Timer::join, now)) return fail_connection(false, "join unanswered");
   if (!timers_.take_expired(Timer::heartbeat, now)) return;
   timers_.set(Timer::heartbeat, now + heartbeat_interval(generation_));
-  if (unanswered_.size() >= kHeartbeatsUnansweredMax) return fail_connection(false, "heartbeats unanswered");
+  if (unanswered_.size() >= kHeartbeatsUnansweredMax)
+    return fail_connection(false, "heartbeats unanswered");
   wants_heartbeat_ = true;
 }
 
@@ -66,7 +70,8 @@ void Channel::on_text(std::string_view text, Instant now) {
   const std::string event{from.text("event")};
   const Json* payload = from.require("payload");
   std::optional<std::uint64_t> ref;
-  if (const Json* found = from.find("ref"); found != nullptr && found->kind == Json::Kind::integer) ref = found->magnitude;
+  if (const Json* found = from.find("ref"); found != nullptr && found->kind == Json::Kind::integer)
+    ref = found->magnitude;
   if (!from.ok()) {
     log_.warn("not a channel message");
     return;
@@ -83,7 +88,8 @@ void Channel::on_text(std::string_view text, Instant now) {
   }
 }
 
-void Channel::on_reply(const std::string& topic, std::optional<std::uint64_t> ref, const Json& payload, Instant now) {
+void Channel::on_reply(const std::string& topic, std::optional<std::uint64_t> ref,
+                       const Json& payload, Instant now) {
   ObjectReader from(payload);
   const bool is_ok = from.text("status") == "ok";
   const Json* response = from.require("response");
@@ -105,8 +111,10 @@ void Channel::on_reply(const std::string& topic, std::optional<std::uint64_t> re
   if (unanswered_.erase(*ref) != 0) return;
   if (reason == "unmatched topic" && state_ == State::joined) start_join(now);
   const auto awaited = awaited_.extract(*ref);
-  if (!awaited.empty()) events_.emplace_back(Replied{awaited.mapped(), is_ok, *response, std::move(reason)});
-  else if (!is_ok) log_.warn("portal answered with an error", {{"reason", reason}});
+  if (!awaited.empty())
+    events_.emplace_back(Replied{awaited.mapped(), is_ok, *response, std::move(reason)});
+  else if (!is_ok)
+    log_.warn("portal answered with an error", {{"reason", reason}});
 }
 
 void Channel::send(portal::Message message, std::optional<Tag> tag) {

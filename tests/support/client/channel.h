@@ -1,5 +1,5 @@
-// The Phoenix channel of a client on one WebSocket after another (spec portal 1.7 to 1.13): join, heartbeats, replies by ref.
-// Sans-IO, same contract as control/portal/channel.h.
+// The Phoenix channel of a client on one WebSocket after another (spec portal 1.7 to 1.13): join,
+// heartbeats, replies by ref. Sans-IO, same contract as control/portal/channel.h.
 #pragma once
 
 #include <cstdint>
@@ -69,7 +69,8 @@ class Channel {
 
   [[nodiscard]] bool survives_outage(const portal::Message& message) const;
   void start_join(Instant now);
-  void on_reply(const std::string& topic, std::optional<std::uint64_t> ref, const portal::Json& payload, Instant now);
+  void on_reply(const std::string& topic, std::optional<std::uint64_t> ref,
+                const portal::Json& payload, Instant now);
   void fail_connection(bool is_fatal, std::string reason);
 
   Generation generation_;

@@ -1,4 +1,5 @@
-// The client's connection to one gateway: ICE agent, WireGuard peer, the way both agreed on, packets that wait.
+// The client's connection to one gateway: ICE agent, WireGuard peer, the way both agreed on,
+// packets that wait.
 //
 //   connecting --nominated and session--> connected
 //   any --ICE failed, handshake unanswered, 540 s without a session, goodbye--> gone
@@ -32,9 +33,9 @@ struct Way {
 };
 
 struct Connection {
-  Connection(ConnectionKey connection_key, const GatewayId& id, Secret<32> psk, ice::Agent::Options ice_options,
-             const wireguard::Identity& identity, PeerConfig peer_config, crypto::AeadEngine& engine, Random& random,
-             Instant now)
+  Connection(ConnectionKey connection_key, const GatewayId& id, Secret<32> psk,
+             ice::Agent::Options ice_options, const wireguard::Identity& identity,
+             PeerConfig peer_config, crypto::AeadEngine& engine, Random& random, Instant now)
       : key(connection_key),
         gateway(id),
         preshared(std::move(psk)),
@@ -43,7 +44,9 @@ struct Connection {
         since(now),
         last_activity(now) {}
 
-  [[nodiscard]] bool can_send(Instant now) { return way.kind != Way::Kind::none && peer.can_send(now); }
+  [[nodiscard]] bool can_send(Instant now) {
+    return way.kind != Way::Kind::none && peer.can_send(now);
+  }
 
   ConnectionKey key;
   GatewayId gateway;

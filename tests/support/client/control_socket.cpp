@@ -14,7 +14,8 @@ using io::kernel::FileDescriptor;
 Result<void, SysError> ControlSocket::listen(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) return fail(SysError{"control socket path", ENAMETOOLONG});
+  if (path.size() >= sizeof address.sun_path)
+    return fail(SysError{"control socket path", ENAMETOOLONG});
   path.copy(address.sun_path, path.size());
   (void)::unlink(path.c_str());
   listener_ = FileDescriptor{::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
@@ -56,7 +57,9 @@ void ControlSocket::read(int fd) {
     const auto answer = answer_(std::string_view{buffer}.substr(0, end)) + "\n";
     buffer.erase(0, end + 1);
     // A reader that does not read loses its connection.
-    if (::send(fd, answer.data(), answer.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(answer.size())) return close(fd);
+    if (::send(fd, answer.data(), answer.size(), MSG_NOSIGNAL) !=
+        static_cast<ssize_t>(answer.size()))
+      return close(fd);
   }
 }
 

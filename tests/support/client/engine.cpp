@@ -12,10 +12,12 @@ namespace {
 std::optional<IpAddress> prohibited_destination(Bytes inner) {
   if (inner.size() >= 20 && inner[0] >> 4 == 4 && inner[9] == 1) {
     const std::size_t header = std::size_t{inner[0] & 0x0FU} * 4;
-    if (inner.size() < header + 8 + 20 || inner[header] != 3 || inner[header + 1] != 13) return std::nullopt;
+    if (inner.size() < header + 8 + 20 || inner[header] != 3 || inner[header + 1] != 13)
+      return std::nullopt;
     return IpAddress::from_bytes(inner.subspan(header + 8 + 16, 4));
   }
-  if (inner.size() >= 40 + 8 + 40 && inner[0] >> 4 == 6 && inner[6] == 58 && inner[40] == 1 && inner[41] == 1) {
+  if (inner.size() >= 40 + 8 + 40 && inner[0] >> 4 == 6 && inner[6] == 58 && inner[40] == 1 &&
+      inner[41] == 1) {
     return IpAddress::from_bytes(inner.subspan(40 + 8 + 24, 16));
   }
   return std::nullopt;
@@ -31,8 +33,8 @@ std::optional<T> take(std::deque<T>& queue) {
 
 }  // namespace
 
-Engine::Engine(EngineOptions options, const wireguard::Identity& identity, crypto::AeadEngine& aead, Random& random, Log log,
-               Instant now)
+Engine::Engine(EngineOptions options, const wireguard::Identity& identity, crypto::AeadEngine& aead,
+               Random& random, Log log, Instant now)
     : options_(std::move(options)),
       identity_(identity),
       aead_(aead),
@@ -72,8 +74,10 @@ void Engine::settle(Instant now, WallTime wall) {
     bool is_busy = false;
     while (auto event = relays_.poll_event()) {
       is_busy = true;
-      if (const auto* relay = std::get_if<turn::RelayEvent>(&*event)) on_relay_event(*relay, now);
-      else if (options_.generation != Generation::a) tell_portal(no_relays());
+      if (const auto* relay = std::get_if<turn::RelayEvent>(&*event))
+        on_relay_event(*relay, now);
+      else if (options_.generation != Generation::a)
+        tell_portal(no_relays());
     }
     std::vector<ConnectionKey> keys;
     for (const auto& [key, connection] : connections_) keys.push_back(key);
@@ -82,7 +86,8 @@ void Engine::settle(Instant now, WallTime wall) {
     }
     if (!is_busy && round > 0) break;
   }
-  while (auto datagram = relays_.poll_datagram()) datagrams_.push_back({datagram->to, std::nullopt, std::move(datagram->bytes)});
+  while (auto datagram = relays_.poll_datagram())
+    datagrams_.push_back({datagram->to, std::nullopt, std::move(datagram->bytes)});
 }
 
 void Engine::close_all(Instant now) {
@@ -98,11 +103,13 @@ void Engine::close_all(Instant now) {
 
 const Resource* Engine::resource_for(const IpAddress& destination) const {
   const Resource* best = nullptr;
-  if (destination.is_multicast() || destination.is_link_local() || destination.is_broadcast()) return best;
+  if (destination.is_multicast() || destination.is_link_local() || destination.is_broadcast())
+    return best;
   for (const auto& resource : resources_) {
     if (resource.type == Resource::Type::internet && best == nullptr) best = &resource;
     if (resource.type != Resource::Type::cidr || !resource.network.contains(destination)) continue;
-    if (best == nullptr || best->type == Resource::Type::internet || best->network.prefix() < resource.network.prefix()) {
+    if (best == nullptr || best->type == Resource::Type::internet ||
+        best->network.prefix() < resource.network.prefix()) {
       best = &resource;
     }
   }
@@ -110,7 +117,8 @@ const Resource* Engine::resource_for(const IpAddress& destination) const {
 }
 
 Connection* Engine::route(const IpAddress& destination, Instant now) {
-  if (recent_route_.second != nullptr && recent_route_.first == destination && recent_route_.second->can_send(now)) {
+  if (recent_route_.second != nullptr && recent_route_.first == destination &&
+      recent_route_.second->can_send(now)) {
     return recent_route_.second;
   }
   const auto* resource = resource_for(destination);
@@ -152,8 +160,10 @@ void Engine::hold(const IpAddress& destination, Bytes inner, Instant now, WallTi
 bool Engine::on_inner(Connection& connection, Bytes inner, Instant now) {
   mark_active(connection, now);
   constexpr std::size_t kTypeAt = 40;
-  if (inner.size() >= packet::kControlHeader && inner[0] >> 4 == 6 && inner[6] == packet::kControlProtocol) {
-    if (inner[kTypeAt] == packet::ControlMessage::kGoodbye && options_.generation != Generation::a) {
+  if (inner.size() >= packet::kControlHeader && inner[0] >> 4 == 6 &&
+      inner[6] == packet::kControlProtocol) {
+    if (inner[kTypeAt] == packet::ControlMessage::kGoodbye &&
+        options_.generation != Generation::a) {
       ++counters_.goodbyes;
       connection.is_over = true;
     }
@@ -183,7 +193,8 @@ std::optional<PortalMessage> Engine::poll_portal() { return take(portal_); }
 std::optional<NetworkSetup> Engine::poll_network() { return std::exchange(network_, std::nullopt); }
 
 std::optional<Wakeup> Engine::wakeup() const {
-  if (!datagrams_.empty() || !portal_.empty() || network_) return Wakeup{last_now_, "output queued"};
+  if (!datagrams_.empty() || !portal_.empty() || network_)
+    return Wakeup{last_now_, "output queued"};
   auto out = relays_.wakeup();
   for (const auto& [key, connection] : connections_) {
     out = earlier(out, earlier(connection->agent.wakeup(), connection->peer.wakeup()));
@@ -196,7 +207,8 @@ std::optional<Wakeup> Engine::wakeup() const {
   for (const auto& [resource, wanted] : wants_) {
     if (!wanted.insist_until) continue;
     const auto last = asked_at_.find(resource);
-    if (last != asked_at_.end()) out = earlier(out, Wakeup{last->second + kAskInterval, "resource wanted"});
+    if (last != asked_at_.end())
+      out = earlier(out, Wakeup{last->second + kAskInterval, "resource wanted"});
   }
   for (const auto& [tag, asked] : asked_) out = earlier(out, Wakeup{asked.until, "portal reply"});
   return out;

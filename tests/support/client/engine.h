@@ -1,6 +1,7 @@
-// The client's one machine: joins the portal's messages, the relays, ICE and WireGuard, as control/controller does for the
-// gateway, in the other role (spec connectivity 8, portal 5). Sans-IO: inputs, then settle(), then drain outputs, sleep until
-// wakeup(). Data packets are moved by traffic.h, which asks here for the connection.
+// The client's one machine: joins the portal's messages, the relays, ICE and WireGuard, as
+// control/controller does for the gateway, in the other role (spec connectivity 8, portal 5).
+// Sans-IO: inputs, then settle(), then drain outputs, sleep until wakeup(). Data packets are moved
+// by traffic.h, which asks here for the connection.
 //
 // Left out: DNS resources beyond asking for them, device pools, ICE-less paths.
 #pragma once
@@ -26,10 +27,10 @@
 
 namespace fg::client {
 
-inline constexpr Duration kAskInterval = 2s;       // spec portal 5.3, 5.4
-inline constexpr Duration kInsistFor = 30s;        // on a resource asked for by command
-inline constexpr Duration kOfferTimeout = 20s;     // spec connectivity 8.2
-inline constexpr Duration kIdleAfter = 20s;        // spec connectivity 2.19
+inline constexpr Duration kAskInterval = 2s;        // spec portal 5.3, 5.4
+inline constexpr Duration kInsistFor = 30s;         // on a resource asked for by command
+inline constexpr Duration kOfferTimeout = 20s;      // spec connectivity 8.2
+inline constexpr Duration kIdleAfter = 20s;         // spec connectivity 2.19
 inline constexpr Duration kLegacyIdleClose = 5min;  // spec connectivity 8.2
 inline constexpr std::size_t kWantsMax = 1'024;
 inline constexpr std::size_t kFailuresMax = 64;
@@ -76,16 +77,16 @@ struct EngineCounters {
 class Engine {
  public:
   // identity, aead and random outlive the engine.
-  Engine(EngineOptions options, const wireguard::Identity& identity, crypto::AeadEngine& aead, Random& random, Log log,
-         Instant now);
+  Engine(EngineOptions options, const wireguard::Identity& identity, crypto::AeadEngine& aead,
+         Random& random, Log log, Instant now);
 
   // ---- inputs ----
   void on_portal_joined(Instant now);
-  void on_message(Message message, Instant now, WallTime wall);
-  void on_reply(const Channel::Replied& reply, Instant now, WallTime wall);
+  void on_message(Message message, Instant now);
+  void on_reply(const Channel::Replied& reply, Instant now);
   void connect(const ResourceId& resource, Instant now);
   // Anything but WireGuard data: STUN, relays, handshakes.
-  void on_datagram(const SocketAddress& local, const SocketAddress& from, Bytes bytes, Instant now, WallTime wall);
+  void on_datagram(const SocketAddress& local, const SocketAddress& from, Bytes bytes, Instant now);
   void on_timeout(Instant now, WallTime wall);
   // Ends every connection, with a goodbye where the generation knows it.
   void close_all(Instant now);
@@ -98,7 +99,8 @@ class Engine {
   // Otherwise: keeps the packet and does what is needed to get there.
   void hold(const IpAddress& destination, Bytes inner, Instant now, WallTime wall);
   [[nodiscard]] Connection* find(ReceiverIndex receiver);
-  [[nodiscard]] turn::Classified from_relay(const SocketAddress& local, const SocketAddress& from, Bytes bytes, Instant now) {
+  [[nodiscard]] turn::Classified from_relay(const SocketAddress& local, const SocketAddress& from,
+                                            Bytes bytes, Instant now) {
     return relays_.on_datagram(local, from, bytes, now);
   }
   // A decrypted packet; true when it is for the host.
@@ -115,7 +117,9 @@ class Engine {
   [[nodiscard]] Generation generation() const { return options_.generation; }
   [[nodiscard]] const std::optional<Interface>& interface() const { return interface_; }
   [[nodiscard]] const std::vector<Resource>& resources() const { return resources_; }
-  [[nodiscard]] const std::map<ConnectionKey, std::unique_ptr<Connection>>& connections() const { return connections_; }
+  [[nodiscard]] const std::map<ConnectionKey, std::unique_ptr<Connection>>& connections() const {
+    return connections_;
+  }
   [[nodiscard]] const std::deque<Failure>& failures() const { return failures_; }
   [[nodiscard]] const turn::RelaySet& relays() const { return relays_; }
   [[nodiscard]] const EngineCounters& counters() const { return counters_; }
@@ -177,11 +181,11 @@ class Engine {
   void add_local(Connection& connection, const turn::Candidate& candidate, Instant now);
   void choose_relay(Connection& connection, Instant now);
   void pump(Connection& connection, Instant now, WallTime wall);
-  void pump_peer(Connection& connection, Instant now, WallTime wall);
+  void pump_peer(Connection& connection, Instant now);
   void transmit(Connection& connection, ice::Transmit out, Instant now);
   void update_way(Connection& connection, Instant now);
   void start_handshake(Connection& connection, Instant now, WallTime wall);
-  void send_message(Connection& connection, Bytes message, Instant now);
+  void send_message(Connection& connection, Bytes message);
   void send_inner(Connection& connection, Bytes inner, Instant now);
   void flush_pending(Connection& connection, Instant now);
   void flush_signals(Connection& connection);

@@ -9,10 +9,10 @@
 namespace fg::client {
 namespace {
 
-constexpr Duration kAttemptTime = 20s;             // spec connectivity 4.6, B and C in ICE mode
-constexpr Duration kAttemptTimeLegacy = 90s;       // A
-constexpr Duration kPersistentKeepalive = 10s;     // A
-constexpr Duration kBetweenInitiations = 20s;      // spec connectivity 2.17, B and C
+constexpr Duration kAttemptTime = 20s;          // spec connectivity 4.6, B and C in ICE mode
+constexpr Duration kAttemptTimeLegacy = 90s;    // A
+constexpr Duration kPersistentKeepalive = 10s;  // A
+constexpr Duration kBetweenInitiations = 20s;   // spec connectivity 2.17, B and C
 
 }  // namespace
 
@@ -28,7 +28,9 @@ Connection* Engine::find(ConnectionKey key) {
   return at == connections_.end() ? nullptr : at->second.get();
 }
 
-Connection* Engine::find(ReceiverIndex receiver) { return find(ConnectionKey{number(receiver) >> 8}); }
+Connection* Engine::find(ReceiverIndex receiver) {
+  return find(ConnectionKey{number(receiver) >> 8});
+}
 
 Connection& Engine::create(NewConnection request, Instant now) {
   const bool is_a = options_.generation == Generation::a;
@@ -51,12 +53,14 @@ Connection& Engine::create(NewConnection request, Instant now) {
   agent.form = is_a ? ice::LineForm::legacy : ice::LineForm::standard;
 
   (void)dispatch_.add(agent.local.ufrag, agent.remote->ufrag, key);
-  auto owned = std::make_unique<Connection>(key, request.gateway, std::move(request.preshared), std::move(agent), identity_,
-                                            std::move(peer), aead_, random_, now);
+  auto owned = std::make_unique<Connection>(key, request.gateway, std::move(request.preshared),
+                                            std::move(agent), identity_, std::move(peer), aead_,
+                                            random_, now);
   auto& connection = *owned;
   connections_[key] = std::move(owned);
   ++counters_.connections;
-  std::erase_if(failures_, [&](const Failure& failure) { return failure.gateway == request.gateway; });
+  std::erase_if(failures_,
+                [&](const Failure& failure) { return failure.gateway == request.gateway; });
   log_.info("connection created", {{"gateway", connection.gateway}});
   seed_candidates(connection, now);
   choose_relay(connection, now);
@@ -70,8 +74,8 @@ void Engine::remove(Connection& connection, bool goodbye, Instant now) {
   }
   // What was granted goes with the connection: the next packet asks again.
   std::erase_if(gateway_of_, [&](const auto& entry) { return entry.second == connection.gateway; });
-  (void)dispatch_.remove(connection.agent.local_credentials().ufrag, connection.agent.remote_credentials()->ufrag,
-                         connection.key);
+  (void)dispatch_.remove(connection.agent.local_credentials().ufrag,
+                         connection.agent.remote_credentials()->ufrag, connection.key);
   connections_.erase(connection.key);
 }
 
@@ -90,7 +94,8 @@ void Engine::seed_candidates(Connection& connection, Instant now) {
     const auto* allocation = relays_.find(id);
     if (allocation == nullptr) continue;
     for (const auto& candidate : allocation->candidates()) {
-      // Host and reflexive addresses of every relay, relayed ones of the connection's own (spec connectivity 2.6).
+      // Host and reflexive addresses of every relay, relayed ones of the connection's own (spec
+      // connectivity 2.6).
       if (candidate.kind == turn::Candidate::Kind::relayed && connection.relay != id) continue;
       add_local(connection, candidate, now);
     }
@@ -99,11 +104,13 @@ void Engine::seed_candidates(Connection& connection, Instant now) {
 
 void Engine::add_local(Connection& connection, const turn::Candidate& candidate, Instant now) {
   using Kind = turn::Candidate::Kind;
-  const auto address = candidate.kind == Kind::host ? ice::LocalAddress::host(candidate.address)
-                       : candidate.kind == Kind::server_reflexive
-                           ? ice::LocalAddress::server_reflexive(candidate.address, candidate.local)
-                           : ice::LocalAddress::relayed(candidate.address, candidate.local.family());
-  if (const auto added = connection.agent.add_local(address, now)) connection.announce.push_back(*added);
+  const auto address =
+      candidate.kind == Kind::host ? ice::LocalAddress::host(candidate.address)
+      : candidate.kind == Kind::server_reflexive
+          ? ice::LocalAddress::server_reflexive(candidate.address, candidate.local)
+          : ice::LocalAddress::relayed(candidate.address, candidate.local.family());
+  if (const auto added = connection.agent.add_local(address, now))
+    connection.announce.push_back(*added);
 }
 
 void Engine::choose_relay(Connection& connection, Instant now) {
@@ -112,7 +119,8 @@ void Engine::choose_relay(Connection& connection, Instant now) {
   if (!connection.relay) return;
   seed_candidates(connection, now);
   for (const auto& remote : connection.agent.remote_candidates()) {
-    if (ice::wants_channel(remote.kind)) relays_.bind_channel(*connection.relay, remote.address, now);
+    if (ice::wants_channel(remote.kind))
+      relays_.bind_channel(*connection.relay, remote.address, now);
   }
 }
 
@@ -141,7 +149,8 @@ void Engine::pump(Connection& connection, Instant now, WallTime wall) {
   while (auto out = connection.agent.poll_transmit()) transmit(connection, std::move(*out), now);
   while (auto event = connection.agent.poll_event()) {
     if (const auto* changed = std::get_if<ice::StateChanged>(&*event)) {
-      log_.debug("ICE state", {{"gateway", connection.gateway}, {"state", ice::name_of(changed->to)}});
+      log_.debug("ICE state",
+                 {{"gateway", connection.gateway}, {"state", ice::name_of(changed->to)}});
     } else if (std::holds_alternative<ice::Nominated>(*event)) {
       update_way(connection, now);
       start_handshake(connection, now, wall);
@@ -150,23 +159,26 @@ void Engine::pump(Connection& connection, Instant now, WallTime wall) {
       return give_up(connection, is_silent ? "no candidate from the gateway" : "no path left", now);
     }
   }
-  if (!connection.agent.nominated()) update_way(connection, now);  // losing the last pair is no event
-  pump_peer(connection, now, wall);
+  if (!connection.agent.nominated())
+    update_way(connection, now);  // losing the last pair is no event
+  pump_peer(connection, now);
   if (auto* still = find(key)) flush_signals(*still);
 }
 
-void Engine::pump_peer(Connection& connection, Instant now, WallTime wall) {
-  (void)wall;
+void Engine::pump_peer(Connection& connection, Instant now) {
   while (auto event = connection.peer.poll_event()) {
     if (*event != Peer::Event::established) {
-      return give_up(connection, *event == Peer::Event::unanswered ? "handshake unanswered" : "no session for 540 s", now);
+      return give_up(
+          connection,
+          *event == Peer::Event::unanswered ? "handshake unanswered" : "no session for 540 s", now);
     }
     ++counters_.handshakes;
-    if (!connection.has_session && connection.requested) connection.established_after = now - *connection.requested;
+    if (!connection.has_session && connection.requested)
+      connection.established_after = now - *connection.requested;
     if (!established_after_ && first_request_) established_after_ = now - *first_request_;
     connection.has_session = true;
   }
-  while (auto message = connection.peer.poll_message()) send_message(connection, *message, now);
+  while (auto message = connection.peer.poll_message()) send_message(connection, *message);
   if (connection.is_over) {
     log_.info("connection closed", {{"gateway", connection.gateway}});
     return remove(connection, false, now);
@@ -200,9 +212,12 @@ void Engine::update_way(Connection& connection, Instant now) {
     } else if (connection.relay) {
       const auto* allocation = relays_.find(*connection.relay);
       const auto server = allocation != nullptr ? allocation->active_server() : std::nullopt;
-      const auto channel = allocation != nullptr ? allocation->channel_for(path->remote, now) : std::nullopt;
-      if (server && channel) way = {Way::Kind::relayed, *server, std::nullopt, *channel};
-      else relays_.bind_channel(*connection.relay, path->remote, now);
+      const auto channel =
+          allocation != nullptr ? allocation->channel_for(path->remote, now) : std::nullopt;
+      if (server && channel)
+        way = {Way::Kind::relayed, *server, std::nullopt, *channel};
+      else
+        relays_.bind_channel(*connection.relay, path->remote, now);
     }
   }
   if (way == connection.way) return;
@@ -216,7 +231,7 @@ void Engine::update_way(Connection& connection, Instant now) {
                      {"kind", way.kind == Way::Kind::direct ? "direct" : "relayed"},
                      {"remote", connection.agent.nominated()->remote}});
   for (auto early = std::exchange(connection.early, {}); !early.empty(); early.pop_front()) {
-    send_message(connection, early.front(), now);
+    send_message(connection, early.front());
   }
 }
 
@@ -229,7 +244,7 @@ void Engine::start_handshake(Connection& connection, Instant now, WallTime wall)
 
 // ---- sending ----
 
-void Engine::send_message(Connection& connection, Bytes message, Instant /*now*/) {
+void Engine::send_message(Connection& connection, Bytes message) {
   const auto& way = connection.way;
   if (way.kind == Way::Kind::none) {
     if (connection.early.size() == kEarlyMessagesMax) connection.early.pop_front();
@@ -241,7 +256,8 @@ void Engine::send_message(Connection& connection, Bytes message, Instant /*now*/
     return;
   }
   ByteVector bytes(packet::kChannelHeader + message.size());
-  packet::write_channel_header(bytes.data(), way.channel, static_cast<std::uint16_t>(message.size()));
+  packet::write_channel_header(bytes.data(), way.channel,
+                               static_cast<std::uint16_t>(message.size()));
   std::copy(message.begin(), message.end(), bytes.begin() + packet::kChannelHeader);
   datagrams_.push_back({way.to, std::nullopt, std::move(bytes)});
 }
@@ -249,12 +265,13 @@ void Engine::send_message(Connection& connection, Bytes message, Instant /*now*/
 void Engine::send_inner(Connection& connection, Bytes inner, Instant now) {
   ByteVector message(inner.size() + wireguard::kDataOverhead);
   std::copy(inner.begin(), inner.end(), message.begin() + wireguard::kDataHeaderSize);
-  if (connection.peer.seal(message.data(), inner.size(), now)) send_message(connection, message, now);
+  if (connection.peer.seal(message.data(), inner.size(), now)) send_message(connection, message);
 }
 
 void Engine::flush_pending(Connection& connection, Instant now) {
   if (connection.pending.empty() || !connection.can_send(now)) return;
-  for (auto pending = std::exchange(connection.pending, {}); !pending.empty(); pending.pop_front()) {
+  for (auto pending = std::exchange(connection.pending, {}); !pending.empty();
+       pending.pop_front()) {
     send_inner(connection, pending.front(), now);
   }
 }

@@ -7,19 +7,24 @@
 
 namespace fg::client {
 
-void Engine::on_datagram(const SocketAddress& local, const SocketAddress& from, Bytes bytes, Instant now, WallTime /*wall*/) {
+void Engine::on_datagram(const SocketAddress& local, const SocketAddress& from, Bytes bytes,
+                         Instant now) {
   last_now_ = now;
   recent_route_.second = nullptr;
   switch (packet::classify(bytes)) {
-    case packet::DatagramKind::stun: return on_stun(local, from, bytes, now);
+    case packet::DatagramKind::stun:
+      return on_stun(local, from, bytes, now);
     case packet::DatagramKind::wireguard_initiation:
     case packet::DatagramKind::wireguard_response:
-    case packet::DatagramKind::wireguard_cookie: return on_handshake(from, bytes, now);
-    default: ++counters_.dropped_datagrams;
+    case packet::DatagramKind::wireguard_cookie:
+      return on_handshake(from, bytes, now);
+    default:
+      ++counters_.dropped_datagrams;
   }
 }
 
-void Engine::on_stun(const SocketAddress& local, const SocketAddress& from, Bytes bytes, Instant now) {
+void Engine::on_stun(const SocketAddress& local, const SocketAddress& from, Bytes bytes,
+                     Instant now) {
   const auto message = stun::Message::parse(bytes);
   if (!message) {
     ++counters_.dropped_datagrams;
@@ -44,7 +49,8 @@ void Engine::on_handshake(const SocketAddress& from, Bytes bytes, Instant now) {
   Connection* connection = nullptr;
   if (packet::classify(bytes) == packet::DatagramKind::wireguard_initiation) {
     // Without a MAC1 of our key it is not for us; the peer checks the rest.
-    const auto opened = identity_.verify_mac1(bytes) ? wireguard::open_initiation(identity_, bytes) : std::nullopt;
+    const auto opened =
+        identity_.verify_mac1(bytes) ? wireguard::open_initiation(identity_, bytes) : std::nullopt;
     for (auto& [key, known] : connections_) {
       if (opened && known->peer.remote() == opened->initiator()) connection = known.get();
     }
@@ -62,7 +68,8 @@ void Engine::on_relay_event(const turn::RelayEvent& event, Instant now) {
   for (auto& [key, connection] : connections_) {
     if (const auto* learnt = std::get_if<turn::CandidateLearnt>(&event.what)) {
       const bool is_relayed = learnt->candidate.kind == turn::Candidate::Kind::relayed;
-      if (!is_relayed || connection->relay == event.id) add_local(*connection, learnt->candidate, now);
+      if (!is_relayed || connection->relay == event.id)
+        add_local(*connection, learnt->candidate, now);
     } else if (const auto* lost = std::get_if<turn::CandidateInvalidated>(&event.what)) {
       const auto removed = connection->agent.remove_local(lost->candidate.address, now);
       if (!removed) continue;

@@ -6,7 +6,8 @@
 namespace fg::client {
 namespace {
 
-// Proxy addresses of DNS resources (spec portal 3.5); tunnel addresses of others are reached through no route.
+// Proxy addresses of DNS resources (spec portal 3.5); tunnel addresses of others are reached
+// through no route.
 const std::array kProxyRanges = {Cidr{IpAddress::v4(100, 96, 0, 0), 11},
                                  Cidr{*IpAddress::parse("fd00:2021:1111:8000::"), 107}};
 
@@ -19,7 +20,7 @@ void Engine::on_portal_joined(Instant now) {
   }
 }
 
-void Engine::on_message(Message message, Instant now, WallTime /*wall*/) {
+void Engine::on_message(Message message, Instant now) {
   last_now_ = now;
   recent_route_.second = nullptr;
   std::visit([&](auto&& m) { on(std::forward<decltype(m)>(m), now); }, std::move(message));
@@ -29,7 +30,8 @@ void Engine::on(Init&& message, Instant now) {
   interface_ = message.interface;
   resources_ = std::move(message.resources);
   std::erase_if(gateway_of_, [&](const auto& entry) {
-    return std::none_of(resources_.begin(), resources_.end(), [&](const Resource& r) { return r.id == entry.first; });
+    return std::none_of(resources_.begin(), resources_.end(),
+                        [&](const Resource& r) { return r.id == entry.first; });
   });
   relays_.update({}, message.relays, now);
   set_network();
@@ -43,8 +45,10 @@ void Engine::on(const ConfigChanged& message, Instant /*now*/) {
 void Engine::on(const ResourceChanged& message, Instant /*now*/) {
   const auto known = std::find_if(resources_.begin(), resources_.end(),
                                   [&](const Resource& r) { return r.id == message.resource.id; });
-  if (known == resources_.end()) resources_.push_back(message.resource);
-  else *known = message.resource;
+  if (known == resources_.end())
+    resources_.push_back(message.resource);
+  else
+    *known = message.resource;
   set_network();
 }
 
@@ -55,7 +59,9 @@ void Engine::on(const ResourceDeleted& message, Instant /*now*/) {
   set_network();
 }
 
-void Engine::on(const RelaysPresence& message, Instant now) { relays_.update(message.disconnected, message.connected, now); }
+void Engine::on(const RelaysPresence& message, Instant now) {
+  relays_.update(message.disconnected, message.connected, now);
+}
 
 void Engine::on(const Candidates& message, Instant now) {
   auto* connection = find(message.gateway);
@@ -84,9 +90,11 @@ void Engine::on(Granted&& message, Instant now) {
   }
   ++counters_.grants;
   auto* connection = find(message.gateway);
-  const bool is_same = connection != nullptr && connection->agent.local_credentials() == message.ours &&
+  const bool is_same = connection != nullptr &&
+                       connection->agent.local_credentials() == message.ours &&
                        connection->agent.remote_credentials() == message.theirs &&
-                       connection->peer.remote() == message.gateway_key && connection->preshared == message.preshared;
+                       connection->peer.remote() == message.gateway_key &&
+                       connection->preshared == message.preshared;
   if (is_same) {
     // Spec connectivity 4.8: the gateway may have lost what it knew of us.
     mark_active(*connection, now);
@@ -94,25 +102,30 @@ void Engine::on(Granted&& message, Instant now) {
     connection->announce = connection->agent.local_candidates();
   } else {
     if (connection != nullptr) remove(*connection, false, now);
-    connection = &create({message.gateway, message.gateway_key, std::move(message.preshared), std::move(message.ours),
-                          std::move(message.theirs)},
+    connection = &create({message.gateway, message.gateway_key, std::move(message.preshared),
+                          std::move(message.ours), std::move(message.theirs)},
                          now);
   }
   grant(message.resource, *connection);
 }
 
-void Engine::on(const Refused& message, Instant /*now*/) { refuse(message.resource, message.reason); }
+void Engine::on(const Refused& message, Instant /*now*/) {
+  refuse(message.resource, message.reason);
+}
 
-void Engine::on(const RejectAccess& message, Instant /*now*/) { gateway_of_.erase(message.resource); }
+void Engine::on(const RejectAccess& message, Instant /*now*/) {
+  gateway_of_.erase(message.resource);
+}
 
 // ---- generation A: replies ----
 
-void Engine::on_reply(const Channel::Replied& reply, Instant now, WallTime /*wall*/) {
+void Engine::on_reply(const Channel::Replied& reply, Instant now) {
   last_now_ = now;
   recent_route_.second = nullptr;
   auto asked = asked_.extract(reply.tag);
   if (asked.empty()) return;
-  if (const auto* prepare = std::get_if<PrepareAsked>(&asked.mapped().what)) return on_prepared(prepare->resource, reply, now);
+  if (const auto* prepare = std::get_if<PrepareAsked>(&asked.mapped().what))
+    return on_prepared(prepare->resource, reply, now);
   on_offer_reply(std::move(std::get<OfferAsked>(asked.mapped().what)), reply, now);
 }
 
@@ -125,14 +138,18 @@ void Engine::on_prepared(const ResourceId& resource, const Channel::Replied& rep
     return;
   }
   if (auto* offer = offer_to(prepared->gateway)) {
-    const bool is_known = resource == offer->offer.resource ||
-                          std::find(offer->also.begin(), offer->also.end(), resource) != offer->also.end();
+    const bool is_known =
+        resource == offer->offer.resource ||
+        std::find(offer->also.begin(), offer->also.end(), resource) != offer->also.end();
     if (is_known) return;
     offer->also.push_back(resource);
     tell_portal(reuse_connection(resource, prepared->gateway));
     return;
   }
-  Offer offer{.gateway = prepared->gateway, .resource = resource, .preshared = {}, .ours = ice::generate_credentials(random_)};
+  Offer offer{.gateway = prepared->gateway,
+              .resource = resource,
+              .preshared = {},
+              .ours = ice::generate_credentials(random_)};
   random_.fill(offer.preshared.expose_mutable());
   auto message = request_connection(offer);
   const auto tag = await_reply(OfferAsked{std::move(offer), {}}, now);
@@ -144,9 +161,10 @@ void Engine::on_offer_reply(OfferAsked asked, const Channel::Replied& reply, Ins
   if (!accepted || !accepted->theirs) return refuse(asked.offer.resource, reply.reason);
   ++counters_.grants;
   if (auto* previous = find(asked.offer.gateway)) remove(*previous, false, now);
-  auto& connection = create({asked.offer.gateway, accepted->gateway_key, std::move(asked.offer.preshared),
-                             std::move(asked.offer.ours), std::move(*accepted->theirs)},
-                            now);
+  auto& connection =
+      create({asked.offer.gateway, accepted->gateway_key, std::move(asked.offer.preshared),
+              std::move(asked.offer.ours), std::move(*accepted->theirs)},
+             now);
   grant(asked.offer.resource, connection);
   for (const auto& resource : asked.also) grant(resource, connection);
 }
@@ -169,7 +187,9 @@ Tag Engine::await_reply(std::variant<PrepareAsked, OfferAsked> what, Instant now
 
 void Engine::connect(const ResourceId& resource, Instant now) {
   last_now_ = now;
-  if (const auto at = gateway_of_.find(resource); at != gateway_of_.end() && find(at->second) != nullptr) return;
+  if (const auto at = gateway_of_.find(resource);
+      at != gateway_of_.end() && find(at->second) != nullptr)
+    return;
   auto* wanted = want(resource);
   if (wanted == nullptr) return;
   wanted->insist_until = now + kInsistFor;
@@ -194,7 +214,8 @@ void Engine::ask(const ResourceId& resource, Want& wanted, Instant now) {
   if (!first_request_) first_request_ = now;
   ++counters_.requests;
   if (options_.generation == Generation::a) {
-    tell_portal(prepare_connection(resource, connected_gateways()), await_reply(PrepareAsked{resource}, now));
+    tell_portal(prepare_connection(resource, connected_gateways()),
+                await_reply(PrepareAsked{resource}, now));
   } else {
     tell_portal(request_access(options_.generation, resource, connected_gateways()));
   }
@@ -204,7 +225,8 @@ std::vector<GatewayId> Engine::connected_gateways() const {
   std::vector<GatewayId> out;
   for (const auto& [key, connection] : connections_) out.push_back(connection->gateway);
   for (const auto& [tag, asked] : asked_) {
-    if (const auto* offer = std::get_if<OfferAsked>(&asked.what)) out.push_back(offer->offer.gateway);
+    if (const auto* offer = std::get_if<OfferAsked>(&asked.what))
+      out.push_back(offer->offer.gateway);
   }
   return out;
 }

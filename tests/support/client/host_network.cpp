@@ -13,11 +13,13 @@ namespace {
 
 constexpr const char* kRulePreference = "100";  // before the main table's 32766
 
-IpAddress address_of(const Interface& interface, Family family) { return family == Family::v4 ? interface.v4 : interface.v6; }
+IpAddress address_of(const Interface& interface, Family family) {
+  return family == Family::v4 ? interface.v4 : interface.v6;
+}
 
 std::string rule(const HostOptions& options, const char* verb) {
-  return std::string{"rule "} + verb + " pref " + kRulePreference + " not fwmark " + std::to_string(options.mark) + " table " +
-         std::to_string(kRouteTable) + "\n";
+  return std::string{"rule "} + verb + " pref " + kRulePreference + " not fwmark " +
+         std::to_string(options.mark) + " table " + std::to_string(kRouteTable) + "\n";
 }
 
 // "ip -force" goes on after a line that fails.
@@ -28,11 +30,14 @@ bool run_ip(Family family, const std::string& text, bool is_silent) {
   ::posix_spawn_file_actions_init(&actions);
   ::posix_spawn_file_actions_adddup2(&actions, pipe[0], 0);
   if (is_silent) ::posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
-  std::array<std::string, 5> words{"ip", family == Family::v4 ? "-4" : "-6", "-force", "-batch", "-"};
+  std::array<std::string, 5> words{"ip", family == Family::v4 ? "-4" : "-6", "-force", "-batch",
+                                   "-"};
   std::array<char*, 6> argv{};
-  std::transform(words.begin(), words.end(), argv.begin(), [](std::string& word) { return word.data(); });
+  std::transform(words.begin(), words.end(), argv.begin(),
+                 [](std::string& word) { return word.data(); });
   pid_t child = 0;
-  const bool is_started = ::posix_spawnp(&child, "ip", &actions, nullptr, argv.data(), environ) == 0;
+  const bool is_started =
+      ::posix_spawnp(&child, "ip", &actions, nullptr, argv.data(), environ) == 0;
   ::posix_spawn_file_actions_destroy(&actions);
   ::close(pipe[0]);
   if (is_started) {
@@ -51,8 +56,8 @@ bool run_ip(Family family, const std::string& text, bool is_silent) {
 
 }  // namespace
 
-std::string ip_commands(const HostOptions& options, Family family, const std::optional<NetworkSetup>& previous,
-                        const NetworkSetup& next) {
+std::string ip_commands(const HostOptions& options, Family family,
+                        const std::optional<NetworkSetup>& previous, const NetworkSetup& next) {
   const std::string table = " table " + std::to_string(kRouteTable) + "\n";
   const auto device = " dev " + options.tun;
   const auto address = address_of(next.interface, family);
@@ -60,11 +65,14 @@ std::string ip_commands(const HostOptions& options, Family family, const std::op
   std::string out;
   if (!previous && family == Family::v4) out += "link set" + device + " mtu 1280 up\n";
   if (!previous || address_of(previous->interface, family) != address) {
-    if (previous) out += "addr del " + address_of(previous->interface, family).to_string() + host + "\n";
-    out += "addr replace " + address.to_string() + host + (family == Family::v6 ? " nodad\n" : "\n");
+    if (previous)
+      out += "addr del " + address_of(previous->interface, family).to_string() + host + "\n";
+    out +=
+        "addr replace " + address.to_string() + host + (family == Family::v6 ? " nodad\n" : "\n");
   }
   const auto has = [](const std::optional<NetworkSetup>& setup, const Cidr& route) {
-    return setup && std::find(setup->routes.begin(), setup->routes.end(), route) != setup->routes.end();
+    return setup &&
+           std::find(setup->routes.begin(), setup->routes.end(), route) != setup->routes.end();
   };
   for (const auto& route : previous ? previous->routes : std::vector<Cidr>{}) {
     if (route.family() != family || has(next, route)) continue;
@@ -93,7 +101,8 @@ bool HostNetwork::apply(const NetworkSetup& next) {
 // Addresses and routes go with the device.
 HostNetwork::~HostNetwork() {
   if (!current_) return;
-  for (const auto family : {Family::v4, Family::v6}) (void)run_ip(family, rule(options_, "del"), true);
+  for (const auto family : {Family::v4, Family::v6})
+    (void)run_ip(family, rule(options_, "del"), true);
 }
 
 }  // namespace fg::client

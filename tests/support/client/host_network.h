@@ -1,5 +1,6 @@
-// Addresses, routes and the policy rule of the client's TUN device, set with ip(8) as the originals do with netlink: routes in
-// a table of their own, used by everything that does not carry the sockets' mark (spec connectivity 1.2).
+// Addresses, routes and the policy rule of the client's TUN device, set with ip(8) as the originals
+// do with netlink: routes in a table of their own, used by everything that does not carry the
+// sockets' mark (spec connectivity 1.2).
 #pragma once
 
 #include <cstdint>
@@ -19,7 +20,8 @@ struct HostOptions {
 };
 
 // Input of "ip -batch" of one family for going from `previous` (none: nothing is set up) to `next`.
-[[nodiscard]] std::string ip_commands(const HostOptions& options, Family family, const std::optional<NetworkSetup>& previous,
+[[nodiscard]] std::string ip_commands(const HostOptions& options, Family family,
+                                      const std::optional<NetworkSetup>& previous,
                                       const NetworkSetup& next);
 
 class HostNetwork {

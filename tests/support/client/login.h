@@ -21,7 +21,8 @@ struct LoginOptions {
 };
 
 [[nodiscard]] std::string version_of(Generation generation);
-[[nodiscard]] portal::UpgradeRequest upgrade_request(const LoginOptions& options, const PublicKey& public_key);
+[[nodiscard]] portal::UpgradeRequest upgrade_request(const LoginOptions& options,
+                                                     const PublicKey& public_key);
 // Only 401 ends a client of B and C; every 4xx ends one of A (spec portal 1.5).
 [[nodiscard]] bool is_fatal(Generation generation, int status);
 

@@ -15,12 +15,16 @@ using namespace fg;  // NOLINT: a program of one file
 class StderrSink final : public LogSink {
  public:
   explicit StderrSink(LogLevel level) : level_(level) {}
-  [[nodiscard]] bool is_enabled(LogLevel level, std::string_view /*target*/) const override { return level >= level_; }
-  void write(LogLevel level, std::string_view target, std::string_view message, std::span<const LogField> fields) override {
+  [[nodiscard]] bool is_enabled(LogLevel level, std::string_view /*target*/) const override {
+    return level >= level_;
+  }
+  void write(LogLevel level, std::string_view target, std::string_view message,
+             std::span<const LogField> fields) override {
     static constexpr std::array kNames = {"trace", "debug", "info", "warn", "error"};
     timespec now{};
     ::clock_gettime(CLOCK_REALTIME, &now);
-    std::string line = std::to_string(now.tv_sec) + "." + std::to_string(1000 + now.tv_nsec / 1'000'000).substr(1) + " ";
+    std::string line = std::to_string(now.tv_sec) + "." +
+                       std::to_string(1000 + now.tv_nsec / 1'000'000).substr(1) + " ";
     line += kNames[static_cast<std::size_t>(level)];
     line += " " + std::string{target} + ": " + std::string{message};
     for (const auto& field : fields) line += " " + field.key + "=" + field.value;
@@ -49,11 +53,14 @@ int main(int argc, char** argv) {
   CLI::App cli{"Client of a Firezone network, for the lab."};
   const std::map<std::string, client::Generation> generations{
       {"A", client::Generation::a}, {"B", client::Generation::b}, {"C", client::Generation::c}};
-  const std::map<std::string, LogLevel> levels{
-      {"trace", LogLevel::trace}, {"debug", LogLevel::debug}, {"info", LogLevel::info}, {"warn", LogLevel::warn}};
+  const std::map<std::string, LogLevel> levels{{"trace", LogLevel::trace},
+                                               {"debug", LogLevel::debug},
+                                               {"info", LogLevel::info},
+                                               {"warn", LogLevel::warn}};
   cli.add_option("--api-url", url, "of the portal")->required();
   cli.add_option("--token", token, "of the client")->required();
-  cli.add_option("--generation", options.login.generation, "A, B or C")->transform(CLI::CheckedTransformer(generations));
+  cli.add_option("--generation", options.login.generation, "A, B or C")
+      ->transform(CLI::CheckedTransformer(generations));
   cli.add_option("--id", options.login.id, "of the device");
   cli.add_option("--name", options.login.name, "of the device");
   cli.add_option("--version", options.login.version, "told to the portal");

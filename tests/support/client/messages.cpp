@@ -31,21 +31,25 @@ IpAddress address_of(ObjectReader& from, std::string_view name, Family family) {
 PublicKey key_of(ObjectReader& from, std::string_view name) {
   PublicKey key{};
   const auto bytes = decode_base64(from.text(name));
-  if (!bytes || bytes->size() != key.size()) from.reject();
-  else std::copy(bytes->begin(), bytes->end(), key.begin());
+  if (!bytes || bytes->size() != key.size())
+    from.reject();
+  else
+    std::copy(bytes->begin(), bytes->end(), key.begin());
   return key;
 }
 
 ice::Credentials credentials_of(const Json* json, ObjectReader& outer) {
   if (json == nullptr) return {};
   ObjectReader from(*json);
-  ice::Credentials out{std::string{from.text("username")}, SecretText{std::string{from.text("password")}}};
+  ice::Credentials out{std::string{from.text("username")},
+                       SecretText{std::string{from.text("password")}}};
   if (!from.ok()) outer.reject();
   return out;
 }
 
 // An absent list is empty.
-const std::vector<Json>& list_of(ObjectReader& from, std::string_view name, std::size_t size_max, bool is_required = false) {
+const std::vector<Json>& list_of(ObjectReader& from, std::string_view name, std::size_t size_max,
+                                 bool is_required = false) {
   static const std::vector<Json> kEmpty;
   const Json* json = is_required ? from.require(name) : from.find(name);
   if (json == nullptr) return kEmpty;
@@ -99,7 +103,8 @@ std::vector<turn::Relay> relays_of(ObjectReader& outer, std::string_view name, b
       outer.reject();
       continue;
     }
-    if (out.empty() || out.back().id != id) out.push_back({.id = id, .v4 = {}, .v6 = {}, .username = {}, .password = {}});
+    if (out.empty() || out.back().id != id)
+      out.push_back({.id = id, .v4 = {}, .v6 = {}, .username = {}, .password = {}});
     auto& relay = out.back();
     (address->ip.is_v4() ? relay.v4 : relay.v6) = *address;
     relay.username = username;
@@ -122,15 +127,18 @@ RelaysPresence presence_of(ObjectReader& from) {
   RelaysPresence out;
   for (const auto& json : list_of(from, "disconnected_ids", kRelaysMax, true)) {
     const auto id = RelayId::parse(json.text);
-    if (id) out.disconnected.push_back(*id);
-    else from.reject();
+    if (id)
+      out.disconnected.push_back(*id);
+    else
+      from.reject();
   }
   out.connected = relays_of(from, "connected", true);
   return out;
 }
 
 Candidates candidates_of(ObjectReader& from, bool invalidated) {
-  Candidates out{.gateway = id_of<GatewayId>(from, "gateway_id"), .lines = {}, .invalidated = invalidated};
+  Candidates out{
+      .gateway = id_of<GatewayId>(from, "gateway_id"), .lines = {}, .invalidated = invalidated};
   for (const auto& json : list_of(from, "candidates", kCandidatesMax, true)) {
     if (json.kind == Json::Kind::text) out.lines.push_back(json.text);
   }
@@ -159,16 +167,20 @@ Refused refused_of(ObjectReader& from) {
 
 std::string_view name_of(Resource::Type type) {
   switch (type) {
-    case Resource::Type::cidr: return "cidr";
-    case Resource::Type::dns: return "dns";
-    case Resource::Type::internet: return "internet";
+    case Resource::Type::cidr:
+      return "cidr";
+    case Resource::Type::dns:
+      return "dns";
+    case Resource::Type::internet:
+      return "internet";
   }
   return "";
 }
 
 Result<Message, ParseError> parse(std::string_view event, const Json& payload) {
   if (event == "resource_deleted") {  // a bare string (spec portal 5.3)
-    const auto id = payload.kind == Json::Kind::text ? ResourceId::parse(payload.text) : std::nullopt;
+    const auto id =
+        payload.kind == Json::Kind::text ? ResourceId::parse(payload.text) : std::nullopt;
     if (!id) return fail(ParseError::malformed);
     return Message{ResourceDeleted{*id}};
   }
@@ -179,14 +191,22 @@ Result<Message, ParseError> parse(std::string_view event, const Json& payload) {
   }
   ObjectReader from(payload);
   std::optional<Message> out;
-  if (event == "init") out = init_of(from);
-  else if (event == "config_changed") out = ConfigChanged{interface_of(from)};
-  else if (event == "relays_presence") out = presence_of(from);
-  else if (event == "ice_candidates" || event == "gateway_ice_candidates") out = candidates_of(from, false);
-  else if (event == "invalidate_ice_candidates" || event == "invalidate_gateway_ice_candidates") out = candidates_of(from, true);
-  else if (event == "flow_created" || event == "authorization_created") out = granted_of(from);
-  else if (event == "flow_creation_failed" || event == "authorization_creation_failed") out = refused_of(from);
-  else if (event == "reject_access") out = RejectAccess{id_of<ResourceId>(from, "resource_id")};
+  if (event == "init")
+    out = init_of(from);
+  else if (event == "config_changed")
+    out = ConfigChanged{interface_of(from)};
+  else if (event == "relays_presence")
+    out = presence_of(from);
+  else if (event == "ice_candidates" || event == "gateway_ice_candidates")
+    out = candidates_of(from, false);
+  else if (event == "invalidate_ice_candidates" || event == "invalidate_gateway_ice_candidates")
+    out = candidates_of(from, true);
+  else if (event == "flow_created" || event == "authorization_created")
+    out = granted_of(from);
+  else if (event == "flow_creation_failed" || event == "authorization_creation_failed")
+    out = refused_of(from);
+  else if (event == "reject_access")
+    out = RejectAccess{id_of<ResourceId>(from, "resource_id")};
   if (!out) return fail(ParseError::unknown_event);
   if (!from.ok()) return fail(ParseError::malformed);
   return std::move(*out);

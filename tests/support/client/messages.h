@@ -1,5 +1,6 @@
-// What a portal and its clients say to each other (spec portal 5), as values and as text. The gateway's half of the protocol
-// is control/portal; only JSON reading and framing are shared with it.
+// What a portal and its clients say to each other (spec portal 5), as values and as text. The
+// gateway's half of the protocol is control/portal; only JSON reading and framing are shared with
+// it.
 #pragma once
 
 #include <array>
@@ -83,11 +84,12 @@ struct Refused {
 struct RejectAccess {
   ResourceId resource;
 };
-using Message = std::variant<Init, ConfigChanged, ResourceChanged, ResourceDeleted, RelaysPresence, Candidates, Granted, Refused,
-                             RejectAccess>;
+using Message = std::variant<Init, ConfigChanged, ResourceChanged, ResourceDeleted, RelaysPresence,
+                             Candidates, Granted, Refused, RejectAccess>;
 
 // Resources a client does not know are skipped, everything else is refused as a whole.
-[[nodiscard]] Result<Message, portal::ParseError> parse(std::string_view event, const portal::Json& payload);
+[[nodiscard]] Result<Message, portal::ParseError> parse(std::string_view event,
+                                                        const portal::Json& payload);
 
 // Generation A: replies to prepare_connection and request_connection or reuse_connection.
 struct Prepared {
@@ -105,7 +107,8 @@ struct Accepted {
 // create_flow (B), request_authorization (C).
 [[nodiscard]] portal::Message request_access(Generation generation, const ResourceId& resource,
                                              const std::vector<GatewayId>& connected);
-[[nodiscard]] portal::Message prepare_connection(const ResourceId& resource, const std::vector<GatewayId>& connected);
+[[nodiscard]] portal::Message prepare_connection(const ResourceId& resource,
+                                                 const std::vector<GatewayId>& connected);
 struct Offer {
   GatewayId gateway;
   ResourceId resource;
@@ -113,10 +116,11 @@ struct Offer {
   ice::Credentials ours;
 };
 [[nodiscard]] portal::Message request_connection(const Offer& offer);
-[[nodiscard]] portal::Message reuse_connection(const ResourceId& resource, const GatewayId& gateway);
+[[nodiscard]] portal::Message reuse_connection(const ResourceId& resource,
+                                               const GatewayId& gateway);
 // The legacy form names several gateways, the later ones name one.
-[[nodiscard]] portal::Message candidates(Generation generation, const GatewayId& gateway, const std::vector<std::string>& lines,
-                                         bool invalidated);
+[[nodiscard]] portal::Message candidates(Generation generation, const GatewayId& gateway,
+                                         const std::vector<std::string>& lines, bool invalidated);
 [[nodiscard]] portal::Message no_relays();
 [[nodiscard]] portal::Message capabilities();
 

@@ -6,7 +6,8 @@ namespace fg::client {
 
 using wireguard::MessageType;
 
-Peer::Peer(const wireguard::Identity& identity, PeerConfig config, crypto::AeadEngine& engine, Random& random, Instant now)
+Peer::Peer(const wireguard::Identity& identity, PeerConfig config, crypto::AeadEngine& engine,
+           Random& random, Instant now)
     : identity_(identity),
       engine_(engine),
       limiter_(identity, random, now),
@@ -32,8 +33,10 @@ Peer::Opened Peer::open(MutableBytes message, Instant now) {
     handshake_.on_session_confirmed(now);
     adopt(*session, now);
   }
-  if (opened.inner.empty()) timers_.on_keepalive_received(now);
-  else timers_.on_data_received(now);
+  if (opened.inner.empty())
+    timers_.on_keepalive_received(now);
+  else
+    timers_.on_data_received(now);
   const auto length = wireguard::inner_length(opened.inner).value_or(0);
   return {true, opened.inner.first(length)};
 }
@@ -104,9 +107,11 @@ void Peer::send_empty(Instant now) {
 }
 
 void Peer::drain() {
-  if (const auto initiation = handshake_.poll_initiation()) messages_.emplace_back(initiation->begin(), initiation->end());
+  if (const auto initiation = handshake_.poll_initiation())
+    messages_.emplace_back(initiation->begin(), initiation->end());
   if (const auto event = handshake_.poll_event()) {
-    events_.push_back(*event == wireguard::Handshake::Event::no_session ? Event::expired : Event::unanswered);
+    events_.push_back(*event == wireguard::Handshake::Event::no_session ? Event::expired
+                                                                        : Event::unanswered);
   }
 }
 
@@ -127,7 +132,8 @@ std::optional<Peer::Event> Peer::poll_event() {
 std::optional<Wakeup> Peer::wakeup() const {
   if (!messages_.empty() || !events_.empty()) return Wakeup{last_now_, "peer output"};
   auto out = handshake_.wakeup();
-  if (const Instant at = timers_.next(); at != Instant::max()) out = earlier(out, Wakeup{at, "traffic timer"});
+  if (const Instant at = timers_.next(); at != Instant::max())
+    out = earlier(out, Wakeup{at, "traffic timer"});
   if (const auto at = sessions_.next_expiry()) out = earlier(out, Wakeup{*at, "session expiry"});
   if (out) out->at = std::max(out->at, last_now_);
   return out;

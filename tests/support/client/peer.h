@@ -1,5 +1,5 @@
-// WireGuard towards one gateway: handshakes as initiator, sessions, timers. Data is sealed and opened in place in the caller's
-// buffers; wireguard/tunnel.h is the same with copies. Sans-IO.
+// WireGuard towards one gateway: handshakes as initiator, sessions, timers. Data is sealed and
+// opened in place in the caller's buffers; wireguard/tunnel.h is the same with copies. Sans-IO.
 #pragma once
 
 #include <deque>
@@ -25,7 +25,8 @@ class Peer {
     MutableBytes inner;  // empty: keepalive
   };
 
-  Peer(const wireguard::Identity& identity, PeerConfig config, crypto::AeadEngine& engine, Random& random, Instant now);
+  Peer(const wireguard::Identity& identity, PeerConfig config, crypto::AeadEngine& engine,
+       Random& random, Instant now);
 
   // ---- data ----
   [[nodiscard]] bool can_send(Instant now) { return sessions_.sending(now) != nullptr; }
@@ -44,7 +45,9 @@ class Peer {
 
   [[nodiscard]] const crypto::PublicKey& remote() const { return handshake_.remote(); }
   [[nodiscard]] ReceiverIndex index_base() const { return handshake_.index_base(); }
-  [[nodiscard]] std::optional<Instant> last_initiation() const { return handshake_.last_initiation(); }
+  [[nodiscard]] std::optional<Instant> last_initiation() const {
+    return handshake_.last_initiation();
+  }
   [[nodiscard]] std::uint64_t refused() const { return refused_; }  // data or handshake messages
 
  private:

@@ -12,8 +12,8 @@ constexpr Duration kPartitionTimeMax = std::chrono::hours{24 * 365 * 100};
 
 }  // namespace
 
-PortalLink::PortalLink(net::Loop& loop, net::Resolver& resolver, Random& random, Log log, LoginOptions options,
-                       std::uint32_t mark, PortalCallbacks callbacks)
+PortalLink::PortalLink(net::Loop& loop, net::Resolver& resolver, Random& random, Log log,
+                       LoginOptions options, std::uint32_t mark, PortalCallbacks callbacks)
     : loop_(loop),
       resolver_(resolver),
       random_(random),
@@ -59,7 +59,8 @@ void PortalLink::connect() {
     const auto reason = "HTTP status " + std::to_string(refusal.status);
     if (is_fatal(options_.generation, refusal.status)) return end(reason);
     const bool waits = options_.generation != Generation::a && refusal.retry_after;
-    lose(reason, waits ? portal::parse_retry_after(*refusal.retry_after, loop_.wall_now()) : std::nullopt);
+    lose(reason,
+         waits ? portal::parse_retry_after(*refusal.retry_after, loop_.wall_now()) : std::nullopt);
   };
   to.on_lost = [this](const std::string& reason) { lose(reason); };
   to.on_text = [this](std::string_view text) {
@@ -107,8 +108,10 @@ void PortalLink::pump() {
       callbacks_.on_reply(*replied);
     } else if (const auto* received = std::get_if<Channel::Received>(&*event)) {
       auto message = parse(received->event, received->payload);
-      if (message) callbacks_.on_message(std::move(*message));
-      else log_.warn("portal message dropped", {{"event", received->event}});
+      if (message)
+        callbacks_.on_message(std::move(*message));
+      else
+        log_.warn("portal message dropped", {{"event", received->event}});
     }
   }
   if (socket_ && socket_->is_writable()) {
@@ -122,8 +125,10 @@ void PortalLink::shut_down(std::function<void()> done) {
   is_ended_ = true;
   retry_timer_.set(std::nullopt);
   channel_timer_.set(std::nullopt);
-  if (socket_) socket_->close(std::move(done));
-  else loop_.post(std::move(done));
+  if (socket_)
+    socket_->close(std::move(done));
+  else
+    loop_.post(std::move(done));
 }
 
 }  // namespace fg::client

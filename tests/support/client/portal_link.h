@@ -1,5 +1,6 @@
-// The client's connection to its portal on a real socket: dials, joins, talks, waits and dials again. Everything happens on
-// the loop's thread; callbacks come from the loop, never from within a call.
+// The client's connection to its portal on a real socket: dials, joins, talks, waits and dials
+// again. Everything happens on the loop's thread; callbacks come from the loop, never from within a
+// call.
 #pragma once
 
 #include <functional>
@@ -30,8 +31,8 @@ struct PortalCallbacks {
 class PortalLink {
  public:
   // loop, resolver and random outlive the link.
-  PortalLink(net::Loop& loop, net::Resolver& resolver, Random& random, Log log, LoginOptions options, std::uint32_t mark,
-             PortalCallbacks callbacks);
+  PortalLink(net::Loop& loop, net::Resolver& resolver, Random& random, Log log,
+             LoginOptions options, std::uint32_t mark, PortalCallbacks callbacks);
 
   // Dials at once, leaving a connection that exists with Close 1000 (spec portal 5.1).
   void dial(const PublicKey& public_key);

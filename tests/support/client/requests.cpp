@@ -28,33 +28,39 @@ std::string list_of(std::span<const T> values) {
 }
 
 std::string access_of(const ResourceId& resource, const std::vector<GatewayId>& connected) {
-  return R"({"resource_id":)" + quoted(resource) + R"(,"connected_gateway_ids":)" + list_of(std::span{connected}) + '}';
+  return R"({"resource_id":)" + quoted(resource) + R"(,"connected_gateway_ids":)" +
+         list_of(std::span{connected}) + '}';
 }
 
 }  // namespace
 
-portal::Message request_access(Generation generation, const ResourceId& resource, const std::vector<GatewayId>& connected) {
-  return {generation == Generation::c ? "request_authorization" : "create_flow", access_of(resource, connected)};
+portal::Message request_access(Generation generation, const ResourceId& resource,
+                               const std::vector<GatewayId>& connected) {
+  return {generation == Generation::c ? "request_authorization" : "create_flow",
+          access_of(resource, connected)};
 }
 
-portal::Message prepare_connection(const ResourceId& resource, const std::vector<GatewayId>& connected) {
+portal::Message prepare_connection(const ResourceId& resource,
+                                   const std::vector<GatewayId>& connected) {
   return {"prepare_connection", access_of(resource, connected)};
 }
 
 portal::Message request_connection(const Offer& offer) {
-  return {"request_connection", R"({"gateway_id":)" + quoted(offer.gateway) + R"(,"resource_id":)" + quoted(offer.resource) +
-                                    R"(,"client_preshared_key":)" + quoted(base64(offer.preshared.expose())) +
-                                    R"(,"client_payload":{"ice_parameters":{"username":)" + quoted(offer.ours.ufrag) +
-                                    R"(,"password":)" + quoted(offer.ours.password.expose()) + R"(},"domain":null}})"};
+  return {"request_connection", R"({"gateway_id":)" + quoted(offer.gateway) + R"(,"resource_id":)" +
+                                    quoted(offer.resource) + R"(,"client_preshared_key":)" +
+                                    quoted(base64(offer.preshared.expose())) +
+                                    R"(,"client_payload":{"ice_parameters":{"username":)" +
+                                    quoted(offer.ours.ufrag) + R"(,"password":)" +
+                                    quoted(offer.ours.password.expose()) + R"(},"domain":null}})"};
 }
 
 portal::Message reuse_connection(const ResourceId& resource, const GatewayId& gateway) {
-  return {"reuse_connection",
-          R"({"resource_id":)" + quoted(resource) + R"(,"gateway_id":)" + quoted(gateway) + R"(,"payload":null})"};
+  return {"reuse_connection", R"({"resource_id":)" + quoted(resource) + R"(,"gateway_id":)" +
+                                  quoted(gateway) + R"(,"payload":null})"};
 }
 
-portal::Message candidates(Generation generation, const GatewayId& gateway, const std::vector<std::string>& lines,
-                           bool invalidated) {
+portal::Message candidates(Generation generation, const GatewayId& gateway,
+                           const std::vector<std::string>& lines, bool invalidated) {
   std::string list = "[";
   for (const auto& line : lines) {
     if (list.size() > 1) list += ',';

@@ -1,4 +1,5 @@
-// The client's outer UDP sockets, one a family (spec connectivity 1.2), with the offloads of io/kernel.
+// The client's outer UDP sockets, one a family (spec connectivity 1.2), with the offloads of
+// io/kernel.
 #pragma once
 
 #include <array>

@@ -7,9 +7,13 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-std::int64_t in_ms(Duration duration) { return std::chrono::duration_cast<std::chrono::milliseconds>(duration).count(); }
+std::int64_t in_ms(Duration duration) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
+}
 
-Json optional_ms(const std::optional<Duration>& duration) { return duration ? Json(in_ms(*duration)) : Json(nullptr); }
+Json optional_ms(const std::optional<Duration>& duration) {
+  return duration ? Json(in_ms(*duration)) : Json(nullptr);
+}
 
 Json gateway_of(const Connection& connection, Instant now) {
   Json out;
@@ -30,7 +34,8 @@ Json gateway_of(const Connection& connection, Instant now) {
   return out;
 }
 
-Json counters_of(const EngineCounters& engine, const TrafficCounters& traffic, const StateFacts& facts) {
+Json counters_of(const EngineCounters& engine, const TrafficCounters& traffic,
+                 const StateFacts& facts) {
   return {{"joins", facts.joins},
           {"requests", engine.requests},
           {"grants", engine.grants},
@@ -56,7 +61,8 @@ Json counters_of(const EngineCounters& engine, const TrafficCounters& traffic, c
 
 }  // namespace
 
-std::string state_json(const Engine& engine, const TrafficCounters& traffic, const StateFacts& facts, Instant now) {
+std::string state_json(const Engine& engine, const TrafficCounters& traffic,
+                       const StateFacts& facts, Instant now) {
   Json out;
   out["joined"] = facts.is_joined && engine.interface();
   if (const auto& interface = engine.interface()) {
@@ -65,7 +71,8 @@ std::string state_json(const Engine& engine, const TrafficCounters& traffic, con
     out["interface"] = nullptr;
   }
   out["gateways"] = Json::array();
-  for (const auto& [key, connection] : engine.connections()) out["gateways"].push_back(gateway_of(*connection, now));
+  for (const auto& [key, connection] : engine.connections())
+    out["gateways"].push_back(gateway_of(*connection, now));
   for (const auto& failure : engine.failures()) {
     out["gateways"].push_back({{"id", failure.gateway.to_string()},
                                {"state", "failed"},
@@ -75,14 +82,16 @@ std::string state_json(const Engine& engine, const TrafficCounters& traffic, con
   }
   out["resources"] = Json::array();
   for (const auto& resource : engine.resources()) {
-    out["resources"].push_back(
-        {{"id", resource.id.to_string()}, {"type", name_of(resource.type)}, {"address", resource.address}});
+    out["resources"].push_back({{"id", resource.id.to_string()},
+                                {"type", name_of(resource.type)},
+                                {"address", resource.address}});
   }
   out["relays"] = Json::array();
   for (const auto& id : engine.relays().ids()) {
     const auto* allocation = engine.relays().find(id);
     const auto server = allocation != nullptr ? allocation->active_server() : std::nullopt;
-    out["relays"].push_back({{"id", id.to_string()}, {"server", server ? Json(server->to_string()) : Json(nullptr)}});
+    out["relays"].push_back(
+        {{"id", id.to_string()}, {"server", server ? Json(server->to_string()) : Json(nullptr)}});
   }
   out["established_ms"] = optional_ms(engine.established_after());
   out["counters"] = counters_of(engine.counters(), traffic, facts);

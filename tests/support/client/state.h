@@ -14,6 +14,7 @@ struct StateFacts {
   std::uint64_t joins = 0;
   std::uint64_t udp_failed = 0;
 };
-[[nodiscard]] std::string state_json(const Engine& engine, const TrafficCounters& traffic, const StateFacts& facts, Instant now);
+[[nodiscard]] std::string state_json(const Engine& engine, const TrafficCounters& traffic,
+                                     const StateFacts& facts, Instant now);
 
 }  // namespace fg::client

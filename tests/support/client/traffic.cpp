@@ -9,12 +9,15 @@
 namespace fg::client {
 namespace {
 
-// Channel header, data header, packet, tag: rounded up, because segments of a run must lie back to back anyway.
+// Channel header, data header, packet, tag: rounded up, because segments of a run must lie back to
+// back anyway.
 constexpr std::size_t kRoom = packet::kDatagramMax;
 
 std::optional<IpAddress> destination_of(Bytes packet) {
-  if (packet.size() >= 20 && packet[0] >> 4 == 4) return IpAddress::from_bytes(packet.subspan(16, 4));
-  if (packet.size() >= 40 && packet[0] >> 4 == 6) return IpAddress::from_bytes(packet.subspan(24, 16));
+  if (packet.size() >= 20 && packet[0] >> 4 == 4)
+    return IpAddress::from_bytes(packet.subspan(16, 4));
+  if (packet.size() >= 40 && packet[0] >> 4 == 6)
+    return IpAddress::from_bytes(packet.subspan(24, 16));
   return std::nullopt;
 }
 
@@ -38,7 +41,8 @@ void Traffic::read_tun(Engine& engine, Sockets& sockets, Instant now, WallTime w
   flush(sockets);
 }
 
-void Traffic::on_packet(Engine& engine, Sockets& sockets, MutableBytes read, Instant now, WallTime wall) {
+void Traffic::on_packet(Engine& engine, Sockets& sockets, MutableBytes read, Instant now,
+                        WallTime wall) {
   const auto header = packet::VnetHeader::load(read.data());
   const auto packet = read.subspan(kVnetHeaderSize);
   const auto destination = destination_of(packet);
@@ -47,8 +51,8 @@ void Traffic::on_packet(Engine& engine, Sockets& sockets, MutableBytes read, Ins
     return;
   }
   // A finished packet goes out as it is, whatever is wrong with it: tests send such.
-  const bool is_finished =
-      (header.flags & packet::VnetHeader::kNeedsChecksum) == 0 && header.gso_type == packet::VnetHeader::kGsoNone;
+  const bool is_finished = (header.flags & packet::VnetHeader::kNeedsChecksum) == 0 &&
+                           header.gso_type == packet::VnetHeader::kGsoNone;
   std::optional<packet::Segments> segments;
   if (!is_finished) {
     if (const auto inner = packet::InnerPacket::parse(packet, packet::kSuperPacketMax)) {
@@ -64,18 +68,25 @@ void Traffic::on_packet(Engine& engine, Sockets& sockets, MutableBytes read, Ins
   for (std::size_t i = 0; i < count; ++i) {
     if (used_ + kRoom > kArena) flush(sockets);
     // Written where a direct datagram would have it; a relayed one has four bytes more in front.
-    const std::size_t front = connection != nullptr && connection->way.kind == Way::Kind::relayed ? packet::kChannelHeader : 0;
+    const std::size_t front = connection != nullptr && connection->way.kind == Way::Kind::relayed
+                                  ? packet::kChannelHeader
+                                  : 0;
     auto* message = arena_.get() + used_ + front;
     auto* inner = message + packet::kDataHeader;
     std::size_t length = packet.size();
-    if (segments) length = segments->write(i, inner);
-    else std::copy(packet.begin(), packet.end(), inner);
-    if (connection != nullptr) send_inner(engine, *connection, message, length, now);
-    else engine.hold(*destination, {inner, length}, now, wall);
+    if (segments)
+      length = segments->write(i, inner);
+    else
+      std::copy(packet.begin(), packet.end(), inner);
+    if (connection != nullptr)
+      send_inner(engine, *connection, message, length, now);
+    else
+      engine.hold(*destination, {inner, length}, now, wall);
   }
 }
 
-void Traffic::send_inner(Engine& engine, Connection& connection, std::uint8_t* message, std::size_t length, Instant now) {
+void Traffic::send_inner(Engine& engine, Connection& connection, std::uint8_t* message,
+                         std::size_t length, Instant now) {
   const bool has_ecn = engine.generation() != Generation::a;  // spec connectivity 1.7
   const auto ecn = has_ecn ? ecn_of(message + packet::kDataHeader) : std::uint8_t{0};
   if (!connection.peer.seal(message, length, now)) return;
@@ -96,8 +107,8 @@ void Traffic::append(const Way& way, std::uint8_t ecn, std::uint8_t* message, st
   used_ += size;
   if (!batch_.empty()) {
     auto& last = batch_.back();
-    const bool is_open = last.bytes.size() % last.segment == 0 && size <= last.segment && last.count() < kSegmentsMax &&
-                         last.bytes.size() + size <= kUdpPayloadMax;
+    const bool is_open = last.bytes.size() % last.segment == 0 && size <= last.segment &&
+                         last.count() < kSegmentsMax && last.bytes.size() + size <= kUdpPayloadMax;
     if (is_open && last.to == way.to && last.from == way.from && last.ecn == ecn &&
         last.bytes.data() + last.bytes.size() == message) {
       last.bytes = {last.bytes.data(), last.bytes.size() + size};
@@ -120,31 +131,35 @@ void Traffic::flush(Sockets& sockets) {
 }
 
 void Traffic::send(Sockets& sockets, const Datagram& datagram) {
-  const OutgoingDatagrams one{datagram.to, datagram.from, 0, static_cast<std::uint16_t>(datagram.bytes.size()), datagram.bytes};
+  const OutgoingDatagrams one{datagram.to, datagram.from, 0,
+                              static_cast<std::uint16_t>(datagram.bytes.size()), datagram.bytes};
   sockets.send({&one, 1});
 }
 
 // ---- network to host ----
 
-void Traffic::receive(Engine& engine, Sockets& sockets, int fd, Instant now, WallTime wall) {
+void Traffic::receive(Engine& engine, Sockets& sockets, int fd, Instant now) {
   for (const auto& received : sockets.receive(fd)) {
     for (std::size_t at = 0; at < received.bytes.size(); at += received.segment) {
       const auto size = std::min<std::size_t>(received.segment, received.bytes.size() - at);
-      on_datagram(engine, {received.local, received.from, received.ecn}, received.bytes.subspan(at, size), now, wall);
+      on_datagram(engine, {received.local, received.from, received.ecn},
+                  received.bytes.subspan(at, size), now);
     }
   }
   flush_host();
 }
 
-void Traffic::on_datagram(Engine& engine, Arrival arrival, MutableBytes bytes, Instant now, WallTime wall) {
+void Traffic::on_datagram(Engine& engine, Arrival arrival, MutableBytes bytes, Instant now) {
   const auto classified = engine.from_relay(arrival.local, arrival.from, bytes, now);
-  if (std::holds_alternative<turn::Consumed>(classified) || std::holds_alternative<DropReason>(classified)) return;
+  if (std::holds_alternative<turn::Consumed>(classified) ||
+      std::holds_alternative<DropReason>(classified))
+    return;
   if (const auto* relayed = std::get_if<turn::FromPeer>(&classified)) {
     arrival = {relayed->relayed, relayed->peer, arrival.ecn};
     bytes = bytes.last(relayed->payload.size());
   }
   if (packet::classify(bytes) != packet::DatagramKind::wireguard_data) {
-    return engine.on_datagram(arrival.local, arrival.from, bytes, now, wall);
+    return engine.on_datagram(arrival.local, arrival.from, bytes, now);
   }
   auto* connection = engine.find(wireguard::data_receiver(bytes.data()));
   if (connection == nullptr) {

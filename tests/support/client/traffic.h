@@ -1,5 +1,6 @@
-// Moves packets between the TUN device and the sockets in bursts: splits super-packets, seals and opens in place, joins what
-// goes to the host. Whose packet it is, the engine says; what is not data goes to it.
+// Moves packets between the TUN device and the sockets in bursts: splits super-packets, seals and
+// opens in place, joins what goes to the host. Whose packet it is, the engine says; what is not
+// data goes to it.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +33,7 @@ class Traffic {
 
   // One burst each. The engine and the sockets may be others at every call.
   void read_tun(Engine& engine, Sockets& sockets, Instant now, WallTime wall);
-  void receive(Engine& engine, Sockets& sockets, int fd, Instant now, WallTime wall);
+  void receive(Engine& engine, Sockets& sockets, int fd, Instant now);
   // What the engine has to say itself.
   void send(Sockets& sockets, const Datagram& datagram);
   void flush(Sockets& sockets);
@@ -49,9 +50,10 @@ class Traffic {
   static constexpr std::size_t kArena = std::size_t{2} << 20;
 
   void on_packet(Engine& engine, Sockets& sockets, MutableBytes read, Instant now, WallTime wall);
-  void send_inner(Engine& engine, Connection& connection, std::uint8_t* message, std::size_t length, Instant now);
+  void send_inner(Engine& engine, Connection& connection, std::uint8_t* message, std::size_t length,
+                  Instant now);
   void append(const Way& way, std::uint8_t ecn, std::uint8_t* message, std::size_t size);
-  void on_datagram(Engine& engine, Arrival arrival, MutableBytes bytes, Instant now, WallTime wall);
+  void on_datagram(Engine& engine, Arrival arrival, MutableBytes bytes, Instant now);
   void to_host(MutableBytes inner);
   void flush_host();
 

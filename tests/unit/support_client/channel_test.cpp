@@ -17,8 +17,8 @@ constexpr Instant kStart{1000h};
 const std::string kOk = R"({"status":"ok","response":{}})";
 
 std::string reply(std::string_view topic, std::uint64_t ref, const std::string& payload) {
-  return R"({"topic":")" + std::string{topic} + R"(","event":"phx_reply","ref":)" + std::to_string(ref) + R"(,"payload":)" +
-         payload + "}";
+  return R"({"topic":")" + std::string{topic} + R"(","event":"phx_reply","ref":)" +
+         std::to_string(ref) + R"(,"payload":)" + payload + "}";
 }
 
 struct Line {
@@ -42,7 +42,8 @@ struct Line {
 TEST(ClientChannel, JoinsTheTopicOfClients) {
   Line line{Generation::b};
   line.channel.on_open(kStart);
-  EXPECT_EQ(line.next(), nlohmann::json::parse(R"({"topic":"client","event":"phx_join","payload":null,"ref":0})"));
+  EXPECT_EQ(line.next(), nlohmann::json::parse(
+                             R"({"topic":"client","event":"phx_join","payload":null,"ref":0})"));
   EXPECT_FALSE(line.channel.is_joined());
   line.channel.on_text(reply("client", 0, kOk), kStart);
   EXPECT_TRUE(line.channel.is_joined());
@@ -57,7 +58,8 @@ TEST(ClientChannel, COpensWithItsCapabilities) {
 
 // Spec portal 1.13.
 TEST(ClientChannel, OutageKeepsWhatTheGenerationKeeps) {
-  for (const auto& [generation, kept] : {std::pair{Generation::a, 2}, {Generation::b, 0}, {Generation::c, 1}}) {
+  for (const auto& [generation, kept] :
+       {std::pair{Generation::a, 2}, {Generation::b, 0}, {Generation::c, 1}}) {
     Line line{generation};
     line.channel.send({"prepare_connection", "{}"});
     line.channel.send({"new_gateway_ice_candidates", "{}"});
@@ -84,7 +86,8 @@ TEST(ClientChannel, AReplyFindsItsQuestion) {
   line.join();
   line.channel.send({"prepare_connection", "{}"}, Tag{7});
   const auto ref = line.next()["ref"].get<std::uint64_t>();
-  line.channel.on_text(reply("client", ref, R"({"status":"error","response":{"reason":"offline"}})"), kStart);
+  line.channel.on_text(
+      reply("client", ref, R"({"status":"error","response":{"reason":"offline"}})"), kStart);
   const auto event = line.channel.poll_event();
   ASSERT_TRUE(event && std::holds_alternative<Channel::Replied>(*event));
   const auto& replied = std::get<Channel::Replied>(*event);
@@ -114,7 +117,8 @@ TEST(ClientChannel, AnsweredHeartbeatsKeepIt) {
   line.join();
   for (int i = 1; i <= 6; ++i) {
     line.channel.on_timeout(kStart + i * Duration{10s});
-    line.channel.on_text(reply("phoenix", line.next()["ref"].get<std::uint64_t>(), kOk), kStart + i * Duration{10s});
+    line.channel.on_text(reply("phoenix", line.next()["ref"].get<std::uint64_t>(), kOk),
+                         kStart + i * Duration{10s});
   }
   EXPECT_TRUE(line.channel.is_joined());
 }
@@ -124,14 +128,18 @@ TEST(ClientChannel, JoinsAgainWhenThePortalLostTheTopic) {
   line.join();
   line.channel.send({"create_flow", "{}"});
   const auto ref = line.next()["ref"].get<std::uint64_t>();
-  line.channel.on_text(reply("client", ref, R"({"status":"error","response":{"reason":"unmatched topic"}})"), kStart);
+  line.channel.on_text(
+      reply("client", ref, R"({"status":"error","response":{"reason":"unmatched topic"}})"),
+      kStart);
   EXPECT_FALSE(line.channel.is_joined());
   EXPECT_EQ(line.next()["event"], "phx_join");
 }
 
 TEST(ClientChannel, EndsForGoodWhenTheJoinIsRefusedOrTheTokenExpires) {
-  for (const auto* text : {R"({"topic":"client","event":"phx_reply","ref":0,"payload":{"status":"error","response":{"reason":"invalid_version"}}})",
-                           R"({"topic":"client","event":"disconnect","ref":null,"payload":{"reason":"token_expired"}})"}) {
+  for (
+      const auto* text :
+      {R"({"topic":"client","event":"phx_reply","ref":0,"payload":{"status":"error","response":{"reason":"invalid_version"}}})",
+       R"({"topic":"client","event":"disconnect","ref":null,"payload":{"reason":"token_expired"}})"}) {
     Line line{Generation::a};
     line.channel.on_open(kStart);
     (void)line.next();
@@ -144,7 +152,8 @@ TEST(ClientChannel, EndsForGoodWhenTheJoinIsRefusedOrTheTokenExpires) {
 
 TEST(ClientChannel, TheQueueIsBounded) {
   Line line{Generation::a};
-  for (std::size_t i = 0; i <= kQueuedMessagesMax; ++i) line.channel.send({"prepare_connection", std::to_string(i)});
+  for (std::size_t i = 0; i <= kQueuedMessagesMax; ++i)
+    line.channel.send({"prepare_connection", std::to_string(i)});
   line.join();
   std::size_t seen = 0;
   while (!line.next().is_null()) ++seen;

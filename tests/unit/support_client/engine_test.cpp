@@ -44,7 +44,7 @@ struct Bench {
     Init init;
     init.interface = {IpAddress::v4(100, 80, 3, 17), *IpAddress::parse("fd00:2021:1111::3:11")};
     init.resources = {network(kWide, "10.0.0.0/8"), network(kLab, "10.20.0.0/16")};
-    engine->on_message(std::move(init), kStart, kWall);
+    engine->on_message(std::move(init), kStart);
   }
   static Resource network(const ResourceId& id, const char* cidr) {
     return {id, Resource::Type::cidr, cidr, *Cidr::parse(cidr, true)};
@@ -57,7 +57,7 @@ struct Bench {
     out.gateway_key.fill(key);
     out.ours = {"277o", SecretText{"b6fvcn2h22ah436p3el3zr"}};
     out.theirs = {"6pya", SecretText{"vvzsh3aql5cprilhk5hpja"}};
-    engine->on_message(std::move(out), kStart, kWall);
+    engine->on_message(std::move(out), kStart);
   }
   std::vector<PortalMessage> said() {
     std::vector<PortalMessage> out;
@@ -66,7 +66,7 @@ struct Bench {
   }
   Connection& connection() { return *engine->connections().begin()->second; }
   void reply(Tag tag, std::string_view response) {
-    engine->on_reply({tag, true, json_of(response), ""}, kStart, kWall);
+    engine->on_reply({tag, true, json_of(response), ""}, kStart);
   }
 
   NoLog sink;
@@ -78,7 +78,8 @@ struct Bench {
 };
 
 TEST(ClientEngine, APacketAsksForTheNarrowestResource) {
-  for (const auto& [generation, event] : {std::pair{Generation::a, "prepare_connection"}, {Generation::b, "create_flow"},
+  for (const auto& [generation, event] : {std::pair{Generation::a, "prepare_connection"},
+                                          {Generation::b, "create_flow"},
                                           {Generation::c, "request_authorization"}}) {
     Bench bench{generation};
     bench.hold(kStart);
@@ -135,7 +136,8 @@ TEST(ClientEngine, AFurtherResourceNamesTheGatewaysThatAreConnected) {
   bench.engine->connect(kWide, kStart);
   const auto said = bench.said();
   ASSERT_EQ(said.size(), 1U);
-  EXPECT_EQ(nlohmann::json::parse(said[0].message.payload)["connected_gateway_ids"][0], kGateway.to_string());
+  EXPECT_EQ(nlohmann::json::parse(said[0].message.payload)["connected_gateway_ids"][0],
+            kGateway.to_string());
 }
 
 // Spec connectivity 4.8.
@@ -148,12 +150,14 @@ TEST(ClientEngine, TheSameSecretsKeepTheConnectionAndANewKeyReplacesIt) {
   bench.grant(kWide);
   EXPECT_EQ(bench.connection().key, first);
   bench.engine->on_timeout(kStart + 2s, kWall);
-  bench.engine->hold(IpAddress::v4(10, 1, 1, 1), packet_to(IpAddress::v4(10, 1, 1, 1)), kStart + 2s, kWall);
+  bench.engine->hold(IpAddress::v4(10, 1, 1, 1), packet_to(IpAddress::v4(10, 1, 1, 1)), kStart + 2s,
+                     kWall);
   EXPECT_EQ(bench.connection().pending.size(), 2U);
   const auto prohibited = [&] {
     std::array<std::uint8_t, 1280> out{};
     const auto packet = packet_to(kHost);
-    const auto length = packet::write_icmp_answer(packet::IcmpAnswer::prohibited, *packet::InnerPacket::parse(packet), out);
+    const auto length = packet::write_icmp_answer(packet::IcmpAnswer::prohibited,
+                                                  *packet::InnerPacket::parse(packet), out);
     return ByteVector{out.begin(), out.begin() + static_cast<std::ptrdiff_t>(length)};
   }();
   (void)bench.said();
@@ -180,8 +184,10 @@ TEST(ClientEngine, ARequestsOnceAndReusesForFurtherResources) {
   Bench bench{Generation::a};
   bench.hold(kStart);
   auto said = bench.said();
-  const std::string prepared = R"({"resource_id":"c2a9e4d7-0b35-4f18-92c6-5d71f3e8ab04","gateway_id":")" + kGateway.to_string() +
-                               R"(","gateway_remote_ip":"198.51.100.10","gateway_group_id":"90c3d1f4-2a6b-4e87-a5d9-7b14e8f60c23"})";
+  const std::string prepared =
+      R"({"resource_id":"c2a9e4d7-0b35-4f18-92c6-5d71f3e8ab04","gateway_id":")" +
+      kGateway.to_string() +
+      R"(","gateway_remote_ip":"198.51.100.10","gateway_group_id":"90c3d1f4-2a6b-4e87-a5d9-7b14e8f60c23"})";
   bench.reply(*said[0].tag, prepared);
   said = bench.said();
   ASSERT_EQ(said.size(), 1U);
@@ -192,13 +198,16 @@ TEST(ClientEngine, ARequestsOnceAndReusesForFurtherResources) {
   bench.engine->connect(kWide, kStart);
   said = bench.said();
   ASSERT_EQ(said.size(), 1U);
-  EXPECT_EQ(nlohmann::json::parse(said[0].message.payload)["connected_gateway_ids"][0], kGateway.to_string());
+  EXPECT_EQ(nlohmann::json::parse(said[0].message.payload)["connected_gateway_ids"][0],
+            kGateway.to_string());
   bench.reply(*said[0].tag, prepared);
   said = bench.said();
   ASSERT_EQ(said.size(), 1U);
   EXPECT_EQ(said[0].message.event, "reuse_connection");
 
-  bench.reply(offer, R"({"resource_id":"c2a9e4d7-0b35-4f18-92c6-5d71f3e8ab04","gateway_public_key":"M6jq1REt2rfnR5vUYLlRrjNItdB/ttSeqXqOBSqkEb0=",
+  bench.reply(
+      offer,
+      R"({"resource_id":"c2a9e4d7-0b35-4f18-92c6-5d71f3e8ab04","gateway_public_key":"M6jq1REt2rfnR5vUYLlRrjNItdB/ttSeqXqOBSqkEb0=",
     "persistent_keepalive":25,"gateway_payload":{"ConnectionAccepted":{"ice_parameters":{"username":"mQ1x","password":"Zt4kR9bHs2VwLf6yNc8uDa"},"domain_response":null}}})");
   ASSERT_EQ(bench.engine->connections().size(), 1U);
   EXPECT_EQ(bench.connection().agent.role(), ice::Role::controlling);
@@ -208,8 +217,8 @@ TEST(ClientEngine, ARequestsOnceAndReusesForFurtherResources) {
 
 TEST(ClientEngine, AResourceThatIsDeletedIsNoLongerReached) {
   Bench bench{Generation::c};
-  bench.engine->on_message(ResourceDeleted{kLab}, kStart, kWall);
-  bench.engine->on_message(ResourceDeleted{kWide}, kStart, kWall);
+  bench.engine->on_message(ResourceDeleted{kLab}, kStart);
+  bench.engine->on_message(ResourceDeleted{kWide}, kStart);
   bench.hold(kStart);
   EXPECT_TRUE(bench.said().empty());
   EXPECT_EQ(bench.engine->counters().unroutable, 1U);
@@ -219,11 +228,16 @@ TEST(ClientEngine, RoutesAreThoseOfTheResources) {
   Bench bench{Generation::c};
   const auto setup = bench.engine->poll_network();
   ASSERT_TRUE(setup);
-  EXPECT_EQ(std::count(setup->routes.begin(), setup->routes.end(), *Cidr::parse("10.20.0.0/16", true)), 1);
-  EXPECT_EQ(std::count(setup->routes.begin(), setup->routes.end(), Cidr(IpAddress::v4(0, 0, 0, 0), 0)), 0);
-  bench.engine->on_message(ResourceChanged{{kLab, Resource::Type::internet, "", {}}}, kStart, kWall);
+  EXPECT_EQ(
+      std::count(setup->routes.begin(), setup->routes.end(), *Cidr::parse("10.20.0.0/16", true)),
+      1);
+  EXPECT_EQ(
+      std::count(setup->routes.begin(), setup->routes.end(), Cidr(IpAddress::v4(0, 0, 0, 0), 0)),
+      0);
+  bench.engine->on_message(ResourceChanged{{kLab, Resource::Type::internet, "", {}}}, kStart);
   const auto next = bench.engine->poll_network();
-  EXPECT_EQ(std::count(next->routes.begin(), next->routes.end(), Cidr(IpAddress::v4(0, 0, 0, 0), 0)), 1);
+  EXPECT_EQ(
+      std::count(next->routes.begin(), next->routes.end(), Cidr(IpAddress::v4(0, 0, 0, 0), 0)), 1);
 }
 
 }  // namespace

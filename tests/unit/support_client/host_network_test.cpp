@@ -8,7 +8,8 @@ namespace {
 const HostOptions kOptions{"tun-client", 0xfd002021};
 
 NetworkSetup setup(std::initializer_list<const char*> routes) {
-  NetworkSetup out{{*IpAddress::parse("100.80.3.17"), *IpAddress::parse("fd00:2021:1111::3:11")}, {}};
+  NetworkSetup out{{*IpAddress::parse("100.80.3.17"), *IpAddress::parse("fd00:2021:1111::3:11")},
+                   {}};
   for (const auto* route : routes) out.routes.push_back(*Cidr::parse(route, true));
   return out;
 }

@@ -60,7 +60,8 @@ TEST(ClientLogin, AsksExactlyAsTheRecordedClientsDid) {
 TEST(ClientLogin, TellsTheVersionItIsGiven) {
   auto options = options_of(Generation::c);
   options.version = "1.4.0";
-  EXPECT_THAT(upgrade_request(options, {}).user_agent, testing::HasSubstr(" headless-client/1.4.0 "));
+  EXPECT_THAT(upgrade_request(options, {}).user_agent,
+              testing::HasSubstr(" headless-client/1.4.0 "));
 }
 
 // Spec portal 1.5.

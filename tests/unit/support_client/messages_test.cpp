@@ -36,7 +36,9 @@ TEST(ClientMessages, EveryRecordedInitForAClientIsRead) {
 
 // Spec portal 5.2: B and C skip what they do not know.
 TEST(ClientMessages, AnUnknownResourceIsSkippedAndTheOthersStay) {
-  const auto init = parsed<Init>("init", json_of(R"({"interface":{"ipv4":"100.80.3.17","ipv6":"fd00:2021:1111::3:11"},"resources":[
+  const auto init = parsed<Init>(
+      "init",
+      json_of(R"({"interface":{"ipv4":"100.80.3.17","ipv6":"fd00:2021:1111::3:11"},"resources":[
     {"id":"c2a9e4d7-0b35-4f18-92c6-5d71f3e8ab04","type":"teleport","name":"x","address":"10.20.0.0/16"},
     {"id":"c2a9e4d7-0b35-4f18-92c6-5d71f3e8ab05","type":"cidr","name":"x","address":"10.20.0.1/16"},
     {"id":"c2a9e4d7-0b35-4f18-92c6-5d71f3e8ab06","type":"internet"}]})"));
@@ -47,7 +49,8 @@ TEST(ClientMessages, AnUnknownResourceIsSkippedAndTheOthersStay) {
 
 TEST(ClientMessages, AnInitWithoutAddressesIsRefused) {
   EXPECT_FALSE(parse("init", json_of(R"({"resources":[],"relays":[]})")));
-  EXPECT_FALSE(parse("init", json_of(R"({"interface":{"ipv4":"100.80.3.17","ipv6":"100.80.3.17"}})")));
+  EXPECT_FALSE(
+      parse("init", json_of(R"({"interface":{"ipv4":"100.80.3.17","ipv6":"100.80.3.17"}})")));
 }
 
 constexpr std::string_view kGrant = R"({"resource_id":"c2a9e4d7-0b35-4f18-92c6-5d71f3e8ab04",
@@ -78,14 +81,17 @@ TEST(ClientMessages, AGrantWithABrokenKeyIsRefused) {
 }
 
 TEST(ClientMessages, DeletionIsABareString) {
-  const auto deleted = parsed<ResourceDeleted>("resource_deleted", json_of(R"("c2a9e4d7-0b35-4f18-92c6-5d71f3e8ab04")"));
+  const auto deleted = parsed<ResourceDeleted>(
+      "resource_deleted", json_of(R"("c2a9e4d7-0b35-4f18-92c6-5d71f3e8ab04")"));
   ASSERT_TRUE(deleted);
   EXPECT_EQ(deleted->resource.to_string(), kLab);
-  EXPECT_FALSE(parse("resource_deleted", json_of(R"({"id":"c2a9e4d7-0b35-4f18-92c6-5d71f3e8ab04"})")));
+  EXPECT_FALSE(
+      parse("resource_deleted", json_of(R"({"id":"c2a9e4d7-0b35-4f18-92c6-5d71f3e8ab04"})")));
 }
 
 TEST(ClientMessages, CandidatesAndTheirWithdrawalHaveTwoNamesEach) {
-  const auto payload = json_of(R"({"gateway_id":"1e6b2a90-4f7d-4d0c-9c35-6a8f2b7c4d20","candidates":["one",2,"three"]})");
+  const auto payload = json_of(
+      R"({"gateway_id":"1e6b2a90-4f7d-4d0c-9c35-6a8f2b7c4d20","candidates":["one",2,"three"]})");
   for (const auto* event : {"ice_candidates", "gateway_ice_candidates"}) {
     const auto message = parsed<Candidates>(event, payload);
     ASSERT_TRUE(message);
@@ -97,8 +103,10 @@ TEST(ClientMessages, CandidatesAndTheirWithdrawalHaveTwoNamesEach) {
 }
 
 TEST(ClientMessages, RelaysComeAndGo) {
-  const auto presence = parsed<RelaysPresence>("relays_presence", json_of(
-      R"({"disconnected_ids":["b6d8e2f1-7093-4c5a-9e14-2f80a5d7c361"],"connected":[{"id":"4a7e0b9d-5c21-4f38-86ad-d3f9172c6e50","type":"turn",
+  const auto presence = parsed<RelaysPresence>(
+      "relays_presence",
+      json_of(
+          R"({"disconnected_ids":["b6d8e2f1-7093-4c5a-9e14-2f80a5d7c361"],"connected":[{"id":"4a7e0b9d-5c21-4f38-86ad-d3f9172c6e50","type":"turn",
       "addr":"[2001:db8:7::7]:3478","username":"u","password":"p","expires_at":2145916800}]})"));
   ASSERT_TRUE(presence);
   EXPECT_EQ(presence->disconnected.size(), 1U);
@@ -108,14 +116,16 @@ TEST(ClientMessages, RelaysComeAndGo) {
 }
 
 TEST(ClientMessages, RefusalsCarryTheirReason) {
-  const auto refused = parsed<Refused>("authorization_creation_failed", json_of(
-      R"({"resource_id":"c2a9e4d7-0b35-4f18-92c6-5d71f3e8ab04","reason":"offline"})"));
+  const auto refused = parsed<Refused>(
+      "authorization_creation_failed",
+      json_of(R"({"resource_id":"c2a9e4d7-0b35-4f18-92c6-5d71f3e8ab04","reason":"offline"})"));
   ASSERT_TRUE(refused);
   EXPECT_EQ(refused->reason, "offline");
 }
 
 TEST(ClientMessages, UnknownEventsAreToldApartFromBrokenOnes) {
-  EXPECT_EQ(parse("device_pool_domain_resolved", json_of("{}")).error(), portal::ParseError::unknown_event);
+  EXPECT_EQ(parse("device_pool_domain_resolved", json_of("{}")).error(),
+            portal::ParseError::unknown_event);
   EXPECT_EQ(parse("init", json_of("{}")).error(), portal::ParseError::malformed);
 }
 

@@ -43,8 +43,10 @@ struct Pair {
       }
       while (auto message = gateway->poll_datagram()) {
         is_busy = true;
-        if (wireguard::classify(*message) == wireguard::MessageType::data) (void)peer->open(*message, now);
-        else peer->on_message(*message, IpAddress::v4(192, 0, 2, 2), now);
+        if (wireguard::classify(*message) == wireguard::MessageType::data)
+          (void)peer->open(*message, now);
+        else
+          peer->on_message(*message, IpAddress::v4(192, 0, 2, 2), now);
       }
     }
   }

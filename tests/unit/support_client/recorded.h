@@ -17,7 +17,8 @@ inline constexpr std::array kGenerations = {Generation::a, Generation::b, Genera
 template <class Wanted>
 std::vector<nlohmann::json> recorded(Generation generation, Wanted wanted) {
   static constexpr std::array kFolders = {"A/direct", "B/direct", "C/direct"};
-  std::ifstream in{fg::test::recordings() / kFolders[static_cast<std::size_t>(generation)] / "portal.jsonl"};
+  std::ifstream in{fg::test::recordings() / kFolders[static_cast<std::size_t>(generation)] /
+                   "portal.jsonl"};
   std::vector<nlohmann::json> out;
   for (std::string line; std::getline(in, line);) {
     auto json = nlohmann::json::parse(line);
@@ -27,7 +28,8 @@ std::vector<nlohmann::json> recorded(Generation generation, Wanted wanted) {
 }
 
 // What the client sent under this event.
-inline std::vector<nlohmann::json> recorded_from_client(Generation generation, const std::string& event) {
+inline std::vector<nlohmann::json> recorded_from_client(Generation generation,
+                                                        const std::string& event) {
   return recorded(generation, [&](const nlohmann::json& line) {
     return line["what"] == "from" && line["kind"] == "client" && line["event"] == event;
   });

@@ -16,15 +16,19 @@ std::vector<GatewayId> gateways_of(const json& list) {
   return out;
 }
 
-ResourceId resource_of(const json& payload) { return *ResourceId::parse(payload["resource_id"].get<std::string>()); }
+ResourceId resource_of(const json& payload) {
+  return *ResourceId::parse(payload["resource_id"].get<std::string>());
+}
 
 TEST(ClientRequests, AccessIsAskedForAsRecorded) {
-  for (const auto& [generation, event] : {std::pair{Generation::b, "create_flow"}, {Generation::c, "request_authorization"}}) {
+  for (const auto& [generation, event] :
+       {std::pair{Generation::b, "create_flow"}, {Generation::c, "request_authorization"}}) {
     const auto lines = recorded_from_client(generation, event);
     ASSERT_GE(lines.size(), 2U);
     for (const auto& line : lines) {
       const auto& payload = line["payload"];
-      const auto message = request_access(generation, resource_of(payload), gateways_of(payload["connected_gateway_ids"]));
+      const auto message = request_access(generation, resource_of(payload),
+                                          gateways_of(payload["connected_gateway_ids"]));
       EXPECT_EQ(message.event, event);
       EXPECT_EQ(payload_of(message), payload);
     }
@@ -34,7 +38,9 @@ TEST(ClientRequests, AccessIsAskedForAsRecorded) {
 TEST(ClientRequests, AConnectionIsPreparedAndRequestedAsRecorded) {
   for (const auto& line : recorded_from_client(Generation::a, "prepare_connection")) {
     const auto& payload = line["payload"];
-    EXPECT_EQ(payload_of(prepare_connection(resource_of(payload), gateways_of(payload["connected_gateway_ids"]))), payload);
+    EXPECT_EQ(payload_of(prepare_connection(resource_of(payload),
+                                            gateways_of(payload["connected_gateway_ids"]))),
+              payload);
   }
   const auto lines = recorded_from_client(Generation::a, "request_connection");
   ASSERT_EQ(lines.size(), 1U);
@@ -42,7 +48,8 @@ TEST(ClientRequests, AConnectionIsPreparedAndRequestedAsRecorded) {
   const auto& ice = payload["client_payload"]["ice_parameters"];
   const Offer offer{.gateway = *GatewayId::parse(payload["gateway_id"].get<std::string>()),
                     .resource = resource_of(payload),
-                    .preshared = *Secret<32>::from_bytes(*decode_base64(payload["client_preshared_key"].get<std::string>())),
+                    .preshared = *Secret<32>::from_bytes(
+                        *decode_base64(payload["client_preshared_key"].get<std::string>())),
                     .ours = {ice["username"], SecretText{ice["password"]}}};
   EXPECT_EQ(request_connection(offer).event, "request_connection");
   EXPECT_EQ(payload_of(request_connection(offer)), payload);
@@ -53,7 +60,8 @@ TEST(ClientRequests, AFurtherResourceNamesNoDomain) {
   const auto resource = *ResourceId::parse("c2a9e4d7-0b35-4f18-92c6-5d71f3e8ab06");
   const auto message = reuse_connection(resource, gateway);
   EXPECT_EQ(message.event, "reuse_connection");
-  EXPECT_EQ(payload_of(message), json::parse(R"({"resource_id":"c2a9e4d7-0b35-4f18-92c6-5d71f3e8ab06",
+  EXPECT_EQ(payload_of(message),
+            json::parse(R"({"resource_id":"c2a9e4d7-0b35-4f18-92c6-5d71f3e8ab06",
     "gateway_id":"2a49d50a-886c-57f6-bf4e-98aee0d790e7","payload":null})"));
 }
 
@@ -61,7 +69,8 @@ TEST(ClientRequests, CandidatesAreSentAsRecorded) {
   for (const auto& line : recorded_from_client(Generation::a, "broadcast_ice_candidates")) {
     const auto& payload = line["payload"];
     const auto gateway = *GatewayId::parse(payload["gateway_ids"][0].get<std::string>());
-    EXPECT_EQ(payload_of(candidates(Generation::a, gateway, payload["candidates"], false)), payload);
+    EXPECT_EQ(payload_of(candidates(Generation::a, gateway, payload["candidates"], false)),
+              payload);
   }
   for (const auto generation : {Generation::b, Generation::c}) {
     const auto lines = recorded_from_client(generation, "new_gateway_ice_candidates");
