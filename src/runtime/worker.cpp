@@ -145,6 +145,8 @@ void Worker::take_handoffs(Instant now) noexcept {
 void Worker::move_packets(io::ReadySet ready, Instant now) noexcept {
   if (ready == 0) return;
   if (const auto received = port_.receive(ready); !received.empty()) {
+    // A client uses its session as soon as it has our answer: what was commanded before that answer left counts.
+    take_commands(now);
     pipeline_.on_datagrams(received, now);
     if (const auto offloads = port_.tun_offloads(); offloads != offloads_) {
       offloads_ = offloads;
