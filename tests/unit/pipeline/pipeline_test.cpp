@@ -119,6 +119,29 @@ TEST_F(PipelineTest, PacketsOfTheControlThreadGoThroughTheTunnel) {
   EXPECT_EQ(dropped(DropReason::not_connected), 1U);
 }
 
+TEST_F(PipelineTest, WhatWasSentBeforeAPathChangeKeepsItsPath) {
+  auto client = establish(1);
+  pipeline_.apply(SendInner{.slot = ClientSlot{1}, .length = 40}, now_);
+  pipeline_.apply(SetPath{ClientSlot{1}, {Path::Kind::direct, ip("198.51.100.1"), at("203.0.113.200:9"), {}}}, now_);
+  pipeline_.apply(SendInner{.slot = ClientSlot{1}, .length = 40}, now_);
+  pipeline_.flush(now_);
+  ASSERT_EQ(out_.sent.size(), 2U);
+  EXPECT_EQ(out_.sent[0].to, remote(1));
+  EXPECT_EQ(out_.sent[1].to, at("203.0.113.200:9"));
+}
+
+TEST_F(PipelineTest, AClientMayComeAndGoWithinOneTurn) {
+  RemoteClient client{engine_, ClientSlot{1}, make_receiver_index(WorkerIndex{0}, 1, 1), 5, now_};
+  for (int i = 0; i < 3; ++i) {
+    pipeline_.apply(AddClient{ClientSlot{1}, tunnel_v4(1), tunnel_v6(1), allow_all_.get()}, now_);
+    pipeline_.apply(client.install(), now_);
+    pipeline_.apply(RemoveClient{ClientSlot{1}}, now_);
+  }
+  pipeline_.flush(now_);
+  EXPECT_EQ(out_.take<ClientRemoved>().size(), 3U);
+  EXPECT_FALSE(pipeline_.wakeup());
+}
+
 TEST_F(PipelineTest, QueuedOutputAsksForATurnAtOnce) {
   auto client = establish(1);
   pipeline_.apply(SendInner{.slot = ClientSlot{1}, .length = 40}, now_);
