@@ -1,10 +1,13 @@
 #include "control/controller/tunnel_control.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 namespace fg::controller {
 
 std::optional<AssignedIps> parse_assigned_ips(Bytes json) {
+  // The lexer takes a NUL for the end of the text; no JSON text has one (RFC 8259 §2, §7).
+  if (std::ranges::find(json, std::uint8_t{0}) != json.end()) return std::nullopt;
   const auto value = nlohmann::json::parse(json.begin(), json.end(), nullptr, false);
   if (!value.is_object()) return std::nullopt;
   const auto resource = value.find("resource");

@@ -135,8 +135,8 @@ class Agent {
   bool invalidate_remote(const Candidate& candidate, Instant now);
 
   // A binding request or success that arrived at `local` (for channel data: our relayed address) from `remote`. A
-  // reason means it was dropped without any effect but a role given up on the way (spec connectivity 2.13, steps 3
-  // and 4). Everything else that is STUN is refused as unknown.
+  // reason means it was dropped without any effect but a role given up on the way (spec connectivity 2.13, step 3).
+  // Everything else that is STUN is refused as unknown.
   std::optional<DropReason> on_message(const stun::Message& message, const SocketAddress& local,
                                        const SocketAddress& remote, Instant now);
   // At most one check each call; wakeup() is at once while more are due.

@@ -97,6 +97,8 @@ class TreeBuilder {
 }  // namespace
 
 Result<Json, JsonError> parse_json(std::string_view text) {
+  // The lexer takes a NUL for the end of the text; no JSON text has one (RFC 8259 §2, §7).
+  if (text.find('\0') != std::string_view::npos) return fail(JsonError::malformed);
   TreeBuilder builder(text.size());
   if (!nlohmann::json::sax_parse(text.begin(), text.end(), &builder)) return fail(builder.error());
   return builder.take_root();

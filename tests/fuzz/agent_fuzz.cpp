@@ -122,8 +122,8 @@ class World {
     const auto before = snapshot();
     if (!agent_.on_message(*message, local, remote, now_)) return;
     auto after = snapshot();
-    // Spec connectivity 2.13: the role is settled in step 3, USE-CANDIDATE for a controlling agent refused in step 4.
-    if (message->use_candidate()) after.role = before.role;
+    // Spec connectivity 2.13: the role is settled in step 3, before the sender and USE-CANDIDATE are judged.
+    after.role = before.role;
     FG_LAW(after == before);
   }
   void receive_success() {

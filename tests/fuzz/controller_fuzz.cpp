@@ -8,6 +8,7 @@
 #include "control/controller/controller.h"
 #include "control/stun/builder.h"
 #include "control/stun/key.h"
+#include "packet/control_message.h"
 #include "packet/demux.h"
 #include "pipeline/pipeline.h"
 #include "tests/fuzz/support.h"
@@ -284,7 +285,16 @@ class World {
   }
   void from_client() {
     const auto n = number_of_client();
-    test::PacketBuilder builder{choices_.flag() ? test::PacketBuilder::Kind::tcp : test::PacketBuilder::Kind::echo};
+    const auto what = choices_.u8();
+    if (what >= 192) {  // in-tunnel control: a name with its proxy addresses, or anything
+      const auto text = R"({"resource":")" + id<ResourceId>(what & 3).to_string() +
+                        R"(","domain":"a.lab.test","proxy_ips":["100.96.0.1"]})";
+      std::array<std::uint8_t, packet::kPacketMax> buffer{};
+      const packet::ControlMessage message{.type = static_cast<std::uint8_t>(what >> 2 & 3),
+                                           .payload = (what & 0x10) == 0 ? as_bytes(text) : choices_.bytes()};
+      return tunnels_[n]->encapsulate(Bytes{buffer}.first(message.write(buffer)), now_, wall());
+    }
+    test::PacketBuilder builder{(what & 1) == 0 ? test::PacketBuilder::Kind::tcp : test::PacketBuilder::Kind::echo};
     builder.from(tunnel_v4(n), 5000).to(IpAddress::v4(10, 1, 2, 3), 80).payload_size(choices_.u8());
     tunnels_[n]->encapsulate(builder.build(), now_, wall());
   }

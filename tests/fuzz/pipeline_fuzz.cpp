@@ -6,6 +6,7 @@
 
 #include "filter/policy.h"
 #include "packet/channel_data.h"
+#include "packet/control_message.h"
 #include "packet/segment.h"
 #include "pipeline/pipeline.h"
 #include "tests/fuzz/support.h"
@@ -52,6 +53,7 @@ class Recorder final : public Output {
   };
   std::vector<Sent> sent;
   std::size_t written = 0;
+  std::size_t sender = 0;  // the client whose datagrams are being looked at
   std::deque<Event> events;
   std::deque<Punt> punts;
   std::deque<Handoff> handoffs;
@@ -60,7 +62,8 @@ class Recorder final : public Output {
     ByteVector whole;
     for (const auto part : write.parts) whole.insert(whole.end(), part.begin(), part.end());
     const auto parsed = packet::InnerPacket::parse(whole, packet::kSuperPacketMax);
-    FG_LAW(parsed && is_client(parsed->source()) && !is_client(parsed->destination()));
+    FG_LAW(parsed && (parsed->source() == tunnel_v4(sender) || parsed->source() == tunnel_v6(sender)));
+    FG_LAW(!is_client(parsed->destination()));
     FG_LAW(!parsed->has_multicast_destination() && !parsed->is_forbidden_icmp());
     const auto segments = packet::Segments::of(packet::VnetHeader::load(write.header.data()), *parsed);
     FG_LAW(segments && segments->count() == write.packets);
@@ -176,6 +179,7 @@ class World {
   ByteVector packet(bool inbound, std::size_t n) {
     const auto what = choices_.u8();
     if ((what & 7) == 7) return copy_of(choices_.bytes());
+    if (what == 6) return copy_of(packet::goodbye_packet());
     const bool v6 = (what & 0x40) != 0;
     const auto client = v6 ? tunnel_v6(n) : tunnel_v4(n);
     std::array<std::uint8_t, 16> wide{0x20, 0x01, 0x0d, 0xb8};
@@ -193,6 +197,7 @@ class World {
   void from_clients() {
     const auto n = choices_.below(kClients);
     if (!far_[n]) return;
+    out_.sender = n;
     ByteVector buffer;
     std::size_t segment = 0;
     std::size_t last = 0;

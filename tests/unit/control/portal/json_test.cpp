@@ -99,6 +99,16 @@ TEST(ObjectReader, RejectsMissingMembersWrongKindsAndNonObjects) {
   EXPECT_FALSE(ObjectReader(json->members[0].value).ok());
 }
 
+TEST(Json, ANulIsNowhereTheEndOfTheText) {
+  using std::string_view_literals::operator""sv;
+  for (const auto text : {"{}\0"sv, "{}\0garbage"sv, "\0"sv, "\0{}"sv, "{\"a\":1\0}"sv, "\"a\0b\""sv}) {
+    const auto json = parse_json(text);
+    ASSERT_FALSE(json);
+    EXPECT_EQ(json.error(), JsonError::malformed);
+  }
+  EXPECT_EQ(parse_json(R"("a\u0000b")")->text, "a\0b"sv);
+}
+
 TEST(Json, TextIsEscapedAsJsonNeedsIt) {
   std::string out;
   append_json_text(out, "a\"b\\c\n\r\t\x01\x1f/é");
