@@ -35,6 +35,8 @@ function(fg_room_test name)
   target_link_libraries(${name}_test PRIVATE fg_flags ${T_USES} GTest::gtest GTest::gmock GTest::gtest_main)
   target_include_directories(${name}_test PRIVATE ${PROJECT_SOURCE_DIR})
   target_compile_definitions(${name}_test PRIVATE FG_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  # Tests are read when they fail and built more often than they run.
+  target_compile_options(${name}_test PRIVATE -O1)
   set_target_properties(${name}_test PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   gtest_discover_tests(${name}_test TEST_PREFIX "${name}." PROPERTIES LABELS "${T_LABELS}" TIMEOUT 60
     DISCOVERY_TIMEOUT 60)

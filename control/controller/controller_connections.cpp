@@ -76,7 +76,8 @@ Connection* Controller::create(NewConnection request, Instant now) {
   by_public_key_[request.public_key] = options.key;
 
   tell(options.worker,
-       pipeline::AddClient{*slot, request.v4, request.v6, borrow_policy(request.client)});
+       pipeline::AddClient{*slot, request.v4, request.v6, borrow_policy(request.client),
+                           request.is_legacy});
   for (const auto& address : {request.v4, request.v6})
     tell_all(pipeline::SetTunnelOwner{address, options.worker});
   seed_candidates(connection, now);

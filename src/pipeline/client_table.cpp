@@ -19,6 +19,7 @@ Client* ClientTable::add(const AddClient& command) {
   client->tunnel_v4 = command.tunnel_v4;
   client->tunnel_v6 = command.tunnel_v6;
   client->policy = command.policy;
+  client->grants_may_lag = command.grants_may_lag;
   own(command.tunnel_v4, command.slot);
   own(command.tunnel_v6, command.slot);
   clients_[i] = std::move(client);

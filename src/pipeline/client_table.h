@@ -2,6 +2,7 @@
 // device). The address table also knows which addresses other workers own. Changed by commands only.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -18,6 +19,35 @@
 
 namespace fg::pipeline {
 
+// Destinations a client was refused lately, for those whose packets overtake their grants: a client of generation A sends
+// at once when it has asked for one more resource, and the grant takes the way over the portal (spec portal 5.3). A refusal
+// answered then would end its TCP connection before it was allowed, so the first refusals of a destination are silent;
+// whoever repeats itself later is answered.
+class LaggingGrants {
+ public:
+  static constexpr Duration kSilence = 500ms;
+  static constexpr Duration kMemory = 10s;
+
+  [[nodiscard]] bool is_silent(const IpAddress& destination, Instant now) noexcept {
+    for (auto& entry : entries_) {
+      if (entry.destination != destination) continue;
+      const auto age = now - entry.first;
+      if (age > kMemory) entry.first = now;
+      return age <= kSilence || age > kMemory;
+    }
+    entries_[next_++ % entries_.size()] = {destination, now};
+    return true;
+  }
+
+ private:
+  struct Entry {
+    IpAddress destination;
+    Instant first{};
+  };
+  std::array<Entry, 8> entries_{};
+  std::size_t next_ = 0;
+};
+
 struct Client {
   // spec policy 3.7: at most 100 answers a second, 200 at once.
   static constexpr Duration kAnswerInterval = 10ms;
@@ -32,6 +62,8 @@ struct Client {
   wireguard::SessionRing sessions;
   wireguard::TrafficTimers timers;
   TokenBucket answers{kAnswerInterval, kAnswerBurst};
+  bool grants_may_lag = false;
+  LaggingGrants lagging;
   Instant quiet_until = Instant::min();  // no ClientActivity before
   TransmitBatcher::Mark mark;
   bool touched = false;  // its deadlines may have come nearer in the running batch

@@ -54,6 +54,8 @@ struct AddClient {
   IpAddress tunnel_v4;
   IpAddress tunnel_v6;
   const filter::Policy* policy = nullptr;  // never null
+  // The client sends as soon as it asked, not when it was granted (generation A): see Client::grants_may_lag.
+  bool grants_may_lag = false;
 };
 struct RemoveClient {
   ClientSlot slot{};

@@ -158,7 +158,9 @@ void Pipeline::deliver_inner(Client& client, MutableBytes inner, std::uint8_t ou
   }
   if (const auto refusal = refusal_of(client, *parsed)) {
     drop(refusal->reason);
-    if (refusal->answer) answer(client, *refusal->answer, *parsed, now);
+    const bool is_silent = client.grants_may_lag && refusal->reason == DropReason::not_allowed &&
+                           client.lagging.is_silent(parsed->destination(), now);
+    if (refusal->answer && !is_silent) answer(client, *refusal->answer, *parsed, now);
     return;
   }
   packet::copy_congestion(inner, outer_ecn);

@@ -124,6 +124,32 @@ TEST_F(Inbound, TheInternetResourceAnswersUnreachableForSpecialAddresses) {
   EXPECT_EQ(dropped(DropReason::special_address), 1U);
 }
 
+TEST_F(Inbound, AClientWhoseGrantsMayLagIsAnsweredOnlyWhenItRepeatsItself) {
+  const auto nothing = policy_of({});
+  apply(AddClient{ClientSlot{3}, tunnel_v4(3), tunnel_v6(3), nothing.get(), true});
+  apply(SetPath{ClientSlot{3}, {Path::Kind::direct, ip("198.51.100.1"), remote(3), {}}});
+  auto client = install(3, 1);
+  receive(client.keepalive(), 3);
+  out_.sent.clear();
+  const auto ask = [&](const char* to) {
+    receive(client.seal(request(3, to)), 3);
+    const auto answers = out_.sent.size();
+    out_.sent.clear();
+    return answers;
+  };
+  EXPECT_EQ(ask("10.1.2.3"), 0U) << "the grant may be under way";
+  advance(500ms);
+  EXPECT_EQ(ask("10.1.2.3"), 0U);
+  advance(500ms);
+  EXPECT_EQ(ask("10.1.2.3"), 1U) << "a retransmission is told";
+  EXPECT_EQ(ask("10.1.2.4"), 0U) << "another destination waits for itself";
+  for (std::uint8_t i = 10; i < 18; ++i) EXPECT_EQ(ask(("10.1.2." + std::to_string(i)).c_str()), 0U);
+  EXPECT_EQ(ask("10.1.2.3"), 0U) << "eight are remembered";
+  advance(11s);
+  EXPECT_EQ(ask("10.1.2.17"), 0U) << "and for ten seconds";
+  EXPECT_EQ(dropped(DropReason::not_allowed), 14U);
+}
+
 TEST_F(Inbound, OtherTunnelAddressesAreProhibitedWhateverTheRules) {
   auto client = establish(1);
   for (const auto* to : {"100.64.0.0", "100.64.0.102", "100.95.255.255", "fd00:2021:1111::1f:ffff"}) {
