@@ -1,5 +1,5 @@
-// Texts of addresses, networks, ids and binary values. What is accepted is written back in one canonical form that reads as
-// the same value.
+// Texts of addresses, networks, ids and binary values. What is accepted is written back in one
+// canonical form that reads as the same value.
 #include "base/address.h"
 #include "base/encoding.h"
 #include "base/ids.h"
@@ -32,7 +32,8 @@ void networks(std::string_view text) {
   FG_LAW(Cidr::parse(lenient->to_string(), true) == lenient);
   FG_LAW(lenient->contains(lenient->address()) && lenient->contains(*lenient));
   FG_LAW((Cidr{lenient->address(), lenient->prefix()} == *lenient));
-  if (lenient->prefix() > 0) FG_LAW((Cidr{lenient->address(), lenient->prefix() - 1}.contains(*lenient)));
+  if (lenient->prefix() > 0)
+    FG_LAW((Cidr{lenient->address(), lenient->prefix() - 1}.contains(*lenient)));
 }
 
 void encodings(std::string_view text) {

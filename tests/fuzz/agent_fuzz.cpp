@@ -1,5 +1,5 @@
-// One ICE agent among candidates, checks that succeed or conflict, and time. Requests and responses are signed with the right
-// passwords, so they reach the logic behind authentication.
+// One ICE agent among candidates, checks that succeed or conflict, and time. Requests and responses
+// are signed with the right passwords, so they reach the logic behind authentication.
 #include "control/ice/agent.h"
 #include "control/stun/builder.h"
 #include "control/stun/key.h"
@@ -38,8 +38,8 @@ class World {
  private:
   Agent::Options options() {
     const auto choice = choices_.u8();
-    Agent::Options out{(choice & 1) == 0 ? Role::controlled : Role::controlling, kOurs, kTheirs, kServerDefault,
-                       LineForm::standard};
+    Agent::Options out{(choice & 1) == 0 ? Role::controlled : Role::controlling, kOurs, kTheirs,
+                       kServerDefault, LineForm::standard};
     if ((choice & 2) != 0) out.remote.reset();
     if ((choice & 4) != 0) out.profile = kClientDefault;
     return out;
@@ -60,21 +60,46 @@ class World {
   Candidate remote_candidate() {
     const auto kind = static_cast<CandidateKind>(choices_.below(4));
     const auto at = theirs();
-    return {.kind = kind, .address = at, .base = at, .raddr = {}, .priority = choices_.u32(), .foundation = "1"};
+    return {.kind = kind,
+            .address = at,
+            .base = at,
+            .raddr = {},
+            .priority = choices_.u32(),
+            .foundation = "1"};
   }
 
   void step() {
     switch (choices_.below(12)) {
-      case 0: add_local(); return;
-      case 1: (void)agent_.remove_local(ours(), now_); return;
-      case 2: add_remote(); return;
-      case 3: (void)agent_.add_remote(choices_.text(), now_); return;
-      case 4: (void)agent_.invalidate_remote(to_line(remote_candidate(), "mp5g"), now_); return;
-      case 5: receive(request(), ours(), theirs()); return;
-      case 6: receive_success(); return;
-      case 7: pass_time(choices_.pause()); return;
-      case 8: run_timers(); return;
-      case 9: agent_.set_profile(choices_.flag() ? kServerIdle : kServerDefault, now_); return;
+      case 0:
+        add_local();
+        return;
+      case 1:
+        (void)agent_.remove_local(ours(), now_);
+        return;
+      case 2:
+        add_remote();
+        return;
+      case 3:
+        (void)agent_.add_remote(choices_.text(), now_);
+        return;
+      case 4:
+        (void)agent_.invalidate_remote(to_line(remote_candidate(), "mp5g"), now_);
+        return;
+      case 5:
+        receive(request(), ours(), theirs());
+        return;
+      case 6:
+        receive_success();
+        return;
+      case 7:
+        pass_time(choices_.pause());
+        return;
+      case 8:
+        run_timers();
+        return;
+      case 9:
+        agent_.set_profile(choices_.flag() ? kServerIdle : kServerDefault, now_);
+        return;
       case 10:
         if (!agent_.remote_credentials()) agent_.set_remote_credentials(kTheirs, now_);
         return;
@@ -88,28 +113,38 @@ class World {
   void add_local() {
     const auto at = ours();
     switch (choices_.below(3)) {
-      case 0: (void)agent_.add_local(LocalAddress::host(at), now_); return;
-      case 1: (void)agent_.add_local(LocalAddress::server_reflexive(address(4), at), now_); return;
-      default: (void)agent_.add_local(LocalAddress::relayed(at, choices_.flag() ? Family::v4 : Family::v6), now_);
+      case 0:
+        (void)agent_.add_local(LocalAddress::host(at), now_);
+        return;
+      case 1:
+        (void)agent_.add_local(LocalAddress::server_reflexive(address(4), at), now_);
+        return;
+      default:
+        (void)agent_.add_local(LocalAddress::relayed(at, choices_.flag() ? Family::v4 : Family::v6),
+                               now_);
     }
   }
   void add_remote() {
     const auto added = agent_.add_remote(to_line(remote_candidate(), "mp5g"), now_);
     FG_LAW(added.outcome != RemoteAddition::Outcome::unparsable);
     if (added.is_accepted() && agent_.remote_candidates().size() < kRemoteCandidatesMax) {
-      FG_LAW(std::ranges::any_of(agent_.remote_candidates(), [&](const Candidate& c) { return is_same(c, added.candidate); }));
+      FG_LAW(std::ranges::any_of(agent_.remote_candidates(),
+                                 [&](const Candidate& c) { return is_same(c, added.candidate); }));
     }
   }
 
   ByteVector request() {
     const auto what = choices_.u8();
     std::array<std::uint8_t, stun::kMessageMax> buffer{};
-    const auto type_class = (what & 0xC0) == 0xC0 ? static_cast<stun::Class>(choices_.below(4)) : stun::Class::request;
+    const auto type_class =
+        (what & 0xC0) == 0xC0 ? static_cast<stun::Class>(choices_.below(4)) : stun::Class::request;
     stun::Builder b{buffer, stun::Method::binding, type_class, {what, choices_.u8()}};
     b.username((what & 1) != 0 ? "qhpm:xxxx" : "qhpm:mp5g");
     const std::uint64_t tie_breaker = (what & 2) != 0 ? ~std::uint64_t{0} : 1;
-    if ((what & 4) != 0) b.ice_controlled(tie_breaker);
-    else b.ice_controlling(tie_breaker);
+    if ((what & 4) != 0)
+      b.ice_controlled(tie_breaker);
+    else
+      b.ice_controlling(tie_breaker);
     if ((what & 0x28) != 0x28) b.priority(choices_.u32());
     if ((what & 0x10) != 0) b.use_candidate();
     b.integrity(stun::short_term_key(kOurs.password)).fingerprint();
@@ -122,7 +157,8 @@ class World {
     const auto before = snapshot();
     if (!agent_.on_message(*message, local, remote, now_)) return;
     auto after = snapshot();
-    // Spec connectivity 2.13: the role is settled in step 3, before the sender and USE-CANDIDATE are judged.
+    // Spec connectivity 2.13: the role is settled in step 3, before the sender and USE-CANDIDATE
+    // are judged.
     after.role = before.role;
     FG_LAW(after == before);
   }
@@ -177,7 +213,8 @@ class World {
     const auto& signer = is_check ? kTheirs : kOurs;
     FG_LAW(message->verify_integrity(stun::short_term_key(signer.password)));
     if (!is_check) return;
-    FG_LAW(message->transaction() == *transmit.transaction && message->username() == "mp5g:qhpm" && message->priority());
+    FG_LAW(message->transaction() == *transmit.transaction && message->username() == "mp5g:qhpm" &&
+           message->priority());
     FG_LAW(message->ice_controlled().has_value() != message->ice_controlling().has_value());
     if (checks_.size() >= 64) checks_.erase(checks_.begin());
     checks_.push_back(transmit);
@@ -189,7 +226,9 @@ class World {
     FG_LAW(agent_.remote_candidates().size() <= kRemoteCandidatesMax);
     FG_LAW(told_ == agent_.state() && is_over_ == agent_.has_failed());
     const auto& path = agent_.nominated();
-    if (path) FG_LAW(!agent_.has_failed() && path == last_path_ && agent_.has_pair(path->local, path->remote));
+    if (path)
+      FG_LAW(!agent_.has_failed() && path == last_path_ &&
+             agent_.has_pair(path->local, path->remote));
     if (agent_.is_connected() && !agent_.has_failed()) FG_LAW(path.has_value());
     const auto wakeup = agent_.wakeup();
     FG_LAW(!agent_.has_failed() || !wakeup);
@@ -200,7 +239,8 @@ class World {
   }
 
   [[nodiscard]] Snapshot snapshot() const {
-    return {agent_.state(), agent_.role(), agent_.pair_count(), agent_.remote_candidates().size(), agent_.nominated()};
+    return {agent_.state(), agent_.role(), agent_.pair_count(), agent_.remote_candidates().size(),
+            agent_.nominated()};
   }
 
   fuzz::Choices choices_;

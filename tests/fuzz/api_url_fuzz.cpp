@@ -1,4 +1,5 @@
-// The portal's address: what is accepted can be put into a request, and written again it is the same.
+// The portal's address: what is accepted can be put into a request, and written again it is the
+// same.
 #include "control/portal/api_url.h"
 #include "tests/fuzz/support.h"
 
@@ -18,9 +19,10 @@ void run(Bytes input) {
   FG_LAW(std::ranges::all_of(url->path, [](char c) { return c > ' ' && c <= '~'; }));
   const bool is_v6 = url->host.find(':') != std::string::npos;
   const auto host = is_v6 ? "[" + url->host + "]" : url->host;
-  const auto again =
-      ApiUrl::parse((url->is_tls ? "wss://" : "ws://") + host + ":" + std::to_string(url->port) + url->path + "/");
-  FG_LAW(again && again->is_tls == url->is_tls && again->host == url->host && again->port == url->port);
+  const auto again = ApiUrl::parse((url->is_tls ? "wss://" : "ws://") + host + ":" +
+                                   std::to_string(url->port) + url->path + "/");
+  FG_LAW(again && again->is_tls == url->is_tls && again->host == url->host &&
+         again->port == url->port);
   FG_LAW(again->path == url->path);
 }
 

@@ -1,5 +1,5 @@
-// The channel over many frames, timeouts and sockets. Frames come as texts of the input or as replies made from what the
-// channel sent, so that joins succeed and refs match.
+// The channel over many frames, timeouts and sockets. Frames come as texts of the input or as
+// replies made from what the channel sent, so that joins succeed and refs match.
 #include "base/encoding.h"
 #include "control/portal/channel.h"
 #include "control/portal/json.h"
@@ -12,7 +12,9 @@ using namespace fg::portal;
 
 class Silent final : public LogSink {
  public:
-  [[nodiscard]] bool is_enabled(LogLevel /*level*/, std::string_view /*target*/) const override { return false; }
+  [[nodiscard]] bool is_enabled(LogLevel /*level*/, std::string_view /*target*/) const override {
+    return false;
+  }
   void write(LogLevel /*level*/, std::string_view /*target*/, std::string_view /*message*/,
              std::span<const LogField> /*fields*/) override {}
 };
@@ -35,8 +37,12 @@ class World {
  private:
   void step() {
     switch (choices_.below(9)) {
-      case 0: channel_.on_text(as_text(choices_.take(choices_.u16())), now_); return;
-      case 1: channel_.on_text(reply(), now_); return;
+      case 0:
+        channel_.on_text(as_text(choices_.take(choices_.u16())), now_);
+        return;
+      case 1:
+        channel_.on_text(reply(), now_);
+        return;
       case 2:
         channel_.on_open(choices_.flag(), now_);
         is_up_ = true;
@@ -54,12 +60,19 @@ class World {
       case 5:
         if (const auto wakeup = channel_.wakeup()) now_ = std::max(now_, wakeup->at);
         channel_.on_timeout(now_);
-        FG_LAW(channel_.wakeup() ? channel_.poll_event().has_value() || channel_.wakeup()->at > now_ : true);
+        FG_LAW(channel_.wakeup() ? channel_.poll_event().has_value() || channel_.wakeup()->at > now_
+                                 : true);
         drain();
         return;
-      case 6: send(); return;
-      case 7: channel_.forget_client(client()); return;
-      default: poll_texts(); return;
+      case 6:
+        send();
+        return;
+      case 7:
+        channel_.forget_client(client());
+        return;
+      default:
+        poll_texts();
+        return;
     }
   }
 
@@ -96,22 +109,34 @@ class World {
     const auto ref = next_ref_ == 0 ? 0 : choices_.below(8) % next_ref_;
     const auto* topic = choices_.flag() ? "gateway" : "phoenix";
     constexpr std::array<const char*, 4> kPayloads{
-        R"({"status":"ok","response":{}})", R"({"status":"error","response":{"reason":"unmatched topic"}})",
-        R"({"status":"error","response":{"reason":"disabled"}})", R"({"status":"ok","response":{"a":1}})"};
-    return frame(topic, "phx_reply", kPayloads[choices_.below(kPayloads.size())], next_ref_ - 1 - ref);
+        R"({"status":"ok","response":{}})",
+        R"({"status":"error","response":{"reason":"unmatched topic"}})",
+        R"({"status":"error","response":{"reason":"disabled"}})",
+        R"({"status":"ok","response":{"a":1}})"};
+    return frame(topic, "phx_reply", kPayloads[choices_.below(kPayloads.size())],
+                 next_ref_ - 1 - ref);
   }
 
-  ClientId client() { return ClientId{std::array<std::uint8_t, 16>{static_cast<std::uint8_t>(choices_.below(3))}}; }
+  ClientId client() {
+    return ClientId{std::array<std::uint8_t, 16>{static_cast<std::uint8_t>(choices_.below(3))}};
+  }
 
   void send() {
     switch (choices_.below(4)) {
-      case 0: channel_.send(Authorized{Authorize::Dialect::authorize_flow, hex(choices_.bytes())}, now_); return;
-      case 1: channel_.send(NoRelays{}, now_); return;
-      case 2: channel_.send(ConnectionReady{"ref", std::nullopt, std::nullopt}, now_); return;
+      case 0:
+        channel_.send(Authorized{Authorize::Dialect::authorize_flow, hex(choices_.bytes())}, now_);
+        return;
+      case 1:
+        channel_.send(NoRelays{}, now_);
+        return;
+      case 2:
+        channel_.send(ConnectionReady{"ref", std::nullopt, std::nullopt}, now_);
+        return;
       default: {
         const auto id = client();
         const bool invalidated = choices_.flag();
-        channel_.send(BroadcastCandidates{id, {std::to_string(choices_.below(8)), "x"}, invalidated}, now_);
+        channel_.send(
+            BroadcastCandidates{id, {std::to_string(choices_.below(8)), "x"}, invalidated}, now_);
       }
     }
   }

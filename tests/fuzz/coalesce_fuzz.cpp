@@ -1,4 +1,5 @@
-// A burst of packets joined and split again: the same packets come out, in the order they had in their flow.
+// A burst of packets joined and split again: the same packets come out, in the order they had in
+// their flow.
 #include <map>
 #include <tuple>
 
@@ -19,7 +20,8 @@ void add_to(Flows& flows, ByteVector packet) {
   const auto parsed = InnerPacket::parse(packet);
   FG_LAW(parsed.has_value());
   const auto proto = parsed->proto_class();
-  const Flow flow{parsed->source(), parsed->destination(), parsed->protocol(), proto.source, proto.destination};
+  const Flow flow{parsed->source(), parsed->destination(), parsed->protocol(), proto.source,
+                  proto.destination};
   flows[flow].push_back(std::move(packet));
 }
 
@@ -47,7 +49,8 @@ void run(Bytes input) {
         auto* sequence = next.data() + parsed->transport_offset() + 4;
         store_be32(sequence, load_be32(sequence) + static_cast<std::uint32_t>(payload));
       }
-      if (parsed->is_v4()) store_be16(next.data() + 4, static_cast<std::uint16_t>(load_be16(next.data() + 4) + 1));
+      if (parsed->is_v4())
+        store_be16(next.data() + 4, static_cast<std::uint16_t>(load_be16(next.data() + 4) + 1));
       packets.push_back(std::move(next));
     }
   }

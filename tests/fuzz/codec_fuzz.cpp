@@ -1,5 +1,5 @@
-// A portal message: the first byte chooses the event, the rest is the payload. What is accepted keeps every limit, and the
-// answers made from it are JSON whose texts survive.
+// A portal message: the first byte chooses the event, the rest is the payload. What is accepted
+// keeps every limit, and the answers made from it are JSON whose texts survive.
 #include "control/portal/codec.h"
 #include "control/portal/json.h"
 #include "tests/fuzz/support.h"
@@ -9,10 +9,19 @@ namespace {
 using namespace fg;
 using namespace fg::portal;
 
-constexpr std::array<std::string_view, 13> kEvents{
-    "init",          "request_connection", "allow_access",     "authorize_flow", "create_authorization",
-    "reject_access", "resource_updated",   "access_authorization_expiry_updated", "ice_candidates",
-    "invalidate_ice_candidates", "relays_presence", "unheard_of", ""};
+constexpr std::array<std::string_view, 13> kEvents{"init",
+                                                   "request_connection",
+                                                   "allow_access",
+                                                   "authorize_flow",
+                                                   "create_authorization",
+                                                   "reject_access",
+                                                   "resource_updated",
+                                                   "access_authorization_expiry_updated",
+                                                   "ice_candidates",
+                                                   "invalidate_ice_candidates",
+                                                   "relays_presence",
+                                                   "unheard_of",
+                                                   ""};
 
 // Our answer to it, whatever it says.
 void answer(const Egress& egress, std::string_view must_contain) {
@@ -27,7 +36,8 @@ void answer(const Egress& egress, std::string_view must_contain) {
 
 void check(const Resource& resource) {
   FG_LAW(resource.filters.size() <= kFiltersMax);
-  if (resource.type == Resource::Type::cidr) FG_LAW(Cidr::parse(resource.network.to_string(), true) == resource.network);
+  if (resource.type == Resource::Type::cidr)
+    FG_LAW(Cidr::parse(resource.network.to_string(), true) == resource.network);
 }
 void check(const std::vector<Relay>& relays) {
   FG_LAW(relays.size() <= kRelaysMax);
@@ -38,7 +48,9 @@ void check(const std::vector<Relay>& relays) {
   }
 }
 void check(const Peer& peer) { FG_LAW(peer.v4.is_v4() && peer.v6.is_v6()); }
-void check(const std::optional<Domain>& domain) { FG_LAW(!domain || domain->proxy_ips.size() <= kProxyIpsMax); }
+void check(const std::optional<Domain>& domain) {
+  FG_LAW(!domain || domain->proxy_ips.size() <= kProxyIpsMax);
+}
 
 struct Check {
   void operator()(const Init& m) const {
@@ -50,7 +62,8 @@ struct Check {
     check(m.resource);
     check(m.client);
     check(m.domain);
-    answer(ConnectionReady{m.ref, m.client_ice, DomainResponse{m.domain ? m.domain->name : "", {}}}, m.ref);
+    answer(ConnectionReady{m.ref, m.client_ice, DomainResponse{m.domain ? m.domain->name : "", {}}},
+           m.ref);
   }
   void operator()(const AllowAccess& m) const {
     FG_LAW(m.client_v4.is_v4() && m.client_v6.is_v6());
@@ -82,7 +95,8 @@ void run(Bytes input) {
   const auto event = kEvents[input[0] % kEvents.size()];
   const auto payload = as_text(input.subspan(1));
   const auto message = parse_ingress(event, payload);
-  FG_LAW(message || (message.error() == ParseError::unknown_event) == (input[0] % kEvents.size() >= 11) ||
+  FG_LAW(message ||
+         (message.error() == ParseError::unknown_event) == (input[0] % kEvents.size() >= 11) ||
          !parse_json(payload));
   if (message) std::visit(Check{}, *message);
 }

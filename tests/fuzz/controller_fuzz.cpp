@@ -1,6 +1,7 @@
-// The whole gateway without its sockets: the controller and two workers' pipelines joined as the program joins them, between
-// a portal that says anything, relays that answer or not, and clients with real keys. The pipelines call it a bug when they
-// are commanded against their contract, and a bug stops this process.
+// The whole gateway without its sockets: the controller and two workers' pipelines joined as the
+// program joins them, between a portal that says anything, relays that answer or not, and clients
+// with real keys. The pipelines call it a bug when they are commanded against their contract, and a
+// bug stops this process.
 #include <deque>
 #include <map>
 #include <set>
@@ -24,15 +25,22 @@ constexpr std::size_t kClients = 3;
 constexpr std::size_t kRelays = 2;
 constexpr unsigned kWorkers = 2;
 
-IpAddress tunnel_v4(std::size_t n) { return IpAddress::v4(100, 64, 0, static_cast<std::uint8_t>(10 + n)); }
-IpAddress v6(std::uint8_t last, std::array<std::uint8_t, 6> first = {0xfd, 0x00, 0x20, 0x21, 0x11, 0x11}) {
+IpAddress tunnel_v4(std::size_t n) {
+  return IpAddress::v4(100, 64, 0, static_cast<std::uint8_t>(10 + n));
+}
+IpAddress v6(std::uint8_t last,
+             std::array<std::uint8_t, 6> first = {0xfd, 0x00, 0x20, 0x21, 0x11, 0x11}) {
   std::array<std::uint8_t, 16> bytes{};
   std::ranges::copy(first, bytes.begin());
   bytes[15] = last;
   return IpAddress::v6(bytes);
 }
-SocketAddress remote(std::size_t n) { return {IpAddress::v4(203, 0, 113, static_cast<std::uint8_t>(20 + n)), 52625}; }
-SocketAddress server(std::size_t n) { return {IpAddress::v4(198, 51, 100, static_cast<std::uint8_t>(30 + n)), 3478}; }
+SocketAddress remote(std::size_t n) {
+  return {IpAddress::v4(203, 0, 113, static_cast<std::uint8_t>(20 + n)), 52625};
+}
+SocketAddress server(std::size_t n) {
+  return {IpAddress::v4(198, 51, 100, static_cast<std::uint8_t>(30 + n)), 3478};
+}
 const SocketAddress kHost{IpAddress::v4(192, 0, 2, 10), 52625};
 
 template <class Id>
@@ -42,7 +50,9 @@ Id id(std::size_t n) {
 
 class Silent final : public LogSink {
  public:
-  [[nodiscard]] bool is_enabled(LogLevel /*level*/, std::string_view /*target*/) const override { return true; }
+  [[nodiscard]] bool is_enabled(LogLevel /*level*/, std::string_view /*target*/) const override {
+    return true;
+  }
   void write(LogLevel level, std::string_view /*target*/, std::string_view /*message*/,
              std::span<const LogField> /*fields*/) override {
     FG_LAW(level != LogLevel::error);
@@ -65,7 +75,8 @@ class Rings final : public pipeline::Output {
   void transmit(std::span<const OutgoingDatagrams> batch) noexcept override {
     for (const auto& d : batch) {
       for (std::size_t i = 0; i < d.bytes.size(); i += d.segment) {
-        sent.push_back({d.to, copy_of(d.bytes.subspan(i, std::min<std::size_t>(d.segment, d.bytes.size() - i)))});
+        sent.push_back({d.to, copy_of(d.bytes.subspan(
+                                  i, std::min<std::size_t>(d.segment, d.bytes.size() - i)))});
       }
     }
   }
@@ -90,14 +101,16 @@ const Keys& keys() {
   static const Keys made;
   return made;
 }
-Secret<32> preshared(std::size_t n) { return Secret<32>{std::array<std::uint8_t, 32>{static_cast<std::uint8_t>(7 + n)}}; }
+Secret<32> preshared(std::size_t n) {
+  return Secret<32>{std::array<std::uint8_t, 32>{static_cast<std::uint8_t>(7 + n)}};
+}
 
 class World {
  public:
   explicit World(Bytes input)
       : choices_(input),
-        controller_({.workers = kWorkers, .clients_max = 8, .turn = {}}, keys().gateway, random_, Log{log_, "controller"}, now_,
-                    wall()) {
+        controller_({.workers = kWorkers, .clients_max = 8, .turn = {}}, keys().gateway, random_,
+                    Log{log_, "controller"}, now_, wall()) {
     for (std::uint8_t w = 0; w < kWorkers; ++w) {
       workers_.push_back(std::make_unique<Worker>(WorkerIndex{w}, engine_));
     }
@@ -106,7 +119,8 @@ class World {
       config.handshake.remote = keys().gateway.public_key();
       config.handshake.preshared = preshared(n);
       config.handshake.index_base = ReceiverIndex{static_cast<std::uint32_t>(0xC00 + n) << 8};
-      tunnels_.push_back(std::make_unique<wireguard::Tunnel>(keys().clients[n], std::move(config), engine_, random_, now_));
+      tunnels_.push_back(std::make_unique<wireguard::Tunnel>(keys().clients[n], std::move(config),
+                                                             engine_, random_, now_));
     }
     say(init());
   }
@@ -118,7 +132,8 @@ class World {
       const auto wakeup = controller_.wakeup();
       FG_LAW(!wakeup || wakeup->at >= now_ || steps_behind_ < 4);
       const auto summary = controller_.summary();
-      FG_LAW(summary.connections <= kClients && summary.direct + summary.relayed <= summary.connections);
+      FG_LAW(summary.connections <= kClients &&
+             summary.direct + summary.relayed <= summary.connections);
       FG_LAW(summary.relays <= kRelays && summary.relays_answering <= summary.relays);
     }
   }
@@ -126,36 +141,51 @@ class World {
  private:
   struct Worker {
     Worker(WorkerIndex index, crypto::AeadEngine& engine)
-        : pipeline({.worker = index, .workers = kWorkers, .clients_max = 8, .offloads = {}}, engine, rings) {}
+        : pipeline({.worker = index, .workers = kWorkers, .clients_max = 8, .offloads = {}}, engine,
+                   rings) {}
     Rings rings;
     pipeline::Pipeline pipeline;
   };
 
   [[nodiscard]] WallTime wall() const { return fuzz::kWallStart + (now_ - fuzz::kStart); }
   [[nodiscard]] static portal::UnixSeconds unix_start() {
-    return std::chrono::duration_cast<std::chrono::seconds>(fuzz::kWallStart.time_since_epoch()).count();
+    return std::chrono::duration_cast<std::chrono::seconds>(fuzz::kWallStart.time_since_epoch())
+        .count();
   }
 
   void step() {
     switch (choices_.below(16)) {
-      case 0: return say(init());
+      case 0:
+        return say(init());
       case 1:
-      case 2: return authorize();
-      case 3: return legacy();
-      case 4: return say(portal::RejectAccess{client(), resource_id()});
-      case 5: return change_grant();
-      case 6: return say(portal::IceCandidates{client(), {line()}, choices_.flag()});
-      case 7: return presence();
+      case 2:
+        return authorize();
+      case 3:
+        return legacy();
+      case 4:
+        return say(portal::RejectAccess{client(), resource_id()});
+      case 5:
+        return change_grant();
+      case 6:
+        return say(portal::IceCandidates{client(), {line()}, choices_.flag()});
+      case 7:
+        return presence();
       case 8:
         answers_ = choices_.u8();
         return;
       case 9:
-      case 10: return check();
-      case 11: return from_client();
-      case 12: return arrive(copy_of(choices_.bytes()), choices_.flag() ? server(0) : remote(0));
-      case 13: return pass_time(choices_.pause());
-      case 14: return run_timers();
-      default: return from_tun();
+      case 10:
+        return check();
+      case 11:
+        return from_client();
+      case 12:
+        return arrive(copy_of(choices_.bytes()), choices_.flag() ? server(0) : remote(0));
+      case 13:
+        return pass_time(choices_.pause());
+      case 14:
+        return run_timers();
+      default:
+        return from_tun();
     }
   }
 
@@ -172,7 +202,8 @@ class World {
   }
 
   portal::Relay relay(std::size_t n) {
-    return {id<RelayId>(n), server(n), std::nullopt, "2145916800:salt", SecretText{choices_.below(8) == 7 ? "new" : "pw"}};
+    return {id<RelayId>(n), server(n), std::nullopt, "2145916800:salt",
+            SecretText{choices_.below(8) == 7 ? "new" : "pw"}};
   }
   portal::Init init() {
     const auto what = choices_.u8();
@@ -182,7 +213,8 @@ class World {
     }
     if ((what & 4) != 0) {
       out.authorizations.emplace();
-      if ((what & 8) != 0) out.authorizations->push_back({client(), resource_id(), expiry().value_or(unix_start())});
+      if ((what & 8) != 0)
+        out.authorizations->push_back({client(), resource_id(), expiry().value_or(unix_start())});
     }
     return out;
   }
@@ -195,22 +227,27 @@ class World {
     portal::Resource out;
     out.id = resource_id();
     switch (choices_.below(3)) {
-      case 0: out.network = Cidr{IpAddress::v4(10, 0, 0, 0), 8}; break;
+      case 0:
+        out.network = Cidr{IpAddress::v4(10, 0, 0, 0), 8};
+        break;
       case 1:
         out.type = portal::Resource::Type::dns;
         out.pattern = "*.lab.test";
         break;
-      default: out.type = portal::Resource::Type::internet;
+      default:
+        out.type = portal::Resource::Type::internet;
     }
     if (choices_.flag()) out.filters.push_back({portal::Filter::Protocol::tcp, 80, 443});
     return out;
   }
   static portal::Peer peer(std::size_t n) {
-    return {id<ClientId>(n), keys().clients[n].public_key(), preshared(n), tunnel_v4(n), v6(static_cast<std::uint8_t>(10 + n))};
+    return {id<ClientId>(n), keys().clients[n].public_key(), preshared(n), tunnel_v4(n),
+            v6(static_cast<std::uint8_t>(10 + n))};
   }
   std::optional<portal::Domain> domain() {
     if (choices_.flag()) return std::nullopt;
-    return portal::Domain{choices_.flag() ? "a.lab.test" : "elsewhere.test", {IpAddress::v4(100, 96, 0, 1)}};
+    return portal::Domain{choices_.flag() ? "a.lab.test" : "elsewhere.test",
+                          {IpAddress::v4(100, 96, 0, 1)}};
   }
 
   void authorize() {
@@ -264,8 +301,11 @@ class World {
   std::string line() {
     if (choices_.below(8) == 7) return std::string{choices_.text()};
     const auto n = number_of_client();
-    const auto at = choices_.flag() ? remote(n) : SocketAddress{server(0).ip, static_cast<std::uint16_t>(50'000 + n)};
-    return "candidate:1 1 udp 2130706431 " + at.ip.to_string() + ' ' + std::to_string(at.port) + " typ host";
+    const auto at = choices_.flag()
+                        ? remote(n)
+                        : SocketAddress{server(0).ip, static_cast<std::uint16_t>(50'000 + n)};
+    return "candidate:1 1 udp 2130706431 " + at.ip.to_string() + ' ' + std::to_string(at.port) +
+           " typ host";
   }
 
   // ---- the clients ----
@@ -278,7 +318,9 @@ class World {
     const auto what = choices_.u8();
     std::array<std::uint8_t, stun::kMessageMax> buffer{};
     stun::Builder b{buffer, stun::Method::binding, stun::Class::request, {what}};
-    b.username(ours.username + ":cl" + std::to_string(n)).ice_controlling(1).priority(1'845'501'695);
+    b.username(ours.username + ":cl" + std::to_string(n))
+        .ice_controlling(1)
+        .priority(1'845'501'695);
     if ((what & 1) != 0) b.use_candidate();
     b.integrity(stun::short_term_key(ours.password)).fingerprint();
     arrive(copy_of(*b.finish()), remote(n));
@@ -290,17 +332,21 @@ class World {
       const auto text = R"({"resource":")" + id<ResourceId>(what & 3).to_string() +
                         R"(","domain":"a.lab.test","proxy_ips":["100.96.0.1"]})";
       std::array<std::uint8_t, packet::kPacketMax> buffer{};
-      const packet::ControlMessage message{.type = static_cast<std::uint8_t>(what >> 2 & 3),
-                                           .payload = (what & 0x10) == 0 ? as_bytes(text) : choices_.bytes()};
+      const packet::ControlMessage message{
+          .type = static_cast<std::uint8_t>(what >> 2 & 3),
+          .payload = (what & 0x10) == 0 ? as_bytes(text) : choices_.bytes()};
       return tunnels_[n]->encapsulate(Bytes{buffer}.first(message.write(buffer)), now_, wall());
     }
-    test::PacketBuilder builder{(what & 1) == 0 ? test::PacketBuilder::Kind::tcp : test::PacketBuilder::Kind::echo};
+    test::PacketBuilder builder{(what & 1) == 0 ? test::PacketBuilder::Kind::tcp
+                                                : test::PacketBuilder::Kind::echo};
     builder.from(tunnel_v4(n), 5000).to(IpAddress::v4(10, 1, 2, 3), 80).payload_size(choices_.u8());
     tunnels_[n]->encapsulate(builder.build(), now_, wall());
   }
   void from_tun() {
     test::PacketBuilder builder{test::PacketBuilder::Kind::tcp};
-    builder.from(IpAddress::v4(10, 1, 2, 3), 80).to(tunnel_v4(number_of_client()), 5000).payload_size(choices_.u8());
+    builder.from(IpAddress::v4(10, 1, 2, 3), 80)
+        .to(tunnel_v4(number_of_client()), 5000)
+        .payload_size(choices_.u8());
     const auto packet = builder.build();
     ByteVector read(kVnetHeaderSize);
     read.insert(read.end(), packet.begin(), packet.end());
@@ -317,8 +363,11 @@ class World {
     if (const auto receiver = wireguard::receiver_of(bytes); receiver && choices_.below(4) != 3) {
       worker = number(pipeline::worker_of(*receiver)) % kWorkers;
     }
-    ReceivedDatagrams batch{
-        .bytes = bytes, .segment = static_cast<std::uint16_t>(bytes.size()), .ecn = 0, .from = from, .local = kHost};
+    ReceivedDatagrams batch{.bytes = bytes,
+                            .segment = static_cast<std::uint16_t>(bytes.size()),
+                            .ecn = 0,
+                            .from = from,
+                            .local = kHost};
     workers_[worker]->pipeline.on_datagrams({&batch, 1}, now_);
   }
 
@@ -330,8 +379,10 @@ class World {
     }
     for (std::size_t n = 0; n < kClients; ++n) {
       if (to != remote(n)) continue;
-      if (packet::classify(bytes) == packet::DatagramKind::stun) answer_check(n, bytes);
-      else tunnels_[n]->on_datagram(bytes, kHost.ip, now_);
+      if (packet::classify(bytes) == packet::DatagramKind::stun)
+        answer_check(n, bytes);
+      else
+        tunnels_[n]->on_datagram(bytes, kHost.ip, now_);
     }
   }
   void answer(std::size_t n, const ByteVector& bytes) {
@@ -339,9 +390,12 @@ class World {
     if (!request) return;
     std::array<std::uint8_t, stun::kMessageMax> buffer{};
     const bool challenges = request->method() != stun::Method::binding && !request->nonce();
-    stun::Builder b{buffer, request->method(), challenges ? stun::Class::error : stun::Class::success, request->transaction()};
-    if (challenges) b.error_code(401, "Unauthorized").realm("firezone").nonce("nonce");
-    else b.xor_mapped_address(kHost).lifetime(600).xor_relayed_address({server(n).ip, 50'000});
+    stun::Builder b{buffer, request->method(),
+                    challenges ? stun::Class::error : stun::Class::success, request->transaction()};
+    if (challenges)
+      b.error_code(401, "Unauthorized").realm("firezone").nonce("nonce");
+    else
+      b.xor_mapped_address(kHost).lifetime(600).xor_relayed_address({server(n).ip, 50'000});
     if (request->method() != stun::Method::binding) {
       b.integrity(stun::long_term_key("2145916800:salt", "firezone", SecretText{"pw"}).expose());
     }
@@ -395,16 +449,19 @@ class World {
       worker.pipeline.flush(now_);
     }
     for (; auto out = controller_.poll_portal(); ++outputs) {
-      if (const auto* said = std::get_if<portal::Egress>(&*out)) std::visit([this](const auto& m) { hear(m); }, *said);
+      if (const auto* said = std::get_if<portal::Egress>(&*out))
+        std::visit([this](const auto& m) { hear(m); }, *said);
     }
     while (controller_.poll_interface()) ++outputs;
     for (; auto query = controller_.poll_query(); ++outputs) {
-      if (choices_.flag()) controller_.on_resolved(query->id, {IpAddress::v4(10, 9, 8, 7), v6(9)}, now_, wall());
+      if (choices_.flag())
+        controller_.on_resolved(query->id, {IpAddress::v4(10, 9, 8, 7), v6(9)}, now_, wall());
     }
     FG_LAW(outputs == 0 || (before && before->at <= now_));
     for (auto& worker : workers_) outputs += empty(worker->rings);
     for (std::size_t n = 0; n < kClients; ++n) {
-      for (; auto datagram = tunnels_[n]->poll_datagram(); ++outputs) arrive(std::move(*datagram), remote(n));
+      for (; auto datagram = tunnels_[n]->poll_datagram(); ++outputs)
+        arrive(std::move(*datagram), remote(n));
       while (tunnels_[n]->poll_inner()) ++outputs;
       while (tunnels_[n]->poll_event()) ++outputs;
     }
@@ -417,9 +474,12 @@ class World {
   }
   std::size_t empty(Rings& rings) {
     std::size_t moved = 0;
-    for (; !rings.events.empty(); rings.events.pop_front(), ++moved) controller_.on_event(rings.events.front(), now_, wall());
-    for (; !rings.punts.empty(); rings.punts.pop_front(), ++moved) controller_.on_punt(rings.punts.front(), now_, wall());
-    for (; !rings.sent.empty(); rings.sent.pop_front(), ++moved) carry(rings.sent.front().to, rings.sent.front().bytes);
+    for (; !rings.events.empty(); rings.events.pop_front(), ++moved)
+      controller_.on_event(rings.events.front(), now_, wall());
+    for (; !rings.punts.empty(); rings.punts.pop_front(), ++moved)
+      controller_.on_punt(rings.punts.front(), now_, wall());
+    for (; !rings.sent.empty(); rings.sent.pop_front(), ++moved)
+      carry(rings.sent.front().to, rings.sent.front().bytes);
     for (; !rings.handoffs.empty(); rings.handoffs.pop_front(), ++moved) {
       auto& [to, handoff] = rings.handoffs.front();
       auto& target = workers_[number(to)]->pipeline;

@@ -1,10 +1,11 @@
-// Two WireGuard peers and a network between them that delays, repeats, damages and invents messages. MAC1 of a damaged or
-// invented handshake message is made right, so that it reaches the handshake.
+// Two WireGuard peers and a network between them that delays, repeats, damages and invents
+// messages. MAC1 of a damaged or invented handshake message is made right, so that it reaches the
+// handshake.
 #include <deque>
 #include <set>
 
-#include "tests/fuzz/support.h"
 #include "crypto/hash.h"
+#include "tests/fuzz/support.h"
 #include "wireguard/tunnel.h"
 
 namespace {
@@ -65,19 +66,26 @@ class World {
     const auto choice = choices_.u8();
     auto& side = sides_[choice & 1];
     switch ((choice >> 1) % 9) {
-      case 0: return encapsulate(choice & 1);
-      case 1: return deliver(side);
-      case 2: return deliver(side);
+      case 0:
+        return encapsulate(choice & 1);
+      case 1:
+        return deliver(side);
+      case 2:
+        return deliver(side);
       case 3:  // lost
         if (!side.arriving.empty()) side.arriving.pop_front();
         return;
       case 4:  // again
         if (!side.seen.empty()) side.tunnel.on_datagram(choices_.one_of(side.seen), kSource, now_);
         return;
-      case 5: return damage(side);
-      case 6: return pass_time(choices_.pause());
-      case 7: return run_timers();
-      default: return invent(side);
+      case 5:
+        return damage(side);
+      case 6:
+        return pass_time(choices_.pause());
+      case 7:
+        return run_timers();
+      default:
+        return invent(side);
     }
   }
 
@@ -105,8 +113,10 @@ class World {
   }
   void invent(Side& side) {
     auto message = copy_of(choices_.bytes());
-    if (message.size() >= kInitiationSize) message.resize(kInitiationSize);
-    else if (message.size() >= kResponseSize) message.resize(kResponseSize);
+    if (message.size() >= kInitiationSize)
+      message.resize(kInitiationSize);
+    else if (message.size() >= kResponseSize)
+      message.resize(kResponseSize);
     if (message.size() < 4) return;
     store_le32(message.data(), message[0] & 7U);
     forged(side, message);
@@ -123,17 +133,20 @@ class World {
     const auto bad_mac1 = side.tunnel.counters().bad_mac1;
     side.tunnel.on_datagram(message, kSource, now_);
     FG_LAW(side.tunnel.counters().bad_mac1 == bad_mac1);
-    const bool was_genuine =
-        !side.arriving.empty() && is_handshake && side.arriving.front().size() == message.size() &&
-        equal(before_mac1(side.arriving.front()), before_mac1(message));
-    FG_LAW(was_genuine || side.tunnel.counters().sessions == sessions || is_sender_changed(side, message));
+    const bool was_genuine = !side.arriving.empty() && is_handshake &&
+                             side.arriving.front().size() == message.size() &&
+                             equal(before_mac1(side.arriving.front()), before_mac1(message));
+    FG_LAW(was_genuine || side.tunnel.counters().sessions == sessions ||
+           is_sender_changed(side, message));
   }
-  // The sender's index of an initiation is authenticated by the response only; every other bit by the message itself.
+  // The sender's index of an initiation is authenticated by the response only; every other bit by
+  // the message itself.
   static bool is_sender_changed(const Side& side, const ByteVector& message) {
     if (side.arriving.empty() || side.arriving.front().size() != message.size()) return false;
     auto genuine = side.arriving.front();
     std::copy_n(message.begin() + 4, 4, genuine.begin() + 4);
-    if (classify(genuine) == MessageType::response) std::copy_n(message.begin() + 4, 8, genuine.begin() + 4);
+    if (classify(genuine) == MessageType::response)
+      std::copy_n(message.begin() + 4, 8, genuine.begin() + 4);
     return equal(before_mac1(genuine), before_mac1(message));
   }
 
@@ -166,11 +179,13 @@ class World {
       if (to.size() < 256) to.push_back(std::move(*datagram));
     }
     // Nothing comes out that was not put in, and nothing twice.
-    for (; const auto inner = side.tunnel.poll_inner(); ++outputs) FG_LAW(side.expected.erase(*inner) == 1);
+    for (; const auto inner = side.tunnel.poll_inner(); ++outputs)
+      FG_LAW(side.expected.erase(*inner) == 1);
     for (; side.tunnel.poll_event(); ++outputs) {
     }
     FG_LAW(outputs == 0 || (before && before->at <= now_));
-    FG_LAW(side.tunnel.queued() <= Tunnel::kQueueMax && side.tunnel.sessions().size() <= SessionRing::kSize);
+    FG_LAW(side.tunnel.queued() <= Tunnel::kQueueMax &&
+           side.tunnel.sessions().size() <= SessionRing::kSize);
   }
 
   fuzz::Choices choices_;

@@ -1,5 +1,5 @@
-// An inner packet: every length in an accepted one is true, rewriting keeps its checksums as right or wrong as they were, and
-// our ICMP answers are packets that can be attributed.
+// An inner packet: every length in an accepted one is true, rewriting keeps its checksums as right
+// or wrong as they were, and our ICMP answers are packets that can be attributed.
 #include "packet/control_message.h"
 #include "packet/icmp.h"
 #include "packet/inner.h"
@@ -23,7 +23,8 @@ void answers(const InnerPacket& packet) {
     // A whole TCP or UDP packet can always be attributed from what we quote of it.
     const auto proto = packet.proto_class();
     const bool ports_quoted = packet.transport_offset() + 8 <= kPacketMax - 48;
-    if (ports_quoted && (proto.kind == ProtoClass::Kind::tcp || proto.kind == ProtoClass::Kind::udp)) {
+    if (ports_quoted &&
+        (proto.kind == ProtoClass::Kind::tcp || proto.kind == ProtoClass::Kind::udp)) {
       FG_LAW(answer->icmp_error() && answer->icmp_error()->quoted == proto);
     }
   }
@@ -34,7 +35,8 @@ void answers(const InnerPacket& packet) {
 void rewriting(Bytes bytes, const InnerPacket& packet) {
   const bool valid = packet.has_valid_checksums();
   auto changed = copy_of(bytes);
-  const auto address = packet.is_v4() ? IpAddress::v4(10, 1, 2, 3) : IpAddress::v6({0x20, 1, 0xd, 0xb8});
+  const auto address =
+      packet.is_v4() ? IpAddress::v4(10, 1, 2, 3) : IpAddress::v6({0x20, 1, 0xd, 0xb8});
   rewrite(changed, packet,
           {.source = address, .destination = address, .source_port = 4242, .destination_port = {}});
   const auto after = InnerPacket::parse(changed);
@@ -47,9 +49,11 @@ void rewriting(Bytes bytes, const InnerPacket& packet) {
 
   // There and back again: the same packet, but for the two ways to write a sum of zero.
   auto back = copy_of(bytes);
-  rewrite(back, packet, {.source = address, .destination = {}, .source_port = {}, .destination_port = {}});
-  rewrite(back, *InnerPacket::parse(back),
-          {.source = packet.source(), .destination = {}, .source_port = {}, .destination_port = {}});
+  rewrite(back, packet,
+          {.source = address, .destination = {}, .source_port = {}, .destination_port = {}});
+  rewrite(
+      back, *InnerPacket::parse(back),
+      {.source = packet.source(), .destination = {}, .source_port = {}, .destination_port = {}});
   FG_LAW(InnerPacket::parse(back)->has_valid_checksums() == valid);
 }
 
@@ -58,8 +62,10 @@ void translation(const InnerPacket& packet) {
   if (!error) return;
   FG_LAW(packet.is_icmp_error_type() && error->quoted.is_translatable());
   Buffer out{};
-  const auto address = packet.is_v4() ? IpAddress::v4(10, 1, 2, 3) : IpAddress::v6({0x20, 1, 0xd, 0xb8});
-  const auto size = write_translated_error(*error, {.proxy = address, .client = address, .port = 77}, out);
+  const auto address =
+      packet.is_v4() ? IpAddress::v4(10, 1, 2, 3) : IpAddress::v6({0x20, 1, 0xd, 0xb8});
+  const auto size =
+      write_translated_error(*error, {.proxy = address, .client = address, .port = 77}, out);
   FG_LAW(size <= packet.size());
   const auto translated = InnerPacket::parse(Bytes{out}.first(size));
   FG_LAW(translated && translated->has_valid_checksums() && translated->icmp_error());
@@ -83,7 +89,9 @@ void run(Bytes bytes) {
   const auto packet = InnerPacket::parse(bytes);
   if (!packet) return;
   FG_LAW(inner_length(bytes) == bytes.size() && bytes.size() <= kPacketMax);
-  FG_LAW(packet->transport_offset() + packet->transport_header_length() + packet->payload().size() == bytes.size());
+  FG_LAW(packet->transport_offset() + packet->transport_header_length() +
+             packet->payload().size() ==
+         bytes.size());
   FG_LAW(packet->is_icmp_error_type() || !packet->icmp_error());
   answers(*packet);
   rewriting(bytes, *packet);

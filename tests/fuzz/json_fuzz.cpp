@@ -21,11 +21,21 @@ void write_list(std::string& out, const List& list, One one) {
 
 void write(std::string& out, const Json& json) {
   switch (json.kind) {
-    case Json::Kind::null: out += "null"; return;
-    case Json::Kind::boolean: out += json.boolean ? "true" : "false"; return;
-    case Json::Kind::integer: out += (json.is_negative ? "-" : "") + std::to_string(json.magnitude); return;
-    case Json::Kind::fraction: out += "0.5"; return;
-    case Json::Kind::text: append_json_text(out, json.text); return;
+    case Json::Kind::null:
+      out += "null";
+      return;
+    case Json::Kind::boolean:
+      out += json.boolean ? "true" : "false";
+      return;
+    case Json::Kind::integer:
+      out += (json.is_negative ? "-" : "") + std::to_string(json.magnitude);
+      return;
+    case Json::Kind::fraction:
+      out += "0.5";
+      return;
+    case Json::Kind::text:
+      append_json_text(out, json.text);
+      return;
     case Json::Kind::list:
       out += '[';
       write_list(out, json.list, [&](const Json& element) { write(out, element); });
@@ -61,9 +71,11 @@ void run(Bytes input) {
     std::string twice;
     write(twice, *again);
     FG_LAW(once == twice);
-    if (const auto value = as_integer(*json)) FG_LAW((*value < 0) == (json->is_negative && json->magnitude != 0));
+    if (const auto value = as_integer(*json))
+      FG_LAW((*value < 0) == (json->is_negative && json->magnitude != 0));
     if (json->is_object() || json->is_list() || json->kind == Json::Kind::text) {
-      // Cut anywhere, such a text is unfinished, which ends the connection; it is never taken for a whole one.
+      // Cut anywhere, such a text is unfinished, which ends the connection; it is never taken for a
+      // whole one.
       const auto end = text.find_last_not_of(" \t\r\n");
       const auto cut = parse_json(text.substr(0, end));
       FG_LAW(!cut && cut.error() == JsonError::truncated);
@@ -71,8 +83,10 @@ void run(Bytes input) {
   }
   std::string quoted;
   append_json_text(quoted, text);
-  FG_LAW(std::all_of(quoted.begin(), quoted.end(), [](char c) { return static_cast<unsigned char>(c) >= ' '; }));
-  if (const auto read = parse_json(quoted)) FG_LAW(read->kind == Json::Kind::text && read->text == text);
+  FG_LAW(std::all_of(quoted.begin(), quoted.end(),
+                     [](char c) { return static_cast<unsigned char>(c) >= ' '; }));
+  if (const auto read = parse_json(quoted))
+    FG_LAW(read->kind == Json::Kind::text && read->text == text);
 }
 
 }  // namespace

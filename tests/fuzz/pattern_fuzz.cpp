@@ -1,5 +1,5 @@
-// A pattern of a DNS resource and a name, separated by the first space. Patterns without classes are compared with a matcher
-// that tries everything.
+// A pattern of a DNS resource and a name, separated by the first space. Patterns without classes
+// are compared with a matcher that tries everything.
 #include "control/acl/pattern.h"
 #include "tests/fuzz/support.h"
 
@@ -19,8 +19,10 @@ std::string lower(std::string_view text) {
 Labels split(std::string_view text) {
   Labels out{""};
   for (const char c : text) {
-    if (c == '.') out.emplace_back();
-    else out.back() += c;
+    if (c == '.')
+      out.emplace_back();
+    else
+      out.back() += c;
   }
   return out;
 }
@@ -33,11 +35,14 @@ bool label_matches(std::string_view pattern, std::string_view text) {
     }
     return false;
   }
-  return !text.empty() && (pattern[0] == '?' || pattern[0] == text[0]) && label_matches(pattern.substr(1), text.substr(1));
+  return !text.empty() && (pattern[0] == '?' || pattern[0] == text[0]) &&
+         label_matches(pattern.substr(1), text.substr(1));
 }
 bool labels_match(std::span<const std::string> pattern, std::span<const std::string> name) {
   if (pattern.empty()) return name.empty();
-  if (pattern[0] != "**") return !name.empty() && label_matches(pattern[0], name[0]) && labels_match(pattern.subspan(1), name.subspan(1));
+  if (pattern[0] != "**")
+    return !name.empty() && label_matches(pattern[0], name[0]) &&
+           labels_match(pattern.subspan(1), name.subspan(1));
   for (std::size_t i = 0; i <= name.size(); ++i) {
     if (labels_match(pattern.subspan(1), name.subspan(i))) return true;
   }
@@ -51,7 +56,8 @@ bool reference(std::string_view pattern, std::string_view name) {
   if (text.starts_with("*.") && asked == text.substr(2) && !asked.empty()) return true;
   auto labels = split(text);
   const bool has_other = std::ranges::any_of(labels, [](const auto& l) { return l != "**"; });
-  if (labels.back() == "**" && has_other) labels.emplace_back("*");  // stands for at least one label
+  if (labels.back() == "**" && has_other)
+    labels.emplace_back("*");  // stands for at least one label
   return labels_match(labels, split(asked));
 }
 
@@ -65,9 +71,11 @@ void run(Bytes input) {
   if (!pattern) return;
   const bool matches = pattern->matches(name);
   FG_LAW(pattern_text.size() <= acl::kPatternMax);
-  FG_LAW(pattern->matches(lower(name)) == matches || pattern_text.find('[') != std::string_view::npos);
+  FG_LAW(pattern->matches(lower(name)) == matches ||
+         pattern_text.find('[') != std::string_view::npos);
   if (!name.ends_with('.')) FG_LAW(pattern->matches(std::string{name} + '.') == matches);
-  const auto meta = std::ranges::count_if(pattern_text, [](char c) { return c == '*' || c == '?'; });
+  const auto meta =
+      std::ranges::count_if(pattern_text, [](char c) { return c == '*' || c == '?'; });
   if (pattern_text.find('[') != std::string_view::npos || meta > 6 || name.size() > 64) return;
   FG_LAW(matches == reference(pattern_text, name));
 }

@@ -1,6 +1,6 @@
-// One worker's packet path under commands, datagrams, TUN packets and hand-overs of any kind. Sessions are real, so that
-// packets from bytes get past decryption. Nothing is lost uncounted, nothing leaves that is no packet, and no client speaks
-// with another's address.
+// One worker's packet path under commands, datagrams, TUN packets and hand-overs of any kind.
+// Sessions are real, so that packets from bytes get past decryption. Nothing is lost uncounted,
+// nothing leaves that is no packet, and no client speaks with another's address.
 #include <deque>
 #include <memory>
 
@@ -19,7 +19,9 @@ using namespace fg::pipeline;
 
 constexpr std::size_t kClients = 3;
 
-IpAddress tunnel_v4(std::size_t n) { return IpAddress::v4(100, 64, 0, static_cast<std::uint8_t>(100 + n)); }
+IpAddress tunnel_v4(std::size_t n) {
+  return IpAddress::v4(100, 64, 0, static_cast<std::uint8_t>(100 + n));
+}
 IpAddress tunnel_v6(std::size_t n) {
   std::array<std::uint8_t, 16> bytes{0xfd, 0x00, 0x20, 0x21, 0x11, 0x11};
   bytes[15] = static_cast<std::uint8_t>(100 + n);
@@ -31,7 +33,9 @@ bool is_client(const IpAddress& ip) {
   }
   return false;
 }
-SocketAddress remote(std::size_t n) { return {IpAddress::v4(203, 0, 113, static_cast<std::uint8_t>(n)), 4000}; }
+SocketAddress remote(std::size_t n) {
+  return {IpAddress::v4(203, 0, 113, static_cast<std::uint8_t>(n)), 4000};
+}
 const SocketAddress kRelay{IpAddress::v4(198, 51, 100, 30), 3478};
 const SocketAddress kLocal{IpAddress::v4(198, 51, 100, 1), 52625};
 
@@ -62,10 +66,12 @@ class Recorder final : public Output {
     ByteVector whole;
     for (const auto part : write.parts) whole.insert(whole.end(), part.begin(), part.end());
     const auto parsed = packet::InnerPacket::parse(whole, packet::kSuperPacketMax);
-    FG_LAW(parsed && (parsed->source() == tunnel_v4(sender) || parsed->source() == tunnel_v6(sender)));
+    FG_LAW(parsed &&
+           (parsed->source() == tunnel_v4(sender) || parsed->source() == tunnel_v6(sender)));
     FG_LAW(!is_client(parsed->destination()));
     FG_LAW(!parsed->has_multicast_destination() && !parsed->is_forbidden_icmp());
-    const auto segments = packet::Segments::of(packet::VnetHeader::load(write.header.data()), *parsed);
+    const auto segments =
+        packet::Segments::of(packet::VnetHeader::load(write.header.data()), *parsed);
     FG_LAW(segments && segments->count() == write.packets);
     written += write.packets;
   }
@@ -73,12 +79,17 @@ class Recorder final : public Output {
     for (const auto& d : batch) {
       FG_LAW(d.segment != 0 && d.count() <= kSegmentsMax && d.bytes.size() <= kUdpPayloadMax);
       for (std::size_t i = 0; i < d.bytes.size(); i += d.segment) {
-        sent.push_back({d.to, copy_of(d.bytes.subspan(i, std::min<std::size_t>(d.segment, d.bytes.size() - i)))});
+        sent.push_back({d.to, copy_of(d.bytes.subspan(
+                                  i, std::min<std::size_t>(d.segment, d.bytes.size() - i)))});
       }
     }
   }
-  Event* reserve_event() noexcept override { return events.size() < 8 ? &events.emplace_back() : nullptr; }
-  Punt* reserve_punt() noexcept override { return punts.size() < 4 ? &punts.emplace_back() : nullptr; }
+  Event* reserve_event() noexcept override {
+    return events.size() < 8 ? &events.emplace_back() : nullptr;
+  }
+  Punt* reserve_punt() noexcept override {
+    return punts.size() < 4 ? &punts.emplace_back() : nullptr;
+  }
   Handoff* reserve_handoff(WorkerIndex to) noexcept override {
     FG_LAW(number(to) == 1);
     return handoffs.size() < 4 ? &handoffs.emplace_back() : nullptr;
@@ -97,12 +108,14 @@ class World {
   explicit World(Bytes input)
       : choices_(input),
         policy_(filter::Policy::compile(rules())),
-        pipeline_({.worker = WorkerIndex{0}, .workers = 2, .clients_max = 4, .offloads = {}}, engine_, out_) {
+        pipeline_({.worker = WorkerIndex{0}, .workers = 2, .clients_max = 4, .offloads = {}},
+                  engine_, out_) {
     apply(SetGatewayAddresses{IpAddress::v4(100, 64, 0, 1), {}});
     apply(SetRelay{RelaySlot{0}, kRelay});
     for (std::size_t n = 0; n + 1 < kClients; ++n) {
       add(n);
-      set_path(n, n == 0 ? direct(n) : Path{Path::Kind::relayed, {}, kRelay, ChannelNumber{0x4001}});
+      set_path(n,
+               n == 0 ? direct(n) : Path{Path::Kind::relayed, {}, kRelay, ChannelNumber{0x4001}});
       install(n, wireguard::Role::responder);
     }
     apply(SetChannel{RelaySlot{0}, ChannelNumber{0x4001}, true});
@@ -129,18 +142,23 @@ class World {
   void add(std::size_t n) {
     if (present_[n]) return;
     present_[n] = true;
-    apply(AddClient{ClientSlot{static_cast<std::uint32_t>(n)}, tunnel_v4(n), tunnel_v6(n), policy_.get()});
+    apply(AddClient{ClientSlot{static_cast<std::uint32_t>(n)}, tunnel_v4(n), tunnel_v6(n),
+                    policy_.get()});
   }
   static Path direct(std::size_t n) { return {Path::Kind::direct, kLocal.ip, remote(n), {}}; }
-  void set_path(std::size_t n, const Path& path) { apply(SetPath{ClientSlot{static_cast<std::uint32_t>(n)}, path}); }
+  void set_path(std::size_t n, const Path& path) {
+    apply(SetPath{ClientSlot{static_cast<std::uint32_t>(n)}, path});
+  }
   void install(std::size_t n, wireguard::Role role) {
     if (!present_[n]) return;
     const auto slot = static_cast<std::uint8_t>(next_handshake_++ % 8);
-    const auto index = make_receiver_index(WorkerIndex{0}, static_cast<std::uint32_t>(0x100 + n), slot);
+    const auto index =
+        make_receiver_index(WorkerIndex{0}, static_cast<std::uint32_t>(0x100 + n), slot);
     const auto own = static_cast<std::uint32_t>(0xC0FFEE00 + 16 * n + slot);
     const auto a = static_cast<std::uint8_t>(16 * n + slot);
     const auto b = static_cast<std::uint8_t>(a + 128);
-    const auto other = role == wireguard::Role::initiator ? wireguard::Role::responder : wireguard::Role::initiator;
+    const auto other = role == wireguard::Role::initiator ? wireguard::Role::responder
+                                                          : wireguard::Role::initiator;
     far_[n] = std::make_unique<Far>(Far{wireguard::Session{{.local_index = ReceiverIndex{own},
                                                             .remote_index = number(index),
                                                             .send = key(b),
@@ -150,28 +168,40 @@ class World {
                                                            engine_},
                                         index});
     apply(InstallSession{ClientSlot{static_cast<std::uint32_t>(n)},
-                         {.local_index = index, .remote_index = own, .send = key(a), .receive = key(b), .role = role,
+                         {.local_index = index,
+                          .remote_index = own,
+                          .send = key(a),
+                          .receive = key(b),
+                          .role = role,
                           .established = now_}});
   }
 
   void step() {
     switch (choices_.below(10)) {
-      case 0: return from_clients();
-      case 1: return datagram(copy_of(choices_.bytes()), choices_.flag() ? kRelay : remote(0));
-      case 2: return repeat();
-      case 3: return from_tun();
-      case 4: return command();
+      case 0:
+        return from_clients();
+      case 1:
+        return datagram(copy_of(choices_.bytes()), choices_.flag() ? kRelay : remote(0));
+      case 2:
+        return repeat();
+      case 3:
+        return from_tun();
+      case 4:
+        return command();
       case 5:
         now_ += choices_.pause();
         return pipeline_.on_timeout(now_);
-      case 6: return run_timers();
-      case 7: return handoff();
+      case 6:
+        return run_timers();
+      case 7:
+        return handoff();
       case 8:  // the other side takes what is in the rings
         out_.events.clear();
         out_.punts.clear();
         out_.handoffs.clear();
         return pipeline_.flush(now_);
-      default: return from_tun();
+      default:
+        return from_tun();
     }
   }
 
@@ -184,13 +214,16 @@ class World {
     const auto client = v6 ? tunnel_v6(n) : tunnel_v4(n);
     std::array<std::uint8_t, 16> wide{0x20, 0x01, 0x0d, 0xb8};
     wide[15] = what;
-    const auto resource = v6 ? IpAddress::v6(wide) : IpAddress::v4((what & 0x30) == 0x30 ? 224 : 10, 1, 2, what & 3);
+    const auto resource =
+        v6 ? IpAddress::v6(wide) : IpAddress::v4((what & 0x30) == 0x30 ? 224 : 10, 1, 2, what & 3);
     using Kind = test::PacketBuilder::Kind;
     constexpr std::array kKinds{Kind::tcp, Kind::udp, Kind::echo, Kind::icmp, Kind::other};
     test::PacketBuilder builder{kKinds[what % kKinds.size()]};
     const auto port = static_cast<std::uint16_t>(80 + (choices_.u8() & 1));
-    if (inbound) builder.from(client, 5000).to(resource, port);
-    else builder.from(resource, port).to(client, 5000);
+    if (inbound)
+      builder.from(client, 5000).to(resource, port);
+    else
+      builder.from(resource, port).to(client, 5000);
     return builder.payload_size(choices_.u8() * (choices_.flag() ? 6U : 1U)).build();
   }
 
@@ -214,7 +247,8 @@ class World {
       if (!far_[n]->session.seal(message.data(), inner.size())) return;
       if (n == 1) {  // by its relay
         ByteVector framed(packet::kChannelHeader);
-        packet::write_channel_header(framed.data(), ChannelNumber{0x4001}, static_cast<std::uint16_t>(length));
+        packet::write_channel_header(framed.data(), ChannelNumber{0x4001},
+                                     static_cast<std::uint16_t>(length));
         framed.insert(framed.end(), message.begin(), message.end());
         datagram(std::move(framed), kRelay);
         segment = 0;
@@ -239,7 +273,8 @@ class World {
                             .local = kLocal};
     pipeline_.on_datagrams({&batch, 1}, now_);
   }
-  // What was not accepted before may be accepted late; then a copy is a replay, and a damaged one does not authenticate.
+  // What was not accepted before may be accepted late; then a copy is a replay, and a damaged one
+  // does not authenticate.
   void repeat() {
     if (last_.empty()) return;
     const auto from = load_be16(last_.data()) >> 12 == 4 ? kRelay : remote(0);
@@ -247,7 +282,8 @@ class World {
     const auto segment = last_segment_;
     datagrams(again, segment, from);
     const auto written = out_.written;
-    if (choices_.flag()) again[choices_.u8() % again.size()] ^= static_cast<std::uint8_t>(choices_.u8() | 1);
+    if (choices_.flag())
+      again[choices_.u8() % again.size()] ^= static_cast<std::uint8_t>(choices_.u8() | 1);
     datagrams(again, segment, from);
     FG_LAW(out_.written == written);
   }
@@ -275,16 +311,24 @@ class World {
     const auto n = choices_.below(kClients);
     const ClientSlot slot{static_cast<std::uint32_t>(n)};
     switch (choices_.below(8)) {
-      case 0: return add(n);
+      case 0:
+        return add(n);
       case 1:
         present_[n] = false;
         far_[n].reset();
         return apply(RemoveClient{slot});
-      case 2: return install(n, choices_.flag() ? wireguard::Role::initiator : wireguard::Role::responder);
-      case 3: return set_path(n, choices_.flag() ? direct(n) : Path{});
-      case 4: return apply(SetPolicy{slot, policy_.get()});
-      case 5: return apply(SetChannel{RelaySlot{0}, ChannelNumber{0x4001}, choices_.flag()});
-      case 6: return apply(SetRelay{RelaySlot{0}, choices_.flag() ? std::optional{kRelay} : std::nullopt});
+      case 2:
+        return install(n,
+                       choices_.flag() ? wireguard::Role::initiator : wireguard::Role::responder);
+      case 3:
+        return set_path(n, choices_.flag() ? direct(n) : Path{});
+      case 4:
+        return apply(SetPolicy{slot, policy_.get()});
+      case 5:
+        return apply(SetChannel{RelaySlot{0}, ChannelNumber{0x4001}, choices_.flag()});
+      case 6:
+        return apply(
+            SetRelay{RelaySlot{0}, choices_.flag() ? std::optional{kRelay} : std::nullopt});
       default: {
         SendInner send{.slot = slot, .length = 0, .bytes = {}};
         const auto bytes = choices_.bytes();
@@ -298,11 +342,13 @@ class World {
   void handoff() {
     Handoff handoff;
     handoff.kind = choices_.flag() ? Handoff::Kind::datagram : Handoff::Kind::inner;
-    auto bytes = handoff.kind == Handoff::Kind::inner ? packet(false, choices_.below(kClients)) : copy_of(choices_.bytes());
+    auto bytes = handoff.kind == Handoff::Kind::inner ? packet(false, choices_.below(kClients))
+                                                      : copy_of(choices_.bytes());
     bytes.resize(std::min(bytes.size(), handoff.bytes.size()));
     handoff.length = static_cast<std::uint16_t>(bytes.size());
     std::ranges::copy(bytes, handoff.bytes.begin());
-    for (auto count = 1 + choices_.u8() % 80; count > 0; --count) pipeline_.on_handoff(handoff, now_);
+    for (auto count = 1 + choices_.u8() % 80; count > 0; --count)
+      pipeline_.on_handoff(handoff, now_);
     pipeline_.flush(now_);
   }
 
@@ -320,7 +366,8 @@ class World {
     out_.sent.clear();
     const auto& c = pipeline_.counters();
     FG_LAW(c.datagrams_in + c.tun_in + c.handoffs_in + c.generated ==
-           c.to_resources + c.to_clients + c.keepalives_in + c.punted + c.handed_over + c.drops.total());
+           c.to_resources + c.to_clients + c.keepalives_in + c.punted + c.handed_over +
+               c.drops.total());
     FG_LAW(c.to_resources == out_.written && pipeline_.clients() <= kClients);
   }
   // It is for the client whose session it is under, and holds one packet to it.
@@ -330,9 +377,11 @@ class World {
       FG_LAW(datagram.to == kRelay);
       message = message.subspan(packet::kChannelHeader);
     }
-    FG_LAW(wireguard::classify(message) == wireguard::MessageType::data && message.size() <= packet::kDatagramMax);
+    FG_LAW(wireguard::classify(message) == wireguard::MessageType::data &&
+           message.size() <= packet::kDatagramMax);
     for (std::size_t n = 0; n < kClients; ++n) {
-      if (!far_[n] || wireguard::data_receiver(message.data()) != far_[n]->session.local_index()) continue;
+      if (!far_[n] || wireguard::data_receiver(message.data()) != far_[n]->session.local_index())
+        continue;
       if (!far_[n]->session.can_receive(now_)) return;
       const auto opened = far_[n]->session.open(message, now_);
       FG_LAW(opened.status == wireguard::OpenStatus::ok);

@@ -1,4 +1,5 @@
-// Rules from bytes: the compiled policy against a linear scan that follows spec policy 9.8 word by word.
+// Rules from bytes: the compiled policy against a linear scan that follows spec policy 9.8 word by
+// word.
 #include "filter/policy.h"
 #include "filter/ranges.h"
 #include "tests/fuzz/support.h"
@@ -25,7 +26,8 @@ IpAddress address(fuzz::Choices& choices) {
 PortRange ports(fuzz::Choices& choices) {
   const auto first = choices.u16();
   const auto width = choices.u8();
-  return {first, width == 255 ? std::uint16_t{0} : static_cast<std::uint16_t>(std::min(65'535, first + width))};
+  return {first, width == 255 ? std::uint16_t{0}
+                              : static_cast<std::uint16_t>(std::min(65'535, first + width))};
 }
 
 PolicyRules rules(fuzz::Choices& choices) {
@@ -52,11 +54,15 @@ bool lists(const std::vector<PortRange>& ports, std::uint16_t port) {
 bool permits(const RuleFilter& filter, ProtoKey proto) {
   if (filter.everything) return true;
   switch (proto.kind) {
-    case ProtoKind::tcp: return lists(filter.tcp, proto.port);
-    case ProtoKind::udp: return lists(filter.udp, proto.port);
+    case ProtoKind::tcp:
+      return lists(filter.tcp, proto.port);
+    case ProtoKind::udp:
+      return lists(filter.udp, proto.port);
     case ProtoKind::echo:
-    case ProtoKind::icmp_other: return filter.icmp;
-    case ProtoKind::other_ip: return false;
+    case ProtoKind::icmp_other:
+      return filter.icmp;
+    case ProtoKind::other_ip:
+      return false;
   }
   return false;
 }
@@ -113,7 +119,8 @@ void run(Bytes input) {
     for (auto i = past.size(); i-- > 0 && ++past[i] == 0;) {
     }
     const auto port = rule.filter.tcp.empty() ? std::uint16_t{80} : rule.filter.tcp.front().last;
-    for (const auto& ip : {rule.network.address(), IpAddress::from_bytes(last), IpAddress::from_bytes(past)}) {
+    for (const auto& ip :
+         {rule.network.address(), IpAddress::from_bytes(last), IpAddress::from_bytes(past)}) {
       ask_all(ip, port);
       ask_all(ip, static_cast<std::uint16_t>(port + 1));
     }

@@ -1,4 +1,5 @@
-// What a portal can answer instead of a WebSocket: status, Retry-After, content type and body, several times in a row.
+// What a portal can answer instead of a WebSocket: status, Retry-After, content type and body,
+// several times in a row.
 #include "control/portal/login.h"
 #include "control/portal/retry_after.h"
 #include "tests/fuzz/support.h"
@@ -19,7 +20,8 @@ LoginOptions options(fuzz::Choices& choices) {
   out.id = choices.text();
   out.name = choices.text();
   out.system = {.os = std::string{choices.text()}, .version = "12", .arch = "x86_64", .kernel = {}};
-  if (const auto forced = choices.below(4); forced != 0) out.generation = static_cast<Generation>(forced - 1);
+  if (const auto forced = choices.below(4); forced != 0)
+    out.generation = static_cast<Generation>(forced - 1);
   return out;
 }
 
@@ -38,12 +40,15 @@ void run(Bytes input) {
     UpgradeRefusal refusal;
     refusal.status = kStatuses[choices.below(kStatuses.size())];
     if (choices.flag()) refusal.retry_after = std::string{choices.text()};
-    refusal.content_type = choices.flag() ? "application/problem+json; charset=utf-8" : std::string{choices.text()};
+    refusal.content_type =
+        choices.flag() ? "application/problem+json; charset=utf-8" : std::string{choices.text()};
     refusal.body = choices.text();
     const auto before = login.generation();
     const auto verdict = login.on_refused(refusal, fuzz::kWallStart);
-    FG_LAW(is_printable(verdict.reason) && !verdict.reason.empty() && verdict.reason.size() <= kRefusalTextMax + 100);
-    FG_LAW(!verdict.retry_after || (*verdict.retry_after >= 0s && *verdict.retry_after <= kRetryAfterMax));
+    FG_LAW(is_printable(verdict.reason) && !verdict.reason.empty() &&
+           verdict.reason.size() <= kRefusalTextMax + 100);
+    FG_LAW(!verdict.retry_after ||
+           (*verdict.retry_after >= 0s && *verdict.retry_after <= kRetryAfterMax));
     FG_LAW((verdict.kind != Verdict::Kind::fatal) || refusal.status == 401);
     if (verdict.kind == Verdict::Kind::retry_other) FG_LAW(login.generation() != before);
     if (chosen.generation) FG_LAW(login.generation() == *chosen.generation);

@@ -1,5 +1,5 @@
-// The TURN client: relays that answer with anything at any time, rightly signed, wrongly or not at all; a portal that changes
-// the list; data on channels.
+// The TURN client: relays that answer with anything at any time, rightly signed, wrongly or not at
+// all; a portal that changes the list; data on channels.
 #include <map>
 #include <set>
 
@@ -14,8 +14,12 @@ namespace {
 using namespace fg;
 using namespace fg::turn;
 
-RelayId id(std::size_t n) { return RelayId{std::array<std::uint8_t, 16>{static_cast<std::uint8_t>(n + 1)}}; }
-SocketAddress server_v4(std::size_t n) { return {IpAddress::v4(198, 51, 100, static_cast<std::uint8_t>(30 + n)), 3478}; }
+RelayId id(std::size_t n) {
+  return RelayId{std::array<std::uint8_t, 16>{static_cast<std::uint8_t>(n + 1)}};
+}
+SocketAddress server_v4(std::size_t n) {
+  return {IpAddress::v4(198, 51, 100, static_cast<std::uint8_t>(30 + n)), 3478};
+}
 SocketAddress server_v6(std::size_t n) {
   std::array<std::uint8_t, 16> bytes{0x20, 0x01, 0x0d, 0xb8};
   bytes[15] = static_cast<std::uint8_t>(30 + n);
@@ -57,29 +61,41 @@ class World {
   }
   Relay relay(std::size_t n) {
     const auto what = choices_.u8();
-    Relay out{.id = id(n), .v4 = {}, .v6 = {}, .username = "2145916800:salt", .password = SecretText{"pw"}};
+    Relay out{.id = id(n),
+              .v4 = {},
+              .v6 = {},
+              .username = "2145916800:salt",
+              .password = SecretText{"pw"}};
     if ((what & 3) != 1) out.v4 = server_v4(n);
     if ((what & 3) != 2) out.v6 = server_v6(n);
     if ((what & 4) != 0) out.password = SecretText{"another"};
     return out;
   }
-  SocketAddress peer() { return {IpAddress::v4(203, 0, 113, static_cast<std::uint8_t>(choices_.below(5))), 4000}; }
+  SocketAddress peer() {
+    return {IpAddress::v4(203, 0, 113, static_cast<std::uint8_t>(choices_.below(5))), 4000};
+  }
 
   void step() {
     switch (choices_.below(9)) {
-      case 0: return change_list();
+      case 0:
+        return change_list();
       case 1:
-      case 2: return respond();
-      case 3: return set_.bind_channel(id(choices_.below(kPool)), peer(), now_);
-      case 4: return data();
-      case 5: return anything();
+      case 2:
+        return respond();
+      case 3:
+        return set_.bind_channel(id(choices_.below(kPool)), peer(), now_);
+      case 4:
+        return data();
+      case 5:
+        return anything();
       case 6:
         (void)set_.send_to_peer(id(choices_.below(kPool)), peer(), choices_.bytes(), now_);
         return;
       case 7:
         now_ += choices_.pause();
         return set_.on_timeout(now_);
-      default: return run_timers();
+      default:
+        return run_timers();
     }
   }
 
@@ -96,12 +112,14 @@ class World {
 
   void respond() {
     if (sent_.empty()) return;
-    const auto& request = sent_[sent_.size() - 1 - choices_.below(std::min<std::size_t>(sent_.size(), 8))];
+    const auto& request =
+        sent_[sent_.size() - 1 - choices_.below(std::min<std::size_t>(sent_.size(), 8))];
     const auto message = stun::Message::parse(request.bytes);
     if (!message) return;
     const auto what = choices_.u8();
     std::array<std::uint8_t, stun::kMessageMax> buffer{};
-    stun::Builder b{buffer, message->method(), (what & 1) == 0 ? stun::Class::success : stun::Class::error,
+    stun::Builder b{buffer, message->method(),
+                    (what & 1) == 0 ? stun::Class::success : stun::Class::error,
                     message->transaction()};
     if ((what & 1) != 0) {
       constexpr std::array kCodes{401, 438, 437, 420, 400, 486, 508, 300};
@@ -137,11 +155,13 @@ class World {
   }
 
   void receive(const SocketAddress& from, const ByteVector& bytes) {
-    const SocketAddress local{from.ip.is_v4() ? IpAddress::v4(192, 0, 2, 10) : server_v6(9).ip, 52625};
+    const SocketAddress local{from.ip.is_v4() ? IpAddress::v4(192, 0, 2, 10) : server_v6(9).ip,
+                              52625};
     const auto result = set_.on_datagram(local, from, bytes, now_);
     const bool is_server = set_.relay_with_server(from).has_value();
     if (const auto* data = std::get_if<FromPeer>(&result)) {
-      FG_LAW(is_server && known_[number(data->slot)].channels[data->channel] == ChannelChanged::State::confirmed);
+      FG_LAW(is_server && known_[number(data->slot)].channels[data->channel] ==
+                              ChannelChanged::State::confirmed);
       FG_LAW(known_[number(data->slot)].relayed.contains(data->relayed));
       FG_LAW(data->payload.size() + packet::kChannelHeader == bytes.size());
     }
@@ -163,8 +183,10 @@ class World {
     std::size_t outputs = 0;
     for (; auto datagram = set_.poll_datagram(); ++outputs) sent(std::move(*datagram));
     for (; const auto event = set_.poll_event(); ++outputs) {
-      if (const auto* told = std::get_if<RelayEvent>(&*event)) learn(*told);
-      else FG_LAW(set_.empty());
+      if (const auto* told = std::get_if<RelayEvent>(&*event))
+        learn(*told);
+      else
+        FG_LAW(set_.empty());
     }
     FG_LAW(outputs == 0 || (before && before->at <= now_));
     const auto after = set_.wakeup();
@@ -175,9 +197,11 @@ class World {
     if (packet::ChannelData::parse(datagram.bytes)) return;
     const auto message = stun::Message::parse(datagram.bytes);
     FG_LAW(message && message->type_class() == stun::Class::request);
-    if (const auto* allocation = owner(datagram.to); allocation != nullptr && message->has_integrity()) {
+    if (const auto* allocation = owner(datagram.to);
+        allocation != nullptr && message->has_integrity()) {
       const auto& relay = allocation->relay();
-      FG_LAW(message->verify_integrity(stun::long_term_key(relay.username, "firezone", relay.password).expose()));
+      FG_LAW(message->verify_integrity(
+          stun::long_term_key(relay.username, "firezone", relay.password).expose()));
     }
     if (sent_.size() >= 64) sent_.erase(sent_.begin());
     sent_.push_back({datagram.to, std::move(datagram.bytes)});
@@ -190,9 +214,11 @@ class World {
       return;
     }
     if (const auto* learnt = std::get_if<CandidateLearnt>(&event.what)) {
-      if (learnt->candidate.kind == Candidate::Kind::relayed) FG_LAW(known.relayed.insert(learnt->candidate.address).second);
+      if (learnt->candidate.kind == Candidate::Kind::relayed)
+        FG_LAW(known.relayed.insert(learnt->candidate.address).second);
     } else if (const auto* gone = std::get_if<CandidateInvalidated>(&event.what)) {
-      FG_LAW(gone->candidate.kind == Candidate::Kind::relayed && known.relayed.erase(gone->candidate.address) == 1);
+      FG_LAW(gone->candidate.kind == Candidate::Kind::relayed &&
+             known.relayed.erase(gone->candidate.address) == 1);
     } else if (const auto* channel = std::get_if<ChannelChanged>(&event.what)) {
       FG_LAW(number(channel->number) >= kChannelFirst && number(channel->number) <= kChannelLast);
       if (channel->state == ChannelChanged::State::removed) {

@@ -1,5 +1,5 @@
-// What the TUN device hands over: a virtio header and a packet or super-packet. The pieces are packets for themselves, no
-// larger than 1280 bytes, and hold every byte of the payload once.
+// What the TUN device hands over: a virtio header and a packet or super-packet. The pieces are
+// packets for themselves, no larger than 1280 bytes, and hold every byte of the payload once.
 #include "packet/segment.h"
 #include "tests/fuzz/support.h"
 
@@ -27,7 +27,8 @@ void run(Bytes bytes) {
     FG_LAW(out.size() <= kPacketMax && segments->write(i, out.data()) == out.size());
     if (!is_split) continue;
     const auto piece = InnerPacket::parse(out);
-    FG_LAW(piece && piece->source() == packet->source() && piece->destination() == packet->destination());
+    FG_LAW(piece && piece->source() == packet->source() &&
+           piece->destination() == packet->destination());
     FG_LAW(piece->proto_class() == packet->proto_class() && piece->has_valid_checksums());
     FG_LAW(!piece->payload().empty());
     payload.insert(payload.end(), piece->payload().begin(), piece->payload().end());

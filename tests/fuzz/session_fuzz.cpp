@@ -1,5 +1,5 @@
-// The data half of WireGuard: sessions of one peer under sealed, damaged, repeated, late and invented messages. A counter is
-// accepted once, and only with the text that was sealed under it.
+// The data half of WireGuard: sessions of one peer under sealed, damaged, repeated, late and
+// invented messages. A counter is accepted once, and only with the text that was sealed under it.
 #include <map>
 #include <set>
 
@@ -54,34 +54,49 @@ class World {
     (void)ring_.install(keys(slot, true, now_), engine_);
     peers_.insert_or_assign(slot, Peer{Session{keys(slot, false, now_), engine_}, now_});
     accepted_[slot].clear();
-    sent_.erase(std::remove_if(sent_.begin(), sent_.end(), [&](const Sent& s) { return s.generation == slot; }), sent_.end());
+    sent_.erase(std::remove_if(sent_.begin(), sent_.end(),
+                               [&](const Sent& s) { return s.generation == slot; }),
+                sent_.end());
   }
 
   void step() {
     switch (choices_.below(7)) {
-      case 0: seal(); return;
-      case 1: open_sent(false); return;
-      case 2: open_sent(true); return;
+      case 0:
+        seal();
+        return;
+      case 1:
+        open_sent(false);
+        return;
+      case 2:
+        open_sent(true);
+        return;
       case 3: {
         auto message = copy_of(choices_.bytes());
         if (message.size() >= kDataOverhead) FG_LAW(!try_open(message, nullptr));
         return;
       }
-      case 4: now_ += choices_.pause(); return;
+      case 4:
+        now_ += choices_.pause();
+        return;
       case 5:
         ring_.expire(now_);
         if (const auto at = ring_.next_expiry()) FG_LAW(*at > now_);
         return;
-      default: install(); return;
+      default:
+        install();
+        return;
     }
   }
 
   void seal() {
-    const auto slot = static_cast<std::uint8_t>(choices_.below(2) == 0 ? generation_ % 16 : choices_.below(16));
+    const auto slot =
+        static_cast<std::uint8_t>(choices_.below(2) == 0 ? generation_ % 16 : choices_.below(16));
     const auto peer = peers_.find(slot);
     if (peer == peers_.end() || !peer->second.session.can_send(now_)) return;
     const auto text = choices_.bytes();
-    Sent sent{.message = ByteVector(text.size() + kDataOverhead), .text = copy_of(text), .generation = slot};
+    Sent sent{.message = ByteVector(text.size() + kDataOverhead),
+              .text = copy_of(text),
+              .generation = slot};
     std::ranges::copy(text, sent.message.begin() + kDataHeaderSize);
     FG_LAW(peer->second.session.seal(sent.message.data(), text.size()));
     FG_LAW(classify(sent.message) == MessageType::data);
@@ -114,7 +129,8 @@ class World {
       FG_LAW(result.status != OpenStatus::expired || !is_young);
       const auto slot = static_cast<std::uint8_t>(number(session->local_index()) & 0xFF);
       // A genuine message is refused only for its age or because it was here before.
-      if (sent != nullptr && is_young) FG_LAW(accepted_[slot].contains(counter) && result.status == OpenStatus::replayed);
+      if (sent != nullptr && is_young)
+        FG_LAW(accepted_[slot].contains(counter) && result.status == OpenStatus::replayed);
       return false;
     }
     FG_LAW(sent != nullptr && is_young && equal(result.inner, sent->text));
@@ -167,8 +183,10 @@ void window(Bytes input) {
 
 void run(Bytes input) {
   if (input.empty()) return;
-  if ((input[0] & 1) != 0) window(input.subspan(1));
-  else World{input.subspan(1)}.run();
+  if ((input[0] & 1) != 0)
+    window(input.subspan(1));
+  else
+    World{input.subspan(1)}.run();
 }
 
 }  // namespace

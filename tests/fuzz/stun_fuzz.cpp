@@ -1,5 +1,6 @@
-// A STUN message: whatever is accepted reads the same after it was written anew, signed and fingerprinted. The fingerprint at
-// the end of an input is made right first, so that the fuzzer need not guess it.
+// A STUN message: whatever is accepted reads the same after it was written anew, signed and
+// fingerprinted. The fingerprint at the end of an input is made right first, so that the fuzzer
+// need not guess it.
 #include "control/stun/builder.h"
 #include "control/stun/digest.h"
 #include "control/stun/message.h"
@@ -61,7 +62,8 @@ Read read(const Message& m) {
 void check_getters(const Message& m) {
   const auto r = read(m);
   FG_LAW(!r.username || r.username->size() <= kUsernameMax);
-  for (const auto& text : {r.realm, r.nonce, r.software, r.reason}) FG_LAW(!text || text->size() <= kTextMax);
+  for (const auto& text : {r.realm, r.nonce, r.software, r.reason})
+    FG_LAW(!text || text->size() <= kTextMax);
   FG_LAW(!r.code || (*r.code >= 300 && *r.code <= 699));
   FG_LAW(!r.relayed_v4 || r.relayed_v4->ip.is_v4());
   FG_LAW(!r.relayed_v6 || r.relayed_v6->ip.is_v6());
@@ -97,7 +99,8 @@ void run(Bytes input) {
   }
   FG_LAW(end == bytes.size());
   check_getters(*m);
-  FG_LAW(!m->verify_integrity(as_bytes("another key")) && (m->has_integrity() || !m->verify_integrity(as_bytes(kKey))));
+  FG_LAW(!m->verify_integrity(as_bytes("another key")) &&
+         (m->has_integrity() || !m->verify_integrity(as_bytes(kKey))));
 
   auto again = write_again(*m);
   if (!again) return;

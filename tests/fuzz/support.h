@@ -1,5 +1,6 @@
-// What every fuzz target starts from: laws that stop the process with their text and place, and an input read as a sequence
-// of decisions. Reading too far, undefined behaviour and leaks are for the sanitizers.
+// What every fuzz target starts from: laws that stop the process with their text and place, and an
+// input read as a sequence of decisions. Reading too far, undefined behaviour and leaks are for the
+// sanitizers.
 #pragma once
 
 #include <algorithm>
@@ -60,7 +61,8 @@ class Choices {
   }
   std::string_view text() { return as_text(bytes()); }
   Bytes rest() { return take(rest_.size()); }
-  // From nothing over milliseconds to an hour: small steps find races of timers, large ones find catching up.
+  // From nothing over milliseconds to an hour: small steps find races of timers, large ones find
+  // catching up.
   Duration pause() {
     const auto value = u8();
     constexpr std::array<Duration, 4> kUnits{1ms, 100ms, 1s, 60s};
@@ -73,8 +75,8 @@ class Choices {
 
 }  // namespace fg::fuzz
 
-#define FG_FUZZ_TARGET(function)                                                        \
+#define FG_FUZZ_TARGET(function)                                                      \
   extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) { \
-    function(::fg::Bytes{data, size});                                                  \
-    return 0;                                                                           \
+    function(::fg::Bytes{data, size});                                                \
+    return 0;                                                                         \
   }
