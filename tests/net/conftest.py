@@ -45,8 +45,8 @@ def pytest_runtest_makereport(item, call):
     """A failed test keeps the logs of the labs it used."""
     outcome = yield
     if outcome.get_result().failed:
-        for value in item.funcargs.values():
-            world = value if isinstance(value, World) else getattr(value, "world", None)
+        used = [getattr(v, "world", v) for v in item.funcargs.values()] + getattr(item, "worlds", [])
+        for world in used:
             if isinstance(world, World):
                 world.failed = True
 
@@ -66,24 +66,24 @@ def fresh(generation, portal_kind):
 
 
 @pytest.fixture
-def make_lab():
+def make_lab(request):
     """Labs of any shape, torn down after the test."""
-    raised = []
+    worlds = request.node.worlds = []
 
     def make(*args, **kwargs):
         lab = Lab(*args, **kwargs)
-        raised.append(lab)
+        worlds.append(lab.world)
         return lab.__enter__()
 
     yield make
-    for lab in reversed(raised):
-        lab.world.down()
+    for world in reversed(worlds):
+        world.down()
 
 
 @pytest.fixture
-def bare_world():
+def bare_world(request):
     """Namespaces and links only."""
-    worlds = []
+    worlds = request.node.worlds = []
 
     def raise_world(**shape):
         world = World(t.Shape(**shape))

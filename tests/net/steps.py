@@ -1,4 +1,6 @@
 """Steps that several scenarios share."""
+import time
+
 from lab.process import wait_for
 
 ASK = {"A": ("request_connection", "allow_access"), "B": ("authorize_flow",), "C": ("create_authorization",)}
@@ -27,8 +29,17 @@ def healed(probe, seconds, what="traffic"):
 
 
 def failed(probe, seconds, what="traffic"):
-    """Repeats a probe until it fails; the failing answer."""
+    """Repeats a probe until it fails, then once more; that answer. The first to fail may have been under way when
+    the rules changed: an established TCP connection does not end at an ICMP error, a new one does."""
+    wait_for(f"{what} refused", lambda: not probe().ok, seconds, 0.1)
+    answer = probe()
+    assert not answer.ok, f"{what} was refused once and then allowed again"
+    return answer
+
+
+def refused_since(probe, seconds, what="traffic"):
+    """Repeats a probe until it fails; when the failing one began (unix time)."""
     def once():
-        answer = probe()
-        return None if answer.ok else answer
+        began = time.time()
+        return None if probe().ok else began
     return wait_for(f"{what} refused", once, seconds, 0.1)

@@ -8,6 +8,7 @@ import pytest
 from lab import netns, topology as t
 from lab.gateway import Gateway
 from lab.services import Portal
+from lab.world import World
 
 GONE = object()
 MEND = re.compile(r"\b(set|use|give|run|grant|load|enable|install|check|add|create|choose|remove|stop|replace|write|expected|"
@@ -35,7 +36,6 @@ class Attempt:
 
 @pytest.fixture(scope="module")
 def world():
-    from lab.world import World
     w = World(t.Shape()).up()
     yield w
     w.down()
@@ -109,13 +109,19 @@ def test_with_the_interface_taken(world):
     attempt.line_about("tun-firezone")
 
 
-def test_without_forwarding_the_gateway_says_which_setting(world, portal):
+def test_without_forwarding(world):
     ns = world.ns("gateway")
     netns.sysctls(ns, {"net/ipv4/ip_forward": 0})
-    gateway = Gateway(world).start()
     try:
-        portal.wait_joined("gateway")
-        gateway.process.wait_log(r"net[./]ipv4[./]ip_forward", 10)
+        attempt = Attempt(world, {})
     finally:
-        gateway.stop()
         netns.sysctls(ns, {"net/ipv4/ip_forward": 1})
+    assert attempt.status == 1
+    attempt.line_about("net.ipv4.ip_forward", "=0")
+
+
+def test_without_the_right_to_make_firewall_tables(world):
+    """A user namespace has every capability but none over this network namespace: nftables refuses the table."""
+    attempt = Attempt(world, {}, ["unshare", "--user", "--map-root-user"])
+    assert attempt.status == 1
+    assert any(MEND.search(line) for line in attempt.lines), attempt.lines

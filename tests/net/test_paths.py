@@ -1,7 +1,10 @@
 """Which way packets take: direct over either family, through NATs, or through the relay."""
+import socket
+import time
+
 import pytest
 
-from lab import topology as t
+from lab import netns, topology as t
 from lab.services import relay_counts
 from steps import healed
 
@@ -50,3 +53,24 @@ def test_iceless_peers_meet_when_the_portal_chooses_so(make_lab, generation, por
         return
     lab = make_lab(generation, portal_kind, scenario={"iceless": True})
     works(lab)
+
+
+@pytest.mark.parametrize("nat", ["", "random"])
+def test_nothing_crosses_the_internet_in_clear(make_lab, generation, nat):
+    lab = make_lab(generation, shape=t.Shape(client_nat=nat, gateway_nat=nat))
+    with netns.entered(lab.world.ns("inet")):
+        tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+    tap.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+    tap.setblocking(False)
+    healed(lambda: lab.probes.get(t.RESOURCE4, seconds=5), 20)
+    marks = [b"plain words that must not be seen %d" % i for i in range(20)]
+    assert all(lab.probes.udp(t.RESOURCE4, mark).ok for mark in marks)
+    seen, deadline = [], time.monotonic() + 0.5
+    while time.monotonic() < deadline:
+        try:
+            seen.append(tap.recv(65536))
+        except BlockingIOError:
+            time.sleep(0.01)
+    tap.close()
+    assert len(seen) >= 2 * len(marks)
+    assert not any(b"plain words" in frame or b"firegate lab resource" in frame for frame in seen)

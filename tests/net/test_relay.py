@@ -9,9 +9,11 @@ import pytest
 import capture
 import stun
 from lab import netns, topology as t
+from lab.process import wait_for
 from lab.services import relay_counts
 from lab.world import PYTHON, SUPPORT, World
 from relay.control import REALM, password
+from relay.server import SO_RCVBUFFORCE
 from relay_peer import RelayPeer, code, relayed
 
 SECRET = "f506ea9dcc471df08b264efadf1af07f37c0442b8cbb3bc3cd1d4255c9ed9d66"
@@ -182,7 +184,9 @@ def test_data_flows_only_through_channels(relay, peers, world):
         far = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     far.bind((t.PORTAL4, 0))
     far.settimeout(1)
-    far.sendto(b"early", (t.RELAY4, port))              # no channel yet: dropped
+    before = relay_counts(relay)["data"]["drop:no channel"]
+    far.sendto(b"early", (t.RELAY4, port))
+    wait_for("a drop without channel", lambda: relay_counts(relay)["data"]["drop:no channel"] > before, 3)
     peer.bind(0x4000, far.getsockname())
     peer.send(0x4000, b"out")
     data, source = far.recvfrom(100)
@@ -194,8 +198,8 @@ def test_data_flows_only_through_channels(relay, peers, world):
     peer.raw(b"\x40\x00\x00\x04long and more")
     if relay.generation == "B":                             # the user-space path cuts the rest off
         assert far.recvfrom(100)[0] == b"long"
-    counts = relay_counts(relay)["data"]
-    assert counts["drop:no channel"] >= 1 and counts["drop:unbound"] >= 1 and counts["drop:short"] >= 1
+    dropped = ("drop:unbound", "drop:short")
+    wait_for("all drops counted", lambda: all(relay_counts(relay)["data"][d] >= 1 for d in dropped), 3)
     far.close()
 
 
@@ -215,7 +219,7 @@ def test_ten_thousand_packets_a_second_pass(relay, peers, world):
     one.bind(0x4000, b[0])
     two.bind(0x4000, a[0])
     for s in (one.socket, two.socket):
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+        s.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)
     before = relay_counts(relay)["data"]
     count, burst, started = 10_000, 50, time.monotonic()
     for first in range(0, count, burst):

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """The lab's portal: speaks to gateways, clients and relays of generations A, B and C (spec/portal.md).
 
-    portal.py SCENARIO.json [--listen ADDR:PORT ...] [--control PATH.sock] [--log FILE]
+    portal.py SCENARIO.json [--listen ADDR:PORT ...] [--control PATH.sock] [--log FILE] [--database FILE]
 
 Scenario members (all but `resources` optional):
   generation      "A", "B" or "C"
@@ -44,7 +44,7 @@ async def run(arguments):
     with open(arguments.scenario, encoding="utf-8") as f:
         scenario = json.load(f)
     stream = open(arguments.log, "a", encoding="utf-8") if arguments.log else sys.stdout
-    portal = Portal(scenario, stream)
+    portal = Portal(scenario, stream, arguments.database)
     if arguments.control:
         if os.path.exists(arguments.control):
             os.unlink(arguments.control)
@@ -58,6 +58,7 @@ def main():
     parser.add_argument("--listen", action="append", metavar="ADDR:PORT")
     parser.add_argument("--control", metavar="PATH")
     parser.add_argument("--log", metavar="FILE")
+    parser.add_argument("--database", metavar="FILE", help="devices, grants and resources survive a restart in it")
     try:
         asyncio.run(run(parser.parse_args()))
     except KeyboardInterrupt:

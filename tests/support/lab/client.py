@@ -47,6 +47,13 @@ class Client:
             self._file = None
         return self.process.stop()
 
+    def kill(self):
+        """Gone without a goodbye."""
+        if self._file:
+            self._file.close()
+            self._file = None
+        self.process.kill()
+
     def ask(self, do, **members):
         if self._file is None:
             s = socket.socket(socket.AF_UNIX)

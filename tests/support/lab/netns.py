@@ -79,7 +79,12 @@ def delete(name):
 
 
 def resolver(netns, address):
-    """resolv.conf for what runs in that namespace."""
-    os.makedirs(f"{ETC}/{netns}", exist_ok=True)
+    """resolv.conf for what runs in that namespace. The parent is shared: another lab may remove it at this moment."""
+    while True:
+        try:
+            os.makedirs(f"{ETC}/{netns}", exist_ok=True)
+            break
+        except FileNotFoundError:
+            continue
     with open(f"{ETC}/{netns}/resolv.conf", "w", encoding="ascii") as f:
         f.write(f"nameserver {address}\noptions timeout:1 attempts:2\n")

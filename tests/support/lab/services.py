@@ -55,7 +55,8 @@ class Portal:
         if self.kind == "oracle":
             command = [oracle_python(), oracle_path(), path, "--listen", "0.0.0.0" + listen]
         else:
-            command = [PYTHON, f"{SUPPORT}/portal.py", path, "--listen", "0.0.0.0" + listen, "--listen", "[::]" + listen]
+            command = [PYTHON, f"{SUPPORT}/portal.py", path, "--listen", "0.0.0.0" + listen, "--listen", "[::]" + listen,
+                       "--database", self.world.path(f"{self.name}.db")]
         command += ["--control", self.control, "--log", log]
         self.process = self.world.start(self.name, "portal", command)
         wait_for("portal listens", self._listening, 10)

@@ -23,6 +23,10 @@ class ControlSocket:
             await writer.drain()
         writer.close()
 
+    def _gateways(self):
+        """One session of each gateway; `to_gateway` reaches its other sessions."""
+        return [sessions[-1] for sessions in self.world.sessions["gateway"].values()]
+
     async def do_state(self, m):
         return {"gateways": [s.describe() for s in self.world.connected("gateway")],
                 "clients": [s.describe() for s in self.world.connected("client")],
@@ -79,7 +83,8 @@ class ControlSocket:
     async def do_reject(self, m):
         for client, resource in [k for k in self.world.grants if k[1] == m["resource"]]:
             del self.world.grants[(client, resource)]
-            for gateway in self.world.connected("gateway"):
+            self.world.save()
+            for gateway in self._gateways():
                 await self.routes.to_gateway(gateway, "reject_access",
                                              {"client_id": client, "resource_id": resource})
 
@@ -91,7 +96,8 @@ class ControlSocket:
         moved = old is not None and any(old.get(k) != new.get(k) for k in ("address", "type"))
         if moved and self.world.generation != "A" and not m.get("quiet"):
             await self.do_reject({"resource": new["id"]})
-        for gateway in self.world.connected("gateway"):
+        self.world.save()
+        for gateway in self._gateways():
             if self.world.generation != "A" or new["id"] in gateway.asked_about:
                 await self.routes.to_gateway(gateway, "resource_updated", self.world.gateway_view(new))
         if not m.get("quiet") and moved:
@@ -104,6 +110,7 @@ class ControlSocket:
 
     async def do_forget(self, m):
         self.world.grants.clear()
+        self.world.save()
 
     async def do_set(self, m):
         self.portal.scenario.update(m["scenario"])

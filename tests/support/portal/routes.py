@@ -97,6 +97,7 @@ class Routes:
         self.pending[ref] = pending
         pending.gateway.asked_about.add(pending.resource["id"])
         self.world.grants[(pending.client.id, pending.resource["id"])] = pending.expires_at
+        self.world.save()
         return ref
 
     # -- generation A ------------------------------------------------------------------------------------------

@@ -18,9 +18,9 @@ FLOW_LOGS = {"api_url": "https://flows.portal.test/", "upload_interval_secs": 0,
 
 
 class Portal:
-    def __init__(self, scenario, stream):
+    def __init__(self, scenario, stream, database=None):
         self.scenario, self.stream = scenario, stream
-        self.world = World(scenario)
+        self.world = World(scenario, database)
         self.routes = Routes(self)
         self.counts = {}
         self.admitted = {}               # id of the connection object -> Upgrade

@@ -1,5 +1,7 @@
 """What the portal knows: devices, resources, grants, who is connected and which relays were given to whom."""
+import base64
 import ipaddress
+import json
 import os
 import random
 import time
@@ -15,19 +17,43 @@ SITE = "90c3d1f4-2a6b-4e87-a5d9-7b14e8f60c23"
 
 
 class Device:
-    def __init__(self, ident, ipv4, ipv6):
-        self.id, self.ipv4, self.ipv6, self.psk_base = ident, ipv4, ipv6, os.urandom(32)
+    def __init__(self, ident, ipv4, ipv6, psk_base=None):
+        self.id, self.ipv4, self.ipv6, self.psk_base = ident, ipv4, ipv6, psk_base or os.urandom(32)
 
 
 class World:
-    def __init__(self, scenario):
-        self.scenario = scenario
+    """`database` names a file that devices, grants and resources survive a restart of the portal in."""
+
+    def __init__(self, scenario, database=None):
+        self.scenario, self.database = scenario, database
         self.generation = scenario.get("generation", "B")
         self.resources = {r["id"]: dict(r) for r in scenario.get("resources", [])}
         self.devices = {}                # (kind, external id) -> Device
         self.grants = {}                 # (client id, resource id) -> expires_at | None
         self.sessions = {"gateway": {}, "client": {}, "relay": {}}     # id -> [Session], newest last
         self.site = scenario.get("site", SITE)
+        if database and os.path.exists(database):
+            self._load()
+
+    # -- records that outlive the process -------------------------------------------------------------------
+    def save(self):
+        if not self.database:
+            return
+        records = {"resources": list(self.resources.values()),
+                   "grants": [[*pair, expiry] for pair, expiry in self.grants.items()],
+                   "devices": [[*key, d.id, d.ipv4, d.ipv6, base64.b64encode(d.psk_base).decode()]
+                               for key, d in self.devices.items()]}
+        with open(self.database + ".new", "w", encoding="utf-8") as f:
+            json.dump(records, f)
+        os.replace(self.database + ".new", self.database)
+
+    def _load(self):
+        with open(self.database, encoding="utf-8") as f:
+            records = json.load(f)
+        self.resources = {r["id"]: r for r in records["resources"]}
+        self.grants = {(c, r): e for c, r, e in records["grants"]}
+        self.devices = {(kind, external): Device(ident, ipv4, ipv6, base64.b64decode(base))
+                        for kind, external, ident, ipv4, ipv6, base in records["devices"]}
 
     # -- devices ---------------------------------------------------------------------------------------------
     def device(self, kind, external):
@@ -39,6 +65,7 @@ class World:
             found = Device(str(uuid.uuid5(uuid.NAMESPACE_URL, kind + "/" + external)),
                            fixed.get("ipv4") or _free(IPV4_POOL, used), fixed.get("ipv6") or _free(IPV6_POOL, used))
             self.devices[(kind, external)] = found
+            self.save()
         return found
 
     def connected(self, kind):

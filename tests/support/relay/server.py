@@ -11,14 +11,15 @@ from relay.control import Control
 
 PORT = 3478                # spec connectivity 7.1: everything to clients leaves from here
 BATCH = 64                 # datagrams taken from one socket before the others get their turn
-BUFFER = 4 << 20
+BUFFER = 8 << 20
+SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33        # socket(7); the relay runs as root
 
 
 def _udp(ip, port):
     family = socket.AF_INET6 if ":" in ip else socket.AF_INET
     s = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
-    s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
+    s.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, BUFFER)
+    s.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, BUFFER)
     if family == socket.AF_INET6:
         s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     try:
