@@ -75,9 +75,8 @@ Connection* Controller::create(NewConnection request, Instant now) {
   by_slot_[options.slot] = options.key;
   by_public_key_[request.public_key] = options.key;
 
-  tell(options.worker,
-       pipeline::AddClient{*slot, request.v4, request.v6, borrow_policy(request.client),
-                           request.is_legacy});
+  tell(options.worker, pipeline::AddClient{*slot, request.v4, request.v6,
+                                           borrow_policy(request.client), request.is_legacy});
   for (const auto& address : {request.v4, request.v6})
     tell_all(pipeline::SetTunnelOwner{address, options.worker});
   seed_candidates(connection, now);

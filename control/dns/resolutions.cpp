@@ -17,7 +17,8 @@ void Resolutions::on_answer(ResolutionId id, const std::vector<IpAddress>& addre
   last_now_ = now;
   if (deadlines_.erase(id) == 0) return;
   Result result{id, addresses};
-  std::stable_partition(result.addresses.begin(), result.addresses.end(), [](const IpAddress& ip) { return ip.is_v6(); });
+  std::stable_partition(result.addresses.begin(), result.addresses.end(),
+                        [](const IpAddress& ip) { return ip.is_v6(); });
   results_.push_back(std::move(result));
 }
 

@@ -1,5 +1,5 @@
-// Policy of name lookups: how many at a time, how long each, in which order the answers come (spec portal 2.3.2). Who asks
-// which server is control/net's.
+// Policy of name lookups: how many at a time, how long each, in which order the answers come (spec
+// portal 2.3.2). Who asks which server is control/net's.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +15,8 @@
 
 namespace fg::dns {
 
-inline constexpr std::size_t kResolutionsMax = 100;    // spec portal 2.3.2
-inline constexpr Duration kResolutionTimeout = 10s;    // spec portal 2.3.2
+inline constexpr std::size_t kResolutionsMax = 100;  // spec portal 2.3.2
+inline constexpr Duration kResolutionTimeout = 10s;  // spec portal 2.3.2
 
 enum class ResolutionId : std::uint64_t {};
 

@@ -49,7 +49,8 @@ void Agent::set_profile(const Profile& profile, Instant now) {
 void Agent::on_timeout(Instant now) {
   if (failed_) return;
   if (state_ == AgentState::initial) set_state(AgentState::checking, now);
-  if (timers_.take_expired(Timer::candidates, now)) return fail(Failed::Reason::no_remote_candidate);
+  if (timers_.take_expired(Timer::candidates, now))
+    return fail(Failed::Reason::no_remote_candidate);
   if (timers_.take_expired(Timer::grace, now)) return fail(Failed::Reason::disconnected);
   prune(now);
   if (remote_credentials_) {
@@ -77,11 +78,14 @@ std::optional<Wakeup> Agent::wakeup() const {
   if (failed_) return std::nullopt;
   if (state_ == AgentState::initial) return Wakeup{last_now_, "ICE start"};
   std::optional<Wakeup> first;
-  if (const auto at = timers_.at(Timer::candidates)) first = earlier(first, Wakeup{*at, "ICE candidate timeout"});
-  if (const auto at = timers_.at(Timer::grace)) first = earlier(first, Wakeup{*at, "ICE disconnect grace"});
+  if (const auto at = timers_.at(Timer::candidates))
+    first = earlier(first, Wakeup{*at, "ICE candidate timeout"});
+  if (const auto at = timers_.at(Timer::grace))
+    first = earlier(first, Wakeup{*at, "ICE disconnect grace"});
   if (remote_credentials_) {
     for (const auto& pair : checklist_.pairs()) {
-      const auto at = pair.checks.is_hurried() ? last_now_ : pair.checks.cached_next().value_or(last_now_);
+      const auto at =
+          pair.checks.is_hurried() ? last_now_ : pair.checks.cached_next().value_or(last_now_);
       first = earlier(first, Wakeup{at, "ICE check"});
     }
   }
@@ -90,11 +94,14 @@ std::optional<Wakeup> Agent::wakeup() const {
 }
 
 bool Agent::has_pair(const SocketAddress& local, const SocketAddress& remote) const {
-  return std::any_of(checklist_.pairs().begin(), checklist_.pairs().end(),
-                     [&](const Pair& p) { return p.local.address == local && p.remote.address == remote; });
+  return std::any_of(checklist_.pairs().begin(), checklist_.pairs().end(), [&](const Pair& p) {
+    return p.local.address == local && p.remote.address == remote;
+  });
 }
 
-bool Agent::is_possible() const { return !checklist_.pairs().empty() || !had_local_ || !had_remote_; }
+bool Agent::is_possible() const {
+  return !checklist_.pairs().empty() || !had_local_ || !had_remote_;
+}
 
 // ---- decisions ----
 
@@ -136,8 +143,9 @@ void Agent::evaluate_state(Instant now) {
   if (state_ == AgentState::initial) return;
   const auto& pairs = checklist_.pairs();
   const bool nominated = path_.has_value();
-  const bool possible = !had_local_ || !had_remote_ ||
-                        std::any_of(pairs.begin(), pairs.end(), [](const Pair& p) { return p.nominated == 0; });
+  const bool possible =
+      !had_local_ || !had_remote_ ||
+      std::any_of(pairs.begin(), pairs.end(), [](const Pair& p) { return p.nominated == 0; });
   if (nominated) {
     set_state(possible ? AgentState::connected : AgentState::completed, now);
   } else {

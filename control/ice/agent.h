@@ -1,17 +1,19 @@
-// One ICE agent (RFC 8445, spec connectivity 2): candidates of both sides, checks, nomination, failure. Both roles:
-// the gateway is controlled, the test client controlling. Sans-IO.
+// One ICE agent (RFC 8445, spec connectivity 2): candidates of both sides, checks, nomination,
+// failure. Both roles: the gateway is controlled, the test client controlling. Sans-IO.
 //
-// States, evaluated after every input ("possible": a pair that is not nominated may still succeed, or no candidate of
-// one side is known yet):
+// States, evaluated after every input ("possible": a pair that is not nominated may still succeed,
+// or no candidate of one side is known yet):
 //   initial       -> first on_timeout                    -> checking
 //   checking      nothing nominated, something possible
 //   connected     a pair is nominated, others possible
 //   completed     a pair is nominated, no other possible
-//   disconnected  nothing nominated, nothing possible; after 2 s of it: Failed. Any other state stops that timer.
+//   disconnected  nothing nominated, nothing possible; after 2 s of it: Failed. Any other state
+//   stops that timer.
 // No remote candidate 10 s after creation: Failed. After Failed the agent does nothing.
 //
-// Left out: foundations and frozen pairs, several components, ICE restart (new credentials mean a new agent),
-// queueing of requests that come too early, consent (every surviving pair is checked for ever instead).
+// Left out: foundations and frozen pairs, several components, ICE restart (new credentials mean a
+// new agent), queueing of requests that come too early, consent (every surviving pair is checked
+// for ever instead).
 #pragma once
 
 #include <cstdint>
@@ -48,7 +50,9 @@ struct LocalAddress {
   SocketAddress base;
   bool cross_family = false;  // relay: its family is not the one used to reach the relay
 
-  static LocalAddress host(const SocketAddress& address) { return {CandidateKind::host, address, address, false}; }
+  static LocalAddress host(const SocketAddress& address) {
+    return {CandidateKind::host, address, address, false};
+  }
   static LocalAddress server_reflexive(const SocketAddress& mapped, const SocketAddress& base) {
     return {CandidateKind::srflx, mapped, base, false};
   }
@@ -57,7 +61,8 @@ struct LocalAddress {
   }
 };
 
-// A datagram to send. When `relayed`, `local` is one of our relayed addresses and the owner wraps it in channel data.
+// A datagram to send. When `relayed`, `local` is one of our relayed addresses and the owner wraps
+// it in channel data.
 struct Transmit {
   SocketAddress local;
   SocketAddress remote;
@@ -90,7 +95,15 @@ using AgentEvent = std::variant<StateChanged, Nominated, Failed>;
 
 // What became of a signalled candidate.
 struct RemoteAddition {
-  enum class Outcome : std::uint8_t { added, revived, known, foreign_ufrag, unusable_address, unparsable, full };
+  enum class Outcome : std::uint8_t {
+    added,
+    revived,
+    known,
+    foreign_ufrag,
+    unusable_address,
+    unparsable,
+    full
+  };
   Outcome outcome = Outcome::unparsable;
   Candidate candidate;  // unless unparsable
   [[nodiscard]] bool is_accepted() const { return outcome <= Outcome::known; }
@@ -100,10 +113,10 @@ inline constexpr std::size_t kLocalCandidatesMax = 100;
 inline constexpr std::size_t kRemoteCandidatesMax = 100;
 inline constexpr std::size_t kTransmitsMax = 64;
 inline constexpr std::size_t kEventsMax = 64;
-inline constexpr std::size_t kOptimisticMax = 2;         // per added candidate, spec connectivity 2.10
-inline constexpr Duration kCandidateTimeout = 10s;       // spec connectivity 2.16
-inline constexpr Duration kDisconnectGrace = 2s;         // spec connectivity 2.16
-inline constexpr Duration kRecentRequest = 15s;          // spec connectivity 2.15
+inline constexpr std::size_t kOptimisticMax = 2;    // per added candidate, spec connectivity 2.10
+inline constexpr Duration kCandidateTimeout = 10s;  // spec connectivity 2.16
+inline constexpr Duration kDisconnectGrace = 2s;    // spec connectivity 2.16
+inline constexpr Duration kRecentRequest = 15s;     // spec connectivity 2.15
 inline constexpr std::size_t kEmittedUsernameMax = 128;  // spec connectivity 2.1
 
 class Agent {
@@ -125,7 +138,8 @@ class Agent {
 
   // The candidate to signal, nothing when it is redundant, unusable or one too many.
   std::optional<Candidate> add_local(const LocalAddress& address, Instant now);
-  // A relayed address is gone. Yields the candidate whose line invalidates it; nothing when it was not known.
+  // A relayed address is gone. Yields the candidate whose line invalidates it; nothing when it was
+  // not known.
   std::optional<Candidate> remove_local(const SocketAddress& relayed, Instant now);
 
   RemoteAddition add_remote(std::string_view line, Instant now);
@@ -134,9 +148,9 @@ class Agent {
   bool invalidate_remote(std::string_view line, Instant now);
   bool invalidate_remote(const Candidate& candidate, Instant now);
 
-  // A binding request or success that arrived at `local` (for channel data: our relayed address) from `remote`. A
-  // reason means it was dropped without any effect but a role given up on the way (spec connectivity 2.13, step 3).
-  // Everything else that is STUN is refused as unknown.
+  // A binding request or success that arrived at `local` (for channel data: our relayed address)
+  // from `remote`. A reason means it was dropped without any effect but a role given up on the way
+  // (spec connectivity 2.13, step 3). Everything else that is STUN is refused as unknown.
   std::optional<DropReason> on_message(const stun::Message& message, const SocketAddress& local,
                                        const SocketAddress& remote, Instant now);
   // At most one check each call; wakeup() is at once while more are due.
@@ -160,7 +174,9 @@ class Agent {
   [[nodiscard]] const std::optional<Path>& nominated() const { return path_; }
   [[nodiscard]] const Profile& profile() const { return profile_; }
   [[nodiscard]] const Credentials& local_credentials() const { return local_credentials_; }
-  [[nodiscard]] const std::optional<Credentials>& remote_credentials() const { return remote_credentials_; }
+  [[nodiscard]] const std::optional<Credentials>& remote_credentials() const {
+    return remote_credentials_;
+  }
   // What a peer must know, highest priority first: everything live but prflx.
   [[nodiscard]] std::vector<Candidate> local_candidates() const;
   [[nodiscard]] std::vector<Candidate> remote_candidates() const;  // live ones, in order of arrival

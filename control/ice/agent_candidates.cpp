@@ -31,7 +31,8 @@ std::optional<Candidate> Agent::add_local(const LocalAddress& offered, Instant n
       if (known.kind == offered.kind) lost = &local;
       continue;
     }
-    // A prflx is known to nobody but this agent, so it does not make a candidate to be signalled redundant.
+    // A prflx is known to nobody but this agent, so it does not make a candidate to be signalled
+    // redundant.
     if (known.kind != CandidateKind::prflx && known.priority >= priority) return std::nullopt;
     worse.push_back(&local);
   }
@@ -51,14 +52,16 @@ std::optional<Candidate> Agent::add_local(const LocalAddress& offered, Instant n
                             .priority = priority,
                             .foundation = make_foundation(offered.kind, offered.base.ip, priority)};
   had_local_ = true;
-  form_pairs(locals_.emplace_back(Local{.id = CandidateId{next_candidate_++}, .candidate = candidate}));
+  form_pairs(
+      locals_.emplace_back(Local{.id = CandidateId{next_candidate_++}, .candidate = candidate}));
   settle(now);
   return candidate;
 }
 
 std::optional<Candidate> Agent::remove_local(const SocketAddress& relayed, Instant now) {
   const auto at = std::find_if(locals_.begin(), locals_.end(), [&](const Local& l) {
-    return !l.discarded && l.candidate.kind == CandidateKind::relay && l.candidate.address == relayed;
+    return !l.discarded && l.candidate.kind == CandidateKind::relay &&
+           l.candidate.address == relayed;
   });
   if (at == locals_.end()) return std::nullopt;
   at->discarded = true;
@@ -80,7 +83,8 @@ RemoteAddition Agent::add_remote(std::string_view text, Instant now) {
 
 RemoteAddition Agent::add_remote(const Candidate& candidate, Instant now) {
   const auto result = insert_remote(candidate, Remote::Origin::signalled);
-  if (result.outcome == RemoteAddition::Outcome::added || result.outcome == RemoteAddition::Outcome::revived) {
+  if (result.outcome == RemoteAddition::Outcome::added ||
+      result.outcome == RemoteAddition::Outcome::revived) {
     add_optimistic();
   }
   settle(now);
@@ -89,7 +93,8 @@ RemoteAddition Agent::add_remote(const Candidate& candidate, Instant now) {
 
 bool Agent::invalidate_remote(std::string_view text, Instant now) {
   const auto line = parse_line(text);
-  if (!line || (line->ufrag && remote_credentials_ && *line->ufrag != remote_credentials_->ufrag)) return false;
+  if (!line || (line->ufrag && remote_credentials_ && *line->ufrag != remote_credentials_->ufrag))
+    return false;
   return invalidate_remote(line->candidate, now);
 }
 
@@ -106,7 +111,8 @@ bool Agent::invalidate_remote(const Candidate& candidate, Instant now) {
 std::vector<Candidate> Agent::local_candidates() const {
   std::vector<Candidate> out;
   for (const auto& local : locals_) {
-    if (!local.discarded && local.candidate.kind != CandidateKind::prflx) out.push_back(local.candidate);
+    if (!local.discarded && local.candidate.kind != CandidateKind::prflx)
+      out.push_back(local.candidate);
   }
   std::stable_sort(out.begin(), out.end(),
                    [](const Candidate& a, const Candidate& b) { return a.priority > b.priority; });
@@ -155,8 +161,8 @@ RemoteAddition Agent::insert_remote(const Candidate& candidate, Remote::Origin o
   if (!make_room_remote()) return {Outcome::full, candidate};
   had_remote_ = true;
   timers_.stop(Timer::candidates);
-  form_pairs(
-      remotes_.emplace_back(Remote{.id = CandidateId{next_candidate_++}, .candidate = candidate, .origin = origin}));
+  form_pairs(remotes_.emplace_back(
+      Remote{.id = CandidateId{next_candidate_++}, .candidate = candidate, .origin = origin}));
   return {Outcome::added, candidate};
 }
 
@@ -165,23 +171,28 @@ void Agent::add_optimistic() {
   std::vector<Candidate> reflexive;
   std::vector<std::uint16_t> ports;
   for (const auto& remote : remotes_) {
-    if (remote.discarded || remote.origin != Remote::Origin::signalled || !remote.candidate.address.ip.is_v4())
+    if (remote.discarded || remote.origin != Remote::Origin::signalled ||
+        !remote.candidate.address.ip.is_v4())
       continue;
     if (remote.candidate.kind == CandidateKind::srflx) reflexive.push_back(remote.candidate);
-    if (remote.candidate.kind == CandidateKind::host) ports.push_back(remote.candidate.address.port);
+    if (remote.candidate.kind == CandidateKind::host)
+      ports.push_back(remote.candidate.address.port);
   }
   std::size_t added = 0;
   for (const auto& behind_nat : reflexive) {
     for (const auto port : ports) {
       Candidate guess = behind_nat;
       guess.address.port = port;
-      const bool is_known = std::any_of(remotes_.begin(), remotes_.end(),
-                                        [&](const Remote& r) { return r.candidate.address == guess.address; });
+      const bool is_known = std::any_of(remotes_.begin(), remotes_.end(), [&](const Remote& r) {
+        return r.candidate.address == guess.address;
+      });
       if (is_known) continue;
       guess.base = guess.address;
       guess.raddr.reset();
       guess.priority = candidate_priority(CandidateKind::srflx, kOptimisticPreference);
-      if (!insert_remote(guess, Remote::Origin::optimistic).is_accepted() || ++added == kOptimisticMax) return;
+      if (!insert_remote(guess, Remote::Origin::optimistic).is_accepted() ||
+          ++added == kOptimisticMax)
+        return;
     }
   }
 }
@@ -220,7 +231,8 @@ void Agent::forget_unpaired_prflx() {
 
 bool Agent::make_room_remote() {
   if (remotes_.size() < kRemoteCandidatesMax) return true;
-  const auto at = std::find_if(remotes_.begin(), remotes_.end(), [](const Remote& r) { return r.discarded; });
+  const auto at =
+      std::find_if(remotes_.begin(), remotes_.end(), [](const Remote& r) { return r.discarded; });
   if (at == remotes_.end()) {
     ++overflows_;
     return false;
@@ -232,9 +244,10 @@ bool Agent::make_room_remote() {
 // ---- local ----
 
 std::uint32_t Agent::count_local(CandidateKind kind, Family family) const {
-  return static_cast<std::uint32_t>(std::count_if(locals_.begin(), locals_.end(), [&](const Local& l) {
-    return l.candidate.kind == kind && l.candidate.address.family() == family;
-  }));
+  return static_cast<std::uint32_t>(
+      std::count_if(locals_.begin(), locals_.end(), [&](const Local& l) {
+        return l.candidate.kind == kind && l.candidate.address.family() == family;
+      }));
 }
 
 Agent::Local* Agent::find_local(const SocketAddress& address) {
@@ -247,18 +260,18 @@ Agent::Local* Agent::find_local(const SocketAddress& address) {
 
 // RFC 8445 §7.2.5.3.1. Never paired and never signalled; it marks the mapped address as known.
 void Agent::learn_local_prflx(const PairEnd& sender, const SocketAddress& mapped) {
-  const bool is_known =
-      std::any_of(locals_.begin(), locals_.end(), [&](const Local& l) { return l.candidate.address == mapped; });
+  const bool is_known = std::any_of(locals_.begin(), locals_.end(),
+                                    [&](const Local& l) { return l.candidate.address == mapped; });
   if (is_known || !make_room_local()) return;
   const auto priority = check_priority(sender.priority);
-  locals_.push_back(
-      {.id = CandidateId{next_candidate_++},
-       .candidate = {.kind = CandidateKind::prflx,
-                     .address = mapped,
-                     .base = sender.address,
-                     .raddr = std::nullopt,
-                     .priority = priority,
-                     .foundation = make_foundation(CandidateKind::prflx, sender.address.ip, priority)}});
+  locals_.push_back({.id = CandidateId{next_candidate_++},
+                     .candidate = {.kind = CandidateKind::prflx,
+                                   .address = mapped,
+                                   .base = sender.address,
+                                   .raddr = std::nullopt,
+                                   .priority = priority,
+                                   .foundation = make_foundation(CandidateKind::prflx,
+                                                                 sender.address.ip, priority)}});
 }
 
 bool Agent::make_room_local() {

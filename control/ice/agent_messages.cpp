@@ -8,18 +8,21 @@
 
 namespace fg::ice {
 
-std::optional<DropReason> Agent::on_message(const stun::Message& message, const SocketAddress& local,
-                                            const SocketAddress& remote, Instant now) {
+std::optional<DropReason> Agent::on_message(const stun::Message& message,
+                                            const SocketAddress& local, const SocketAddress& remote,
+                                            Instant now) {
   if (failed_ || !remote_credentials_) return DropReason::unknown_stun;
   std::optional<DropReason> dropped = DropReason::unknown_stun;
-  if (message.is(stun::Method::binding, stun::Class::request)) dropped = on_request(message, local, remote, now);
+  if (message.is(stun::Method::binding, stun::Class::request))
+    dropped = on_request(message, local, remote, now);
   if (message.is(stun::Method::binding, stun::Class::success)) dropped = on_success(message);
   if (!dropped) settle(now);
   return dropped;
 }
 
-std::optional<DropReason> Agent::on_request(const stun::Message& message, const SocketAddress& local,
-                                            const SocketAddress& remote, Instant now) {
+std::optional<DropReason> Agent::on_request(const stun::Message& message,
+                                            const SocketAddress& local, const SocketAddress& remote,
+                                            Instant now) {
   if (const auto refused = authenticate(message)) return refused;
   const auto* destination = find_local(local);
   if (destination == nullptr) return DropReason::unknown_stun;
@@ -43,9 +46,11 @@ std::optional<DropReason> Agent::on_request(const stun::Message& message, const 
 // Spec connectivity 2.2: our ufrag, the password, the peer's ufrag.
 std::optional<DropReason> Agent::authenticate(const stun::Message& request) const {
   const auto username = request.username();
-  if (!username || !request.has_integrity() || !request.priority()) return DropReason::malformed_stun;
+  if (!username || !request.has_integrity() || !request.priority())
+    return DropReason::malformed_stun;
   const auto colon = username->find(':');
-  if (colon == std::string_view::npos || colon + 1 == username->size()) return DropReason::malformed_stun;
+  if (colon == std::string_view::npos || colon + 1 == username->size())
+    return DropReason::malformed_stun;
   if (username->substr(0, colon) != local_credentials_.ufrag) return DropReason::unknown_stun;
   if (!request.verify_integrity(stun::short_term_key(local_credentials_.password))) {
     return DropReason::bad_stun_integrity;
@@ -54,10 +59,11 @@ std::optional<DropReason> Agent::authenticate(const stun::Message& request) cons
   return std::nullopt;
 }
 
-// False: the peer must give in. Differs from RFC 8445 §7.3.1.1, which decides by role; the originals compare the
-// tie-breakers only (spec connectivity 2.4).
+// False: the peer must give in. Differs from RFC 8445 §7.3.1.1, which decides by role; the
+// originals compare the tie-breakers only (spec connectivity 2.4).
 bool Agent::resolve_conflict(const stun::Message& request) {
-  const auto theirs = role_ == Role::controlled ? request.ice_controlled() : request.ice_controlling();
+  const auto theirs =
+      role_ == Role::controlled ? request.ice_controlled() : request.ice_controlling();
   if (!theirs) return true;
   if (tie_breaker_ >= *theirs) return false;
   role_ = role_ == Role::controlled ? Role::controlling : Role::controlled;
@@ -65,7 +71,8 @@ bool Agent::resolve_conflict(const stun::Message& request) {
   return true;
 }
 
-Pair* Agent::pair_of_request(const Local& local, const SocketAddress& source, std::uint32_t priority) {
+Pair* Agent::pair_of_request(const Local& local, const SocketAddress& source,
+                             std::uint32_t priority) {
   const Remote* remote = nullptr;
   bool is_discarded = false;
   for (const auto& known : remotes_) {
@@ -127,14 +134,16 @@ void Agent::send_check(Pair& pair, Instant now) {
   }
 }
 
-void Agent::send_success(const stun::Message& request, const Local& local, const SocketAddress& remote) {
+void Agent::send_success(const stun::Message& request, const Local& local,
+                         const SocketAddress& remote) {
   std::array<std::uint8_t, stun::kMessageMax> buffer;
   stun::Builder builder{buffer, stun::Method::binding, stun::Class::success, request.transaction()};
   builder.xor_mapped_address(remote);
   reply(builder, local, remote);
 }
 
-void Agent::send_conflict(const stun::Message& request, const Local& local, const SocketAddress& remote) {
+void Agent::send_conflict(const stun::Message& request, const Local& local,
+                          const SocketAddress& remote) {
   std::array<std::uint8_t, stun::kMessageMax> buffer;
   stun::Builder builder{buffer, stun::Method::binding, stun::Class::error, request.transaction()};
   builder.error_code(487, "Role Conflict");  // RFC 8445 §7.3.1.1

@@ -41,7 +41,8 @@ class Words {
 };
 
 bool is_ice_char(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '+' || c == '/';
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '+' ||
+         c == '/';
 }
 
 bool is_udp(std::string_view word) {
@@ -51,7 +52,8 @@ bool is_udp(std::string_view word) {
 }
 
 std::optional<CandidateKind> parse_kind(std::string_view word) {
-  for (const auto kind : {CandidateKind::host, CandidateKind::prflx, CandidateKind::srflx, CandidateKind::relay}) {
+  for (const auto kind :
+       {CandidateKind::host, CandidateKind::prflx, CandidateKind::srflx, CandidateKind::relay}) {
     if (name_of(kind) == word) return kind;
   }
   return std::nullopt;
@@ -70,7 +72,8 @@ bool parse_extensions(Words& words, CandidateLine& out) {
   std::optional<std::uint16_t> rport;
   for (auto key = words.next(); !key.empty(); key = words.next()) {
     const auto value = words.next();
-    if (value.empty()) break;  // A ignores what follows the part it understands; a lone word is such a rest
+    if (value.empty())
+      break;  // A ignores what follows the part it understands; a lone word is such a rest
     if (key == "raddr") {
       raddr = IpAddress::parse(value);
       if (!raddr) return false;

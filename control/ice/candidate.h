@@ -1,7 +1,8 @@
-// ICE candidates as values: kinds, priorities and the SDP line in which they travel through the portal (RFC 8445
-// §5.1, spec connectivity 2.5, 2.7, 2.8). Lines are read by one lenient parser for all generations and written by one
-// serializer, so that the line that invalidates a candidate equals the line that announced it. Left out: TCP,
-// components other than 1, the lines of the ICE-less mode.
+// ICE candidates as values: kinds, priorities and the SDP line in which they travel through the
+// portal (RFC 8445 §5.1, spec connectivity 2.5, 2.7, 2.8). Lines are read by one lenient parser for
+// all generations and written by one serializer, so that the line that invalidates a candidate
+// equals the line that announced it. Left out: TCP, components other than 1, the lines of the
+// ICE-less mode.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +21,7 @@ enum class CandidateKind : std::uint8_t { host, prflx, srflx, relay };
 struct Candidate {
   CandidateKind kind = CandidateKind::host;
   SocketAddress address;
-  SocketAddress base;                  // where packets are sent from; equals the address except for srflx and prflx
+  SocketAddress base;  // where packets are sent from; equals the address except for srflx and prflx
   std::optional<SocketAddress> raddr;  // as signalled; informational
   std::uint32_t priority = 0;
   std::string foundation;
@@ -33,8 +34,11 @@ struct Candidate {
 // Spec connectivity 2.5. Loopback and port 0 are fine.
 [[nodiscard]] bool is_valid_address(const IpAddress& ip);
 
-// Channel to this kind of remote candidate is bound at once, to the others on demand (spec connectivity 2.9).
-[[nodiscard]] constexpr bool wants_channel(CandidateKind kind) { return kind != CandidateKind::host; }
+// Channel to this kind of remote candidate is bound at once, to the others on demand (spec
+// connectivity 2.9).
+[[nodiscard]] constexpr bool wants_channel(CandidateKind kind) {
+  return kind != CandidateKind::host;
+}
 
 // ---- priorities ----
 
@@ -43,18 +47,21 @@ struct Candidate {
 
 struct LocalRank {
   Family family = Family::v4;
-  std::uint32_t earlier = 0;  // local candidates of the same kind and family known before, discarded ones included
+  std::uint32_t earlier =
+      0;  // local candidates of the same kind and family known before, discarded ones included
   bool cross_family = false;  // relayed address whose family is not the one used to reach the relay
 };
 [[nodiscard]] std::uint32_t local_preference(CandidateKind kind, const LocalRank& rank);
 [[nodiscard]] std::uint32_t candidate_priority(CandidateKind kind, std::uint32_t local_preference);
-// PRIORITY of a check sent from this candidate: its own, with the type preference of prflx (RFC 8445 §7.1.1).
+// PRIORITY of a check sent from this candidate: its own, with the type preference of prflx (RFC
+// 8445 §7.1.1).
 [[nodiscard]] std::uint32_t check_priority(std::uint32_t priority);
 // RFC 8445 §6.1.2.3.
 [[nodiscard]] std::uint64_t pair_priority(std::uint32_t controlling, std::uint32_t controlled);
 
 // Opaque and stable for kind, base address and priority: 24 hex digits.
-[[nodiscard]] std::string make_foundation(CandidateKind kind, const IpAddress& base, std::uint32_t priority);
+[[nodiscard]] std::string make_foundation(CandidateKind kind, const IpAddress& base,
+                                          std::uint32_t priority);
 
 // ---- the SDP line ----
 

@@ -27,28 +27,32 @@ Pair* Checklist::add(const PairEnd& local, const PairEnd& remote) {
   if (pairs_.size() > kPairsMax) {
     ++overflows_;
     // Lowest first, but what carries traffic is worth more than what might.
-    const auto victim = std::find_if(pairs_.rbegin(), pairs_.rend(), [](const Pair& p) { return p.nominated == 0; });
-    const auto last =
-        victim == pairs_.rend() ? pairs_.size() - 1 : static_cast<std::size_t>(pairs_.rend() - victim) - 1;
+    const auto victim = std::find_if(pairs_.rbegin(), pairs_.rend(),
+                                     [](const Pair& p) { return p.nominated == 0; });
+    const auto last = victim == pairs_.rend()
+                          ? pairs_.size() - 1
+                          : static_cast<std::size_t>(pairs_.rend() - victim) - 1;
     remove_at(last);
   }
   return find(id);
 }
 
 Pair* Checklist::find(const SocketAddress& local, const SocketAddress& remote) {
-  const auto at = std::find_if(pairs_.begin(), pairs_.end(),
-                               [&](const Pair& p) { return p.local.address == local && p.remote.address == remote; });
+  const auto at = std::find_if(pairs_.begin(), pairs_.end(), [&](const Pair& p) {
+    return p.local.address == local && p.remote.address == remote;
+  });
   return at == pairs_.end() ? nullptr : &*at;
 }
 
 Pair* Checklist::find(const stun::TransactionId& transaction) {
-  const auto at =
-      std::find_if(pairs_.begin(), pairs_.end(), [&](const Pair& p) { return p.checks.has(transaction); });
+  const auto at = std::find_if(pairs_.begin(), pairs_.end(),
+                               [&](const Pair& p) { return p.checks.has(transaction); });
   return at == pairs_.end() ? nullptr : &*at;
 }
 
 Pair* Checklist::find(PairId id) {
-  const auto at = std::find_if(pairs_.begin(), pairs_.end(), [&](const Pair& p) { return p.id == id; });
+  const auto at =
+      std::find_if(pairs_.begin(), pairs_.end(), [&](const Pair& p) { return p.id == id; });
   return at == pairs_.end() ? nullptr : &*at;
 }
 
@@ -99,7 +103,8 @@ Pair* Checklist::best_nominated() {
 }
 
 Pair* Checklist::best_succeeded() {
-  const auto at = std::find_if(pairs_.begin(), pairs_.end(), [](const Pair& p) { return p.succeeded; });
+  const auto at =
+      std::find_if(pairs_.begin(), pairs_.end(), [](const Pair& p) { return p.succeeded; });
   return at == pairs_.end() ? nullptr : &*at;
 }
 

@@ -1,6 +1,7 @@
-// The pairs of one connection, best first, and which nominated one counts (spec connectivity 2.11, 2.16). A pair is
-// identified by the address it is sent from and the remote address: candidates that lead to the same two addresses
-// share one. No foundations, no frozen state (RFC 8445 §6.1.2.6 has one stream with one component here).
+// The pairs of one connection, best first, and which nominated one counts (spec
+// connectivity 2.11, 2.16). A pair is identified by the address it is sent from and the remote
+// address: candidates that lead to the same two addresses share one. No foundations, no frozen
+// state (RFC 8445 §6.1.2.6 has one stream with one component here).
 #pragma once
 
 #include <cstdint>
@@ -48,8 +49,9 @@ class Checklist {
  public:
   explicit Checklist(Role role) : role_(role) {}
 
-  // The pair of these two, new or not; the better candidate of two with one address represents it. Null when the list
-  // is full of better ones. Pointers are good until the next call that is not const.
+  // The pair of these two, new or not; the better candidate of two with one address represents it.
+  // Null when the list is full of better ones. Pointers are good until the next call that is not
+  // const.
   Pair* add(const PairEnd& local, const PairEnd& remote);
   [[nodiscard]] Pair* find(const SocketAddress& local, const SocketAddress& remote);
   [[nodiscard]] Pair* find(const stun::TransactionId& transaction);
@@ -73,8 +75,8 @@ class Checklist {
   // A request with USE-CANDIDATE arrived on a nominated pair.
   void on_use_candidate(Pair& pair);
   [[nodiscard]] bool is_stale(const Pair& pair) const;
-  // Highest priority among the nominated ones that are not stale; the latest nomination among equals.
-  // Differs from the originals, which stay on the first of equals and never give a pair up.
+  // Highest priority among the nominated ones that are not stale; the latest nomination among
+  // equals. Differs from the originals, which stay on the first of equals and never give a pair up.
   [[nodiscard]] Pair* best_nominated();
   [[nodiscard]] Pair* best_succeeded();
 

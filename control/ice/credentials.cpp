@@ -9,7 +9,8 @@ namespace fg::ice {
 namespace {
 
 // Generation A leaves out both letters w (spec connectivity 2.3).
-constexpr std::string_view kAlphabet = "abcdefghijklmnopqrstuvxyzABCDEFGHIJKLMNOPQRSTUVXYZ0123456789";
+constexpr std::string_view kAlphabet =
+    "abcdefghijklmnopqrstuvxyzABCDEFGHIJKLMNOPQRSTUVXYZ0123456789";
 static_assert(kAlphabet.size() == 60);
 
 std::string random_text(Random& random, std::size_t size) {
@@ -27,12 +28,13 @@ Credentials generate_credentials(Random& random) {
 }
 
 DerivedCredentials derive_credentials(const Party& initiator, const Party& receiver) {
-  const std::string seed =
-      initiator.id + ':' + initiator.public_key_base64 + ':' + receiver.id + ':' + receiver.public_key_base64;
+  const std::string seed = initiator.id + ':' + initiator.public_key_base64 + ':' + receiver.id +
+                           ':' + receiver.public_key_base64;
   const std::string text = base32_lower(crypto::sha256({as_bytes(seed)}));
   constexpr std::size_t kSet = kUfragSize + kPasswordSize;
   const auto set_at = [&](std::size_t at) {
-    return Credentials{text.substr(at, kUfragSize), SecretText{text.substr(at + kUfragSize, kPasswordSize)}};
+    return Credentials{text.substr(at, kUfragSize),
+                       SecretText{text.substr(at + kUfragSize, kPasswordSize)}};
   };
   return {set_at(0), set_at(kSet)};
 }

@@ -1,5 +1,6 @@
-// ICE credentials (spec connectivity 2.3). In generation A each side makes its own; later the portal derives both
-// sets from the WireGuard keys, and the gateway takes them as they come. The derivation is here for test portals.
+// ICE credentials (spec connectivity 2.3). In generation A each side makes its own; later the
+// portal derives both sets from the WireGuard keys, and the gateway takes them as they come. The
+// derivation is here for test portals.
 #pragma once
 
 #include <string>

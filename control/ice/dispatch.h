@@ -1,9 +1,10 @@
-// Which connection a STUN message belongs to, found in constant time and before any HMAC (spec connectivity 2.12).
-// Requests go by both ufrags, because a local ufrag alone has only 20 bits and two connections can share one;
-// responses go by the transaction id of the check. Key is whatever the owner calls a connection: small and copyable.
+// Which connection a STUN message belongs to, found in constant time and before any HMAC (spec
+// connectivity 2.12). Requests go by both ufrags, because a local ufrag alone has only 20 bits and
+// two connections can share one; responses go by the transaction id of the check. Key is whatever
+// the owner calls a connection: small and copyable.
 //
-// Entries of transactions are not removed with their connection; they expire, and an agent that did not send the
-// check refuses the response anyway.
+// Entries of transactions are not removed with their connection; they expire, and an agent that did
+// not send the check refuses the response anyway.
 #pragma once
 
 #include <algorithm>
@@ -52,10 +53,12 @@ class Dispatch {
     --connections_;
     return true;
   }
-  // USERNAME of a request as it came. More than one only when both ufrags collide: ask each until one accepts.
+  // USERNAME of a request as it came. More than one only when both ufrags collide: ask each until
+  // one accepts.
   [[nodiscard]] std::span<const Key> find(std::string_view username) const {
     const auto entry = by_username_.find(username);
-    return entry == by_username_.end() ? std::span<const Key>{} : std::span<const Key>{entry->second};
+    return entry == by_username_.end() ? std::span<const Key>{}
+                                       : std::span<const Key>{entry->second};
   }
 
   // ---- responses ----
@@ -98,7 +101,9 @@ class Dispatch {
   };
   struct TextHash {
     using is_transparent = void;
-    std::size_t operator()(std::string_view text) const noexcept { return std::hash<std::string_view>{}(text); }
+    std::size_t operator()(std::string_view text) const noexcept {
+      return std::hash<std::string_view>{}(text);
+    }
   };
   // Ids in the table are our own random ones, so a few of their bytes are a hash.
   struct TransactionHash {
@@ -117,7 +122,8 @@ class Dispatch {
   void drop_oldest() {
     const auto& oldest = expiries_.front();
     const auto entry = by_transaction_.find(oldest.transaction);
-    if (entry != by_transaction_.end() && entry->second.expires == oldest.expires) by_transaction_.erase(entry);
+    if (entry != by_transaction_.end() && entry->second.expires == oldest.expires)
+      by_transaction_.erase(entry);
     expiries_.pop_front();
   }
 

@@ -11,7 +11,8 @@ Duration Profile::delay(std::size_t n) const {
   return std::min(pause, max_rto);
 }
 
-void CheckSchedule::on_sent(const stun::TransactionId& transaction, const Profile& profile, Instant now) {
+void CheckSchedule::on_sent(const stun::TransactionId& transaction, const Profile& profile,
+                            Instant now) {
   attempts_.push_back({.transaction = transaction, .sent = now});
   keep_last(profile.attempts_max);
   next_.reset();
@@ -34,12 +35,13 @@ Instant CheckSchedule::next(const Profile& profile, Instant now) {
     next_ = now;
     return now;
   }
-  // Once the present run of losses is half the longest pause old, its length counts instead of the long history:
-  // probing speeds up again.
+  // Once the present run of losses is half the longest pause old, its length counts instead of the
+  // long history: probing speeds up again.
   std::size_t count = attempts_.size();
   const auto run = unanswered_run();
   if (run > 0 && now - attempts_[attempts_.size() - run].sent > profile.max_rto / 2) count = run;
-  next_ = attempts_.back().sent + profile.delay(count);  // no pause exceeds max_rto, so none ends after now + max_rto
+  next_ = attempts_.back().sent +
+          profile.delay(count);  // no pause exceeds max_rto, so none ends after now + max_rto
   return *next_;
 }
 
@@ -60,13 +62,14 @@ const CheckSchedule::Attempt* CheckSchedule::find(const stun::TransactionId& tra
 }
 
 std::size_t CheckSchedule::unanswered_run() const {
-  const auto answered =
-      std::find_if(attempts_.rbegin(), attempts_.rend(), [](const Attempt& a) { return a.answered; });
+  const auto answered = std::find_if(attempts_.rbegin(), attempts_.rend(),
+                                     [](const Attempt& a) { return a.answered; });
   return static_cast<std::size_t>(answered - attempts_.rbegin());
 }
 
 void CheckSchedule::keep_last(std::size_t n) {
-  if (attempts_.size() > n) attempts_.erase(attempts_.begin(), attempts_.end() - static_cast<std::ptrdiff_t>(n));
+  if (attempts_.size() > n)
+    attempts_.erase(attempts_.begin(), attempts_.end() - static_cast<std::ptrdiff_t>(n));
 }
 
 }  // namespace fg::ice

@@ -1,5 +1,6 @@
-// When a pair is checked (spec connectivity 2.15, 2.18). Every check is a transaction of its own; the pair keeps the
-// last few and derives the next instant from how many there are and how long none was answered.
+// When a pair is checked (spec connectivity 2.15, 2.18). Every check is a transaction of its own;
+// the pair keeps the last few and derives the next instant from how many there are and how long
+// none was answered.
 #pragma once
 
 #include <cstdint>
@@ -33,7 +34,9 @@ class CheckSchedule {
   void on_sent(const stun::TransactionId& transaction, const Profile& profile, Instant now);
   // False: never sent, too long ago, or answered already.
   bool on_success(const stun::TransactionId& transaction);
-  [[nodiscard]] bool has(const stun::TransactionId& transaction) const { return find(transaction) != nullptr; }
+  [[nodiscard]] bool has(const stun::TransactionId& transaction) const {
+    return find(transaction) != nullptr;
+  }
 
   // Next check is due at once, ahead of all others.
   void hurry() { hurry_ = true; }
@@ -44,7 +47,8 @@ class CheckSchedule {
   // Timing changed: what was cached does not hold.
   void on_profile(const Profile& profile);
 
-  // All kept checks unanswered, as many as the profile allows, and the pause after the last is over.
+  // All kept checks unanswered, as many as the profile allows, and the pause after the last is
+  // over.
   [[nodiscard]] bool is_exhausted(const Profile& profile, Instant now) const;
 
  private:

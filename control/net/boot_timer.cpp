@@ -24,7 +24,8 @@ struct BootTimer::State : std::enable_shared_from_this<State> {
   void on_readable() {
     std::uint64_t count = 0;
     // Nothing to read: the deadline was moved after the descriptor became readable.
-    const bool has_expired = ::read(descriptor.native_handle(), &count, sizeof count) == sizeof count;
+    const bool has_expired =
+        ::read(descriptor.native_handle(), &count, sizeof count) == sizeof count;
     if (has_expired) {
       deadline.reset();
       const auto callback = on_expired;
@@ -58,11 +59,13 @@ void BootTimer::set(std::optional<Instant> at) {
   state_->deadline = at;
   itimerspec spec{};
   if (at) {
-    const auto ns = std::max<std::int64_t>(at->time_since_epoch().count(), 1);  // zero would disarm it
+    const auto ns =
+        std::max<std::int64_t>(at->time_since_epoch().count(), 1);  // zero would disarm it
     spec.it_value.tv_sec = ns / 1'000'000'000;
     spec.it_value.tv_nsec = ns % 1'000'000'000;
   }
-  const int result = ::timerfd_settime(state_->descriptor.native_handle(), TFD_TIMER_ABSTIME, &spec, nullptr);
+  const int result =
+      ::timerfd_settime(state_->descriptor.native_handle(), TFD_TIMER_ABSTIME, &spec, nullptr);
   FG_ASSERT(result == 0);
   if (at && !state_->is_waiting) state_->wait();
 }

@@ -1,7 +1,7 @@
-// The control thread's event loop: file descriptors, signals, work posted from other threads, deadlines on the clock that
-// counts suspend. Runs in turns: a batch of handlers, then the turn hook once, so that the machines above are drained and
-// the next deadline is set in one place. Sleeps when nothing is due. One thread runs it; only post() and stop() may be
-// called from others.
+// The control thread's event loop: file descriptors, signals, work posted from other threads,
+// deadlines on the clock that counts suspend. Runs in turns: a batch of handlers, then the turn
+// hook once, so that the machines above are drained and the next deadline is set in one place.
+// Sleeps when nothing is due. One thread runs it; only post() and stop() may be called from others.
 #pragma once
 
 #include <functional>
@@ -36,8 +36,8 @@ class Loop {
   void set_deadline(std::optional<Instant> at);
 
   void post(std::function<void()> work);
-  // Level-triggered: called while fd is readable; the callback reads at its own pace. fd stays the caller's and is unwatched
-  // before it is closed.
+  // Level-triggered: called while fd is readable; the callback reads at its own pace. fd stays the
+  // caller's and is unwatched before it is closed.
   void watch(int fd, std::function<void()> on_readable);
   void unwatch(int fd);
   void on_signals(std::initializer_list<int> signals, std::function<void(int)> callback);

@@ -11,7 +11,12 @@ namespace fg::net {
 
 struct PortalClient::Impl : std::enable_shared_from_this<PortalClient::Impl> {
   Impl(Loop& l, Resolver& r, Random& random, Log log_to, PortalClientOptions o, PortalHandler& h)
-      : loop(l), resolver(r), log(log_to), mark(o.mark), ca_file(std::move(o.ca_file)), handler(&h),
+      : loop(l),
+        resolver(r),
+        log(log_to),
+        mark(o.mark),
+        ca_file(std::move(o.ca_file)),
+        handler(&h),
         session(std::move(o.login), o.partition_time_max, random, std::move(log_to)) {}
 
   void start();
@@ -20,8 +25,9 @@ struct PortalClient::Impl : std::enable_shared_from_this<PortalClient::Impl> {
   void dispatch(portal::Session::Event& event);
   void shut_down(std::function<void()> done);
 
-  // A callback of the socket: `call` tells the session, then everything that follows is carried out. Told by a socket that
-  // was dropped meanwhile: nothing happens, because a dropped socket does not call back.
+  // A callback of the socket: `call` tells the session, then everything that follows is carried
+  // out. Told by a socket that was dropped meanwhile: nothing happens, because a dropped socket
+  // does not call back.
   template <class Call>
   auto then_pump(Call call) {
     return [weak = weak_from_this(), call](auto&&... arguments) {
@@ -54,7 +60,8 @@ void PortalClient::Impl::start() {
     return;
   }
   tls = *created;
-  timer.emplace(loop.context(), then_pump([](Impl& self) { self.session.on_timeout(self.loop.now()); }));
+  timer.emplace(loop.context(),
+                then_pump([](Impl& self) { self.session.on_timeout(self.loop.now()); }));
   session.start(loop.now());
   pump();
 }
@@ -66,9 +73,10 @@ void PortalClient::Impl::dial(portal::UpgradeRequest request) {
   callbacks.on_refused = then_pump([](Impl& self, const portal::UpgradeRefusal& refusal) {
     self.session.on_refused(refusal, self.loop.now(), self.loop.wall_now());
   });
-  callbacks.on_lost =
-      then_pump([](Impl& self, const std::string& reason) { self.session.on_lost(reason, self.loop.now()); });
-  callbacks.on_text = then_pump([](Impl& self, std::string_view text) { self.session.on_text(text, self.loop.now()); });
+  callbacks.on_lost = then_pump(
+      [](Impl& self, const std::string& reason) { self.session.on_lost(reason, self.loop.now()); });
+  callbacks.on_text = then_pump(
+      [](Impl& self, std::string_view text) { self.session.on_text(text, self.loop.now()); });
   callbacks.on_writable = then_pump([](Impl& /*self*/) {});
   socket->connect(std::move(request), std::move(callbacks));
 }
@@ -125,9 +133,10 @@ void PortalClient::Impl::shut_down(std::function<void()> done) {
   socket->close(std::move(done));
 }
 
-PortalClient::PortalClient(Loop& loop, Resolver& resolver, Random& random, Log log, PortalClientOptions options,
-                           PortalHandler& handler)
-    : impl_(std::make_shared<Impl>(loop, resolver, random, std::move(log), std::move(options), handler)) {}
+PortalClient::PortalClient(Loop& loop, Resolver& resolver, Random& random, Log log,
+                           PortalClientOptions options, PortalHandler& handler)
+    : impl_(std::make_shared<Impl>(loop, resolver, random, std::move(log), std::move(options),
+                                   handler)) {}
 
 PortalClient::~PortalClient() { impl_->handler = nullptr; }
 

@@ -1,5 +1,6 @@
-// The portal connection on a real socket: carries out what portal::Session decides. Resolves the host, dials all its
-// addresses in parallel, TLS where the scheme says so, WebSocket by Beast. Everything happens on the loop's thread.
+// The portal connection on a real socket: carries out what portal::Session decides. Resolves the
+// host, dials all its addresses in parallel, TLS where the scheme says so, WebSocket by Beast.
+// Everything happens on the loop's thread.
 #pragma once
 
 #include <cstdint>
@@ -40,7 +41,8 @@ class PortalHandler {
 class PortalClient {
  public:
   // loop, resolver, random and handler outlive the client.
-  PortalClient(Loop& loop, Resolver& resolver, Random& random, Log log, PortalClientOptions options, PortalHandler& handler);
+  PortalClient(Loop& loop, Resolver& resolver, Random& random, Log log, PortalClientOptions options,
+               PortalHandler& handler);
   ~PortalClient();
   PortalClient(const PortalClient&) = delete;
   PortalClient& operator=(const PortalClient&) = delete;
@@ -48,7 +50,8 @@ class PortalClient {
   void start();
   void send(const portal::Egress& egress);
   void forget_client(const ClientId& client);
-  // Sends Close 1000 if connected and waits kCloseTimeout at most for the answer. No handler calls after this one.
+  // Sends Close 1000 if connected and waits kCloseTimeout at most for the answer. No handler calls
+  // after this one.
   void shut_down(std::function<void()> done);
 
   [[nodiscard]] bool is_joined() const;

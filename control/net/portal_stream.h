@@ -1,4 +1,5 @@
-// TCP with or without TLS as one stream type, so that Beast is instantiated once. For web_socket.cpp only.
+// TCP with or without TLS as one stream type, so that Beast is instantiated once. For
+// web_socket.cpp only.
 #pragma once
 
 #include <boost/asio/ip/tcp.hpp>
@@ -19,7 +20,9 @@ class PortalStream {
 
   executor_type get_executor() { return tcp_.get_executor(); }
   Tcp& tcp() { return tcp_; }
-  boost::asio::ssl::stream<Tcp&>& start_tls(boost::asio::ssl::context& context) { return tls_.emplace(tcp_, context); }
+  boost::asio::ssl::stream<Tcp&>& start_tls(boost::asio::ssl::context& context) {
+    return tls_.emplace(tcp_, context);
+  }
 
   template <class Buffers, class Handler>
   void async_read_some(const Buffers& buffers, Handler&& handler) {
@@ -48,7 +51,8 @@ class PortalStream {
   std::optional<boost::asio::ssl::stream<Tcp&>> tls_;
 };
 
-// What Beast asks of a stream at the end of a WebSocket. The portal needs no TLS closure: the Close frame was the end.
+// What Beast asks of a stream at the end of a WebSocket. The portal needs no TLS closure: the Close
+// frame was the end.
 inline void beast_close_socket(PortalStream& stream) { stream.close(); }
 
 template <class Handler>
@@ -60,7 +64,8 @@ void async_teardown(boost::beast::role_type /*role*/, PortalStream& stream, Hand
   });
 }
 
-inline void teardown(boost::beast::role_type /*role*/, PortalStream& stream, boost::system::error_code& error) {
+inline void teardown(boost::beast::role_type /*role*/, PortalStream& stream,
+                     boost::system::error_code& error) {
   stream.tcp().shutdown(PortalStream::Tcp::shutdown_both, error);
 }
 

@@ -8,8 +8,8 @@
 
 #include <array>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/post.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/post.hpp>
 #include <cstring>
 #include <map>
 #include <optional>
@@ -27,7 +27,8 @@ constexpr std::size_t kAddressesMax = 64;
 
 // A socket of c-ares in the reactor. c-ares opens and closes it; here it is only waited for.
 struct Socket : std::enable_shared_from_this<Socket> {
-  Socket(asio::io_context& context, int fd, ares_channel owner) : descriptor(context, fd), channel(owner) {}
+  Socket(asio::io_context& context, int fd, ares_channel owner)
+      : descriptor(context, fd), channel(owner) {}
 
   void set(bool readable, bool writable) {
     wants_read = readable;
@@ -40,14 +41,15 @@ struct Socket : std::enable_shared_from_this<Socket> {
   }
   void wait(bool read) {
     (read ? waits_read : waits_write) = true;
-    descriptor.async_wait(read ? asio::posix::descriptor_base::wait_read : asio::posix::descriptor_base::wait_write,
-                          [self = shared_from_this(), read](const boost::system::error_code& error) {
-                            (read ? self->waits_read : self->waits_write) = false;
-                            if (error || !self->is_open) return;
-                            const auto fd = self->descriptor.native_handle();
-                            ares_process_fd(self->channel, read ? fd : ARES_SOCKET_BAD, read ? ARES_SOCKET_BAD : fd);
-                            if (self->is_open) self->after_event();
-                          });
+    descriptor.async_wait(
+        read ? asio::posix::descriptor_base::wait_read : asio::posix::descriptor_base::wait_write,
+        [self = shared_from_this(), read](const boost::system::error_code& error) {
+          (read ? self->waits_read : self->waits_write) = false;
+          if (error || !self->is_open) return;
+          const auto fd = self->descriptor.native_handle();
+          ares_process_fd(self->channel, read ? fd : ARES_SOCKET_BAD, read ? ARES_SOCKET_BAD : fd);
+          if (self->is_open) self->after_event();
+        });
   }
   void end() {
     is_open = false;
@@ -91,12 +93,13 @@ std::optional<IpAddress> address_of(const sockaddr& address) {
 
 // The state of a file that tells whether it was replaced or edited.
 std::array<std::int64_t, 3> version_of(const std::string& path) {
-  struct stat info {};
+  struct stat info{};
   if (::stat(path.c_str(), &info) != 0) return {};
   return {static_cast<std::int64_t>(info.st_ino), info.st_mtim.tv_sec, info.st_mtim.tv_nsec};
 }
 
-// One configuration of c-ares with its sockets. Replaced when resolv.conf changes; dies with its last lookup.
+// One configuration of c-ares with its sockets. Replaced when resolv.conf changes; dies with its
+// last lookup.
 class Channel : public std::enable_shared_from_this<Channel> {
  public:
   using Callback = std::function<void(Resolver::Answer)>;
@@ -112,12 +115,14 @@ class Channel : public std::enable_shared_from_this<Channel> {
     wanted.sock_state_cb_data = this;
     std::string path = options.resolv_conf;
     wanted.resolvconf_path = path.data();
-    const int mask = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB | ARES_OPT_RESOLVCONF;
+    const int mask =
+        ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB | ARES_OPT_RESOLVCONF;
     status_ = ares_init_options(&channel_, &wanted, mask);
     if (status_ != ARES_SUCCESS) return;
     if (mark_ != 0) ares_set_socket_configure_callback(channel_, mark_socket, &mark_);
     std::string servers;
-    for (const auto& server : options.servers) servers += (servers.empty() ? "" : ",") + server.to_string();
+    for (const auto& server : options.servers)
+      servers += (servers.empty() ? "" : ",") + server.to_string();
     if (!servers.empty()) status_ = ares_set_servers_ports_csv(channel_, servers.c_str());
   }
   ~Channel() {
@@ -158,7 +163,8 @@ class Channel : public std::enable_shared_from_this<Channel> {
       return;
     }
     std::vector<IpAddress> addresses;
-    for (const auto* node = info->nodes; node != nullptr && addresses.size() < kAddressesMax; node = node->ai_next) {
+    for (const auto* node = info->nodes; node != nullptr && addresses.size() < kAddressesMax;
+         node = node->ai_next) {
       if (const auto address = address_of(*node->ai_addr)) addresses.push_back(*address);
     }
     finish(std::move(lookup), std::move(addresses));
@@ -166,9 +172,9 @@ class Channel : public std::enable_shared_from_this<Channel> {
   // In a later turn: c-ares is in the middle of its work, and the caller may be in resolve().
   static void finish(std::unique_ptr<Lookup> lookup, Resolver::Answer answer) {
     auto& context = lookup->channel->context_;
-    asio::post(context, [lookup = std::shared_ptr<Lookup>{std::move(lookup)}, answer = std::move(answer)]() mutable {
-      lookup->callback(std::move(answer));
-    });
+    asio::post(context,
+               [lookup = std::shared_ptr<Lookup>{std::move(lookup)},
+                answer = std::move(answer)]() mutable { lookup->callback(std::move(answer)); });
   }
 
   void on_socket_state(ares_socket_t fd, bool readable, bool writable) {
@@ -179,7 +185,8 @@ class Channel : public std::enable_shared_from_this<Channel> {
       sockets_.erase(at);
       return;
     }
-    if (at == sockets_.end()) at = sockets_.emplace(fd, std::make_shared<Socket>(context_, fd, channel_)).first;
+    if (at == sockets_.end())
+      at = sockets_.emplace(fd, std::make_shared<Socket>(context_, fd, channel_)).first;
     at->second->set(readable, writable);
   }
   void on_timeout() {
@@ -187,14 +194,16 @@ class Channel : public std::enable_shared_from_this<Channel> {
     ares_process_fd(channel_, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
     arm_timer();
   }
-  // Lookups are few: waking up for c-ares' earliest deadline while any is open is enough, also when an answer came first.
+  // Lookups are few: waking up for c-ares' earliest deadline while any is open is enough, also when
+  // an answer came first.
   void arm_timer() {
     timeval wait{};
     if (ares_timeout(channel_, nullptr, &wait) == nullptr) {
       timer_.set(std::nullopt);
       return;
     }
-    timer_.set(boot_now() + std::chrono::seconds{wait.tv_sec} + std::chrono::microseconds{wait.tv_usec});
+    timer_.set(boot_now() + std::chrono::seconds{wait.tv_sec} +
+               std::chrono::microseconds{wait.tv_usec});
   }
 
   asio::io_context& context_;
@@ -216,7 +225,8 @@ struct Resolver::Impl {
   std::shared_ptr<Channel> channel;
 };
 
-Resolver::Resolver(Loop& loop, ResolverOptions options) : impl_(std::make_shared<Impl>(loop, std::move(options))) {
+Resolver::Resolver(Loop& loop, ResolverOptions options)
+    : impl_(std::make_shared<Impl>(loop, std::move(options))) {
   static const int kInitialised = ares_library_init(ARES_LIB_INIT_ALL);
   (void)kInitialised;
 }
@@ -227,7 +237,8 @@ Resolver::~Resolver() {
 
 void Resolver::resolve(const std::string& name, std::function<void(Answer)> callback) {
   // The caller's callback must not outlive us.
-  auto guarded = [impl = std::weak_ptr<Impl>{impl_}, callback = std::move(callback)](Answer answer) {
+  auto guarded = [impl = std::weak_ptr<Impl>{impl_},
+                  callback = std::move(callback)](Answer answer) {
     if (!impl.expired()) callback(std::move(answer));
   };
   if (const auto literal = IpAddress::parse(name)) {

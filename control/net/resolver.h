@@ -1,6 +1,6 @@
-// Host names to addresses through the name servers of /etc/resolv.conf and the hosts file, A and AAAA in parallel, without
-// blocking the loop. A changed resolv.conf is seen by the next lookup. Sockets carry the gateway's mark, so lookups never
-// enter the tunnel.
+// Host names to addresses through the name servers of /etc/resolv.conf and the hosts file, A and
+// AAAA in parallel, without blocking the loop. A changed resolv.conf is seen by the next lookup.
+// Sockets carry the gateway's mark, so lookups never enter the tunnel.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +16,8 @@
 namespace fg::net {
 
 struct ResolverOptions {
-  std::uint32_t mark = 0;                  // SO_MARK of every socket; 0: none
-  std::vector<SocketAddress> servers;      // empty: /etc/resolv.conf
+  std::uint32_t mark = 0;              // SO_MARK of every socket; 0: none
+  std::vector<SocketAddress> servers;  // empty: /etc/resolv.conf
   std::string resolv_conf = "/etc/resolv.conf";
 };
 
@@ -31,8 +31,8 @@ class Resolver {
   Resolver(const Resolver&) = delete;
   Resolver& operator=(const Resolver&) = delete;
 
-  // Never calls back before it returns. An address literal resolves to itself. Callbacks of lookups that are in flight when the
-  // resolver goes away are not called.
+  // Never calls back before it returns. An address literal resolves to itself. Callbacks of lookups
+  // that are in flight when the resolver goes away are not called.
   void resolve(const std::string& name, std::function<void(Answer)> callback);
 
  private:

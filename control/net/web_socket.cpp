@@ -124,7 +124,8 @@ void WebSocket::Impl::connect(portal::UpgradeRequest wanted, Callbacks to) {
   });
 }
 
-void WebSocket::Impl::set_timer(std::optional<BootTimer>& timer, Duration after, void (Impl::*on_expired)()) {
+void WebSocket::Impl::set_timer(std::optional<BootTimer>& timer, Duration after,
+                                void (Impl::*on_expired)()) {
   timer.emplace(loop.context(), [weak = weak_from_this(), on_expired] {
     if (const auto self = weak.lock()) (*self.*on_expired)();
   });
@@ -148,15 +149,17 @@ void WebSocket::Impl::start_dial(const IpAddress& address) {
     last_error = "failed to open a socket: " + error.message();
     return;
   }
-  if (mark != 0 && ::setsockopt(socket.native_handle(), SOL_SOCKET, SO_MARK, &mark, sizeof mark) != 0) {
+  if (mark != 0 &&
+      ::setsockopt(socket.native_handle(), SOL_SOCKET, SO_MARK, &mark, sizeof mark) != 0) {
     log.debug("cannot mark the socket to the portal", {{"errno", errno}});
   }
   const std::size_t index = dialling.size();
   ++pending_dials;
   dialling.push_back(std::move(socket));
-  dialling.back().async_connect(endpoint, [self = shared_from_this(), index](const ErrorCode& result) {
-    self->on_dialled(index, result);
-  });
+  dialling.back().async_connect(endpoint,
+                                [self = shared_from_this(), index](const ErrorCode& result) {
+                                  self->on_dialled(index, result);
+                                });
 }
 
 void WebSocket::Impl::on_dialled(std::size_t index, const ErrorCode& error) {
@@ -172,7 +175,8 @@ void WebSocket::Impl::on_dialled(std::size_t index, const ErrorCode& error) {
   ErrorCode ignored;
   for (auto& socket : dialling) socket.close(ignored);
   winner.set_option(tcp::no_delay{true}, ignored);
-  (void)::setsockopt(winner.native_handle(), IPPROTO_TCP, TCP_USER_TIMEOUT, &kTcpUserTimeoutMs, sizeof kTcpUserTimeoutMs);
+  (void)::setsockopt(winner.native_handle(), IPPROTO_TCP, TCP_USER_TIMEOUT, &kTcpUserTimeoutMs,
+                     sizeof kTcpUserTimeoutMs);
   start_tls(std::move(winner));
 }
 
@@ -182,16 +186,19 @@ void WebSocket::Impl::start_tls(tcp::socket socket) {
   auto& secure = stream->next_layer().start_tls(tls->impl().context);
   if (!IpAddress::parse(request.host)) {
     // The macro for it casts in the old style.
-    SSL_ctrl(secure.native_handle(), SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, request.host.data());
+    SSL_ctrl(secure.native_handle(), SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+             request.host.data());
   }
   ErrorCode error;
   secure.set_verify_callback(asio::ssl::host_name_verification{request.host}, error);
   if (error) return lose(error.message());
-  secure.async_handshake(asio::ssl::stream_base::client, [self = shared_from_this()](const ErrorCode& result) {
-    if (self->is_ended) return;
-    if (result) return self->lose("TLS handshake failed: " + result.message());
-    self->upgrade();
-  });
+  secure.async_handshake(asio::ssl::stream_base::client,
+                         [self = shared_from_this()](const ErrorCode& result) {
+                           if (self->is_ended) return;
+                           if (result)
+                             return self->lose("TLS handshake failed: " + result.message());
+                           self->upgrade();
+                         });
 }
 
 void WebSocket::Impl::upgrade() {
@@ -201,8 +208,9 @@ void WebSocket::Impl::upgrade() {
     headers.set(http::field::user_agent, request.user_agent);
     if (request.authorization) headers.set("X-Authorization", request.authorization->expose());
   }));
-  stream->async_handshake(response, request.host_header, request.target.expose(),
-                          [self = shared_from_this()](const ErrorCode& error) { self->on_upgraded(error); });
+  stream->async_handshake(
+      response, request.host_header, request.target.expose(),
+      [self = shared_from_this()](const ErrorCode& error) { self->on_upgraded(error); });
 }
 
 void WebSocket::Impl::on_upgraded(const ErrorCode& error) {
@@ -229,9 +237,10 @@ void WebSocket::Impl::on_upgraded(const ErrorCode& error) {
 }
 
 void WebSocket::Impl::read() {
-  stream->async_read(buffer, [self = shared_from_this()](const ErrorCode& error, std::size_t /*size*/) {
-    self->on_read(error);
-  });
+  stream->async_read(buffer,
+                     [self = shared_from_this()](const ErrorCode& error, std::size_t /*size*/) {
+                       self->on_read(error);
+                     });
 }
 
 void WebSocket::Impl::on_read(const ErrorCode& error) {
@@ -256,13 +265,14 @@ void WebSocket::Impl::write(std::string message) {
   text = std::move(message);
   is_writing = true;
   stream->text(true);
-  stream->async_write(asio::buffer(text), [self = shared_from_this()](const ErrorCode& error, std::size_t /*size*/) {
-    self->is_writing = false;
-    // The read fails as well and tells why, unless it has already.
-    if (error || self->is_ended || self->on_closed) return;
-    const auto callback = self->callbacks.on_writable;
-    callback();
-  });
+  stream->async_write(asio::buffer(text),
+                      [self = shared_from_this()](const ErrorCode& error, std::size_t /*size*/) {
+                        self->is_writing = false;
+                        // The read fails as well and tells why, unless it has already.
+                        if (error || self->is_ended || self->on_closed) return;
+                        const auto callback = self->callbacks.on_writable;
+                        callback();
+                      });
 }
 
 void WebSocket::Impl::close(std::function<void()> done) {
@@ -273,9 +283,9 @@ void WebSocket::Impl::close(std::function<void()> done) {
   }
   on_closed = std::move(done);
   set_timer(close_timer, kCloseTimeout, &Impl::on_close_finished);
-  stream->async_close(websocket::close_code::normal, [self = shared_from_this()](const ErrorCode& /*error*/) {
-    self->on_close_finished();
-  });
+  stream->async_close(
+      websocket::close_code::normal,
+      [self = shared_from_this()](const ErrorCode& /*error*/) { self->on_close_finished(); });
 }
 
 void WebSocket::Impl::on_close_finished() {
@@ -309,7 +319,8 @@ void WebSocket::Impl::end() {
   if (stream) stream->next_layer().close();
 }
 
-WebSocket::WebSocket(Loop& loop, Resolver& resolver, std::shared_ptr<TlsContext> tls, Log log, std::uint32_t mark)
+WebSocket::WebSocket(Loop& loop, Resolver& resolver, std::shared_ptr<TlsContext> tls, Log log,
+                     std::uint32_t mark)
     : impl_(std::make_shared<Impl>(loop, resolver, std::move(tls), std::move(log), mark)) {}
 
 WebSocket::~WebSocket() { impl_->end(); }
@@ -317,7 +328,9 @@ WebSocket::~WebSocket() { impl_->end(); }
 void WebSocket::connect(portal::UpgradeRequest request, Callbacks callbacks) {
   impl_->connect(std::move(request), std::move(callbacks));
 }
-bool WebSocket::is_writable() const { return impl_->is_open && !impl_->is_writing && !impl_->on_closed; }
+bool WebSocket::is_writable() const {
+  return impl_->is_open && !impl_->is_writing && !impl_->on_closed;
+}
 void WebSocket::write(std::string text) { impl_->write(std::move(text)); }
 void WebSocket::close(std::function<void()> done) { impl_->close(std::move(done)); }
 void WebSocket::drop() { impl_->end(); }

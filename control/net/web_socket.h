@@ -1,6 +1,7 @@
-// One WebSocket connection to a portal, from the host name to the last frame (spec portal 1.3, 1.4, 1.5, 1.12). Dials all
-// addresses in parallel, the first TCP connection wins. Used once: every end is final, and only the first one is told.
-// For the rest of this room only; Beast and OpenSSL stay in the .cpp.
+// One WebSocket connection to a portal, from the host name to the last frame (spec
+// portal 1.3, 1.4, 1.5, 1.12). Dials all addresses in parallel, the first TCP connection wins. Used
+// once: every end is final, and only the first one is told. For the rest of this room only; Beast
+// and OpenSSL stay in the .cpp.
 #pragma once
 
 #include <cstdint>
@@ -18,9 +19,9 @@
 
 namespace fg::net {
 
-inline constexpr Duration kTcpTimeout = 5s;        // spec portal 1.4
-inline constexpr Duration kUpgradeTimeout = 15s;   // spec portal 1.4: TCP, TLS and upgrade together
-inline constexpr Duration kCloseTimeout = 1s;      // spec portal 1.12 "Ours"
+inline constexpr Duration kTcpTimeout = 5s;       // spec portal 1.4
+inline constexpr Duration kUpgradeTimeout = 15s;  // spec portal 1.4: TCP, TLS and upgrade together
+inline constexpr Duration kCloseTimeout = 1s;     // spec portal 1.12 "Ours"
 
 // Trust anchors and limits of TLS, shared by all connections.
 class TlsContext {
@@ -48,7 +49,8 @@ class WebSocket {
     std::function<void()> on_writable;
   };
 
-  WebSocket(Loop& loop, Resolver& resolver, std::shared_ptr<TlsContext> tls, Log log, std::uint32_t mark);
+  WebSocket(Loop& loop, Resolver& resolver, std::shared_ptr<TlsContext> tls, Log log,
+            std::uint32_t mark);
   ~WebSocket();  // as drop()
   WebSocket(const WebSocket&) = delete;
   WebSocket& operator=(const WebSocket&) = delete;

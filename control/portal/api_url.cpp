@@ -40,7 +40,8 @@ std::string_view trimmed(std::string_view text) {
 
 // host, host:port, [v6], [v6]:port
 bool read_authority(std::string_view authority, ApiUrl& url) {
-  if (const auto at = authority.rfind('@'); at != std::string_view::npos) authority.remove_prefix(at + 1);
+  if (const auto at = authority.rfind('@'); at != std::string_view::npos)
+    authority.remove_prefix(at + 1);
   std::string_view host = authority;
   std::string_view rest;
   if (authority.starts_with('[')) {
@@ -56,7 +57,8 @@ bool read_authority(std::string_view authority, ApiUrl& url) {
     host = authority.substr(0, colon);
     rest = colon == std::string_view::npos ? std::string_view{} : authority.substr(colon);
     url.host = lowered(host);
-    if (url.host.empty() || !std::all_of(url.host.begin(), url.host.end(), is_host_character)) return false;
+    if (url.host.empty() || !std::all_of(url.host.begin(), url.host.end(), is_host_character))
+      return false;
   }
   if (rest.empty() || rest == ":") return true;
   if (!rest.starts_with(':')) return false;

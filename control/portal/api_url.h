@@ -1,4 +1,5 @@
-// The portal's address as the operator writes it (spec portal 1.2). Left out: internationalised names, dot segments.
+// The portal's address as the operator writes it (spec portal 1.2). Left out: internationalised
+// names, dot segments.
 #pragma once
 
 #include <cstdint>

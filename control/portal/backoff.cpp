@@ -12,7 +12,8 @@ std::optional<Duration> Backoff::next(std::optional<Duration> retry_after) {
     constexpr std::uint32_t kSteps = 1U << 30;
     const double jitter = static_cast<double>(random_->below(kSteps)) / kSteps;
     delay = interval_ + std::chrono::duration_cast<Duration>(interval_ * jitter);
-    interval_ = std::min(std::chrono::duration_cast<Duration>(interval_ * kRetryFactor), kRetryDelayMax);
+    interval_ =
+        std::min(std::chrono::duration_cast<Duration>(interval_ * kRetryFactor), kRetryDelayMax);
   }
   const Duration budget = has_joined_ ? partition_time_max_ : kFirstJoinBudget;
   if (spent_ + delay > budget) return std::nullopt;

@@ -20,8 +20,8 @@ class Backoff {
   explicit Backoff(Random& random, Duration partition_time_max = kPartitionTimeDefault)
       : random_(&random), partition_time_max_(partition_time_max) {}
 
-  // The delay before the next attempt; none: the budget is used up. A delay the portal asked for (Retry-After) is taken as
-  // it is and costs nothing.
+  // The delay before the next attempt; none: the budget is used up. A delay the portal asked for
+  // (Retry-After) is taken as it is and costs nothing.
   std::optional<Duration> next(std::optional<Duration> retry_after = std::nullopt);
   void on_joined();
 

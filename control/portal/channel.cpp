@@ -7,11 +7,12 @@
 namespace fg::portal {
 namespace {
 
-constexpr std::string_view kTopic = "gateway";          // spec portal 1.7
+constexpr std::string_view kTopic = "gateway";           // spec portal 1.7
 constexpr std::string_view kHeartbeatTopic = "phoenix";  // spec portal 1.9
 constexpr std::string_view kUnmatchedTopic = "unmatched topic";
 
-// Topic, event and ref. A doubled key or a ref that is no whole number makes the message unparseable (spec portal 1.7).
+// Topic, event and ref. A doubled key or a ref that is no whole number makes the message
+// unparseable (spec portal 1.7).
 std::optional<Envelope> envelope_of(ObjectReader& from) {
   Envelope envelope;
   envelope.topic = from.text("topic");
@@ -172,7 +173,8 @@ void Channel::on_reply(const Envelope& envelope, const Json& payload, Instant no
     unanswered_.erase(*envelope.ref);
     return;
   }
-  log_.debug("portal answered with an error", {{"reason", reply->reason}, {"topic", envelope.topic}});
+  log_.debug("portal answered with an error",
+             {{"reason", reply->reason}, {"topic", envelope.topic}});
   // Several lost messages are answered so; while a join is pending they say nothing new.
   if (is_ours && reply->reason == kUnmatchedTopic && state_ == State::joined) {
     log_.info("portal lost our channel, joining again");
@@ -194,7 +196,8 @@ void Channel::on_joined() {
   join_ref_.reset();
   timers_.stop(Timer::join);
   ++counters_.joins;
-  if (announces_capabilities_) queue_.push_front({"set_snownet_capabilities", R"({"iceless":false})"});
+  if (announces_capabilities_)
+    queue_.push_front({"set_snownet_capabilities", R"({"iceless":false})"});
   flush_held();
   events_.emplace_back(Joined{});
 }
@@ -230,7 +233,8 @@ void Channel::enqueue(Message message) {
   }
 }
 
-// An addition that is withdrawn while still held cancels out, and the other way round (spec portal 1.13, C).
+// An addition that is withdrawn while still held cancels out, and the other way round (spec
+// portal 1.13, C).
 void Channel::hold(const BroadcastCandidates& message) {
   auto at = held_.find(message.client);
   if (at == held_.end()) {
@@ -256,8 +260,10 @@ void Channel::hold(const BroadcastCandidates& message) {
 
 void Channel::flush_held() {
   for (auto& [client, candidates] : held_) {
-    if (!candidates.added.empty()) enqueue(serialize(BroadcastCandidates{client, std::move(candidates.added), false}));
-    if (!candidates.removed.empty()) enqueue(serialize(BroadcastCandidates{client, std::move(candidates.removed), true}));
+    if (!candidates.added.empty())
+      enqueue(serialize(BroadcastCandidates{client, std::move(candidates.added), false}));
+    if (!candidates.removed.empty())
+      enqueue(serialize(BroadcastCandidates{client, std::move(candidates.removed), true}));
   }
   held_.clear();
 }
@@ -289,7 +295,8 @@ std::optional<std::string> Channel::poll_text(Instant now) {
   return take_ref(kTopic, message.event, message.payload);
 }
 
-std::string Channel::take_ref(std::string_view topic, std::string_view event, std::string_view payload) {
+std::string Channel::take_ref(std::string_view topic, std::string_view event,
+                              std::string_view payload) {
   return frame(topic, event, payload, next_ref_++);
 }
 
@@ -300,7 +307,8 @@ std::optional<Channel::Event> Channel::poll_event() {
   return event;
 }
 
-// Texts are not a reason to wake up: the driver asks for them after every input and whenever a write has finished.
+// Texts are not a reason to wake up: the driver asks for them after every input and whenever a
+// write has finished.
 std::optional<Wakeup> Channel::wakeup() const {
   if (!events_.empty()) return Wakeup{last_now_, "portal events"};
   std::optional<Wakeup> next;

@@ -1,6 +1,7 @@
-// The Phoenix channel on one WebSocket (spec portal 1.7 to 1.13): join, heartbeats, what the portal's control events mean,
-// and what may be sent when. Lives longer than a socket: candidates made while the portal is away are kept for the next
-// join, everything else that belongs to a connection ends with it. The socket and the way to it are session.h's.
+// The Phoenix channel on one WebSocket (spec portal 1.7 to 1.13): join, heartbeats, what the
+// portal's control events mean, and what may be sent when. Lives longer than a socket: candidates
+// made while the portal is away are kept for the next join, everything else that belongs to a
+// connection ends with it. The socket and the way to it are session.h's.
 //
 //   down --on_open--> joining --ok reply--> joined --unmatched topic--> joining (same socket)
 //   any --on_closed, failure--> down
@@ -23,9 +24,10 @@
 
 namespace fg::portal {
 
-inline constexpr Duration kHeartbeatInterval = 10s;    // spec portal 1.9
-inline constexpr std::size_t kHeartbeatsUnanswered = 3;  // spec portal 1.9: the fourth fails the connection
-inline constexpr Duration kJoinTimeout = 5s;           // spec portal 1.8
+inline constexpr Duration kHeartbeatInterval = 10s;  // spec portal 1.9
+inline constexpr std::size_t kHeartbeatsUnanswered =
+    3;                                        // spec portal 1.9: the fourth fails the connection
+inline constexpr Duration kJoinTimeout = 5s;  // spec portal 1.8
 inline constexpr std::size_t kQueuedMessagesMax = 4'096;
 inline constexpr std::size_t kHeldClientsMax = 65'536;
 inline constexpr std::size_t kHeldCandidatesMax = 256;  // a client and kind
@@ -33,10 +35,10 @@ inline constexpr std::size_t kHeldCandidatesMax = 256;  // a client and kind
 struct ChannelCounters {
   std::uint64_t unknown_events = 0;
   std::uint64_t malformed_messages = 0;
-  std::uint64_t discarded_messages = 0;   // sent while not connected
-  std::uint64_t merged_messages = 0;      // equal to one still queued
-  std::uint64_t refused_messages = 0;     // queue full
-  std::uint64_t refused_candidates = 0;   // held sets full
+  std::uint64_t discarded_messages = 0;  // sent while not connected
+  std::uint64_t merged_messages = 0;     // equal to one still queued
+  std::uint64_t refused_messages = 0;    // queue full
+  std::uint64_t refused_candidates = 0;  // held sets full
   std::uint64_t ingress_messages = 0;
   std::uint64_t joins = 0;
 };
@@ -62,7 +64,8 @@ class Channel {
   // Its connection failed or closed: what is held for it has no reader any more.
   void forget_client(const ClientId& client);
 
-  // One text at a time, when the socket is ready to write; refs are given out here, so a blocked socket makes no phantoms.
+  // One text at a time, when the socket is ready to write; refs are given out here, so a blocked
+  // socket makes no phantoms.
   std::optional<std::string> poll_text(Instant now);
   std::optional<Event> poll_event();
   [[nodiscard]] std::optional<Wakeup> wakeup() const;
@@ -94,7 +97,8 @@ class Channel {
   Log log_;
   State state_ = State::down;
   bool announces_capabilities_ = false;
-  bool has_joined_here_ = false;  // once on this socket: from then on candidates queue behind other messages
+  bool has_joined_here_ =
+      false;  // once on this socket: from then on candidates queue behind other messages
   bool wants_join_ = false;
   bool wants_heartbeat_ = false;
   std::uint64_t next_ref_ = 0;

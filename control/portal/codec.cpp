@@ -10,7 +10,8 @@
 namespace fg::portal {
 namespace {
 
-// Every reader rejects through its ObjectReader or returns none; the message is dropped as a whole either way.
+// Every reader rejects through its ObjectReader or returns none; the message is dropped as a whole
+// either way.
 
 template <class Id>
 Id id_of(ObjectReader& from, std::string_view name) {
@@ -125,7 +126,8 @@ std::optional<Resource> resource_of(const Json* json) {
   return resource;
 }
 
-// Adds one entry to the relays so far: an entry of a known id completes or replaces that relay (spec portal 2.2).
+// Adds one entry to the relays so far: an entry of a known id completes or replaces that relay
+// (spec portal 2.2).
 bool add_relay(const Json& json, std::vector<Relay>& relays) {
   ObjectReader from(json);
   const auto type = from.text("type");
@@ -139,7 +141,8 @@ bool add_relay(const Json& json, std::vector<Relay>& relays) {
   const auto password = from.text("password");
   (void)from.integer("expires_at");
   if (!from.ok()) return false;
-  auto relay = std::find_if(relays.begin(), relays.end(), [&](const Relay& r) { return r.id == id; });
+  auto relay =
+      std::find_if(relays.begin(), relays.end(), [&](const Relay& r) { return r.id == id; });
   if (relay == relays.end()) {
     relays.emplace_back().id = id;
     relay = std::prev(relays.end());
@@ -234,7 +237,8 @@ std::vector<AuthorizationEntry> authorizations_of(ObjectReader& outer, const Jso
   for (const auto& json : list.list) {
     ObjectReader from(json);
     if (from.ok()) {
-      entries.push_back({id_of<ClientId>(from, "client_id"), id_of<ResourceId>(from, "resource_id"), expiry_of(from)});
+      entries.push_back({id_of<ClientId>(from, "client_id"), id_of<ResourceId>(from, "resource_id"),
+                         expiry_of(from)});
     }
     if (!from.ok()) outer.reject();
   }
@@ -266,7 +270,8 @@ Ingress read_request_connection(ObjectReader& from) {
     nested(client, "peer", [&](ObjectReader& peer) {
       read_peer(peer, request.client);
       const Json* keepalive = peer.find("persistent_keepalive");
-      if (keepalive != nullptr && !keepalive->is_null()) (void)port_of(peer, "persistent_keepalive", 0);
+      if (keepalive != nullptr && !keepalive->is_null())
+        (void)port_of(peer, "persistent_keepalive", 0);
     });
     nested(client, "payload", [&](ObjectReader& payload) {
       request.client_ice = required_credentials(payload, "ice_parameters");
@@ -306,7 +311,9 @@ Ingress read_authorize(ObjectReader& from, Authorize::Dialect dialect) {
   return authorize;
 }
 
-Ingress read_authorize_flow(ObjectReader& from) { return read_authorize(from, Authorize::Dialect::authorize_flow); }
+Ingress read_authorize_flow(ObjectReader& from) {
+  return read_authorize(from, Authorize::Dialect::authorize_flow);
+}
 Ingress read_create_authorization(ObjectReader& from) {
   return read_authorize(from, Authorize::Dialect::create_authorization);
 }
@@ -316,7 +323,8 @@ Ingress read_reject_access(ObjectReader& from) {
 }
 
 Ingress read_expiry_updated(ObjectReader& from) {
-  return ExpiryUpdated{id_of<ClientId>(from, "client_id"), id_of<ResourceId>(from, "resource_id"), expiry_of(from)};
+  return ExpiryUpdated{id_of<ClientId>(from, "client_id"), id_of<ResourceId>(from, "resource_id"),
+                       expiry_of(from)};
 }
 
 Ingress read_candidates(ObjectReader& from, bool invalidated) {
@@ -376,7 +384,8 @@ Result<Ingress, ParseError> parse_ingress(std::string_view event, const Json& pa
     if (!resource) return fail(ParseError::malformed);
     return Ingress{ResourceUpdated{std::move(*resource)}};
   }
-  const auto reader = std::find_if(kReaders.begin(), kReaders.end(), [&](const auto& r) { return r.event == event; });
+  const auto reader = std::find_if(kReaders.begin(), kReaders.end(),
+                                   [&](const auto& r) { return r.event == event; });
   if (reader == kReaders.end()) return fail(ParseError::unknown_event);
   ObjectReader from(payload);
   if (!from.ok()) return fail(ParseError::malformed);

@@ -1,6 +1,7 @@
-// The portal's messages ⇄ values: one function a direction. Acceptance is that of the originals, with the tolerances the
-// spec adds (portal 2.1 "Ours"); a payload that does not fit is refused as a whole, so nothing is ever half applied.
-// Left out: flow-log settings and tokens, subjects, device facts, candidate syntax (the ICE side skips what it cannot read).
+// The portal's messages ⇄ values: one function a direction. Acceptance is that of the originals,
+// with the tolerances the spec adds (portal 2.1 "Ours"); a payload that does not fit is refused as
+// a whole, so nothing is ever half applied. Left out: flow-log settings and tokens, subjects,
+// device facts, candidate syntax (the ICE side skips what it cannot read).
 #pragma once
 
 #include <cstdint>
@@ -24,8 +25,10 @@ inline constexpr std::size_t kProxyIpsMax = 1'024;
 
 enum class ParseError : std::uint8_t { unknown_event, malformed };
 
-[[nodiscard]] Result<Ingress, ParseError> parse_ingress(std::string_view event, std::string_view payload);
-[[nodiscard]] Result<Ingress, ParseError> parse_ingress(std::string_view event, const Json& payload);
+[[nodiscard]] Result<Ingress, ParseError> parse_ingress(std::string_view event,
+                                                        std::string_view payload);
+[[nodiscard]] Result<Ingress, ParseError> parse_ingress(std::string_view event,
+                                                        const Json& payload);
 
 // The four keys of every frame (spec portal 1.7). ref is none for null and absent.
 struct Envelope {
@@ -42,7 +45,7 @@ struct Message {
 };
 
 [[nodiscard]] Message serialize(const Egress& egress);
-[[nodiscard]] std::string frame(std::string_view topic, std::string_view event, std::string_view payload,
-                                std::uint64_t ref);
+[[nodiscard]] std::string frame(std::string_view topic, std::string_view event,
+                                std::string_view payload, std::uint64_t ref);
 
 }  // namespace fg::portal

@@ -6,8 +6,8 @@
 namespace fg::portal {
 namespace {
 
-// Builds the tree. Containers under construction are kept as values and moved into their parent when they end, so no
-// pointer into a growing vector is ever held.
+// Builds the tree. Containers under construction are kept as values and moved into their parent
+// when they end, so no pointer into a growing vector is ever held.
 class TreeBuilder {
  public:
   explicit TreeBuilder(std::size_t length) : length_(length) {}
@@ -23,7 +23,8 @@ class TreeBuilder {
     Json json;
     json.kind = Json::Kind::integer;
     json.is_negative = value < 0;
-    json.magnitude = value < 0 ? ~static_cast<std::uint64_t>(value) + 1 : static_cast<std::uint64_t>(value);
+    json.magnitude =
+        value < 0 ? ~static_cast<std::uint64_t>(value) + 1 : static_cast<std::uint64_t>(value);
     return add(std::move(json));
   }
   bool number_unsigned(std::uint64_t value) {
@@ -52,7 +53,8 @@ class TreeBuilder {
   }
   bool end_object() { return close(); }
   bool end_array() { return close(); }
-  bool parse_error(std::size_t position, const std::string& /*token*/, const nlohmann::detail::exception& /*e*/) {
+  bool parse_error(std::size_t position, const std::string& /*token*/,
+                   const nlohmann::detail::exception& /*e*/) {
     // The lexer counts the end of input as one more character read.
     error_ = position > length_ ? JsonError::truncated : JsonError::malformed;
     return false;
@@ -169,7 +171,8 @@ std::string_view ObjectReader::text(std::string_view name) {
   return json->text;
 }
 
-std::optional<std::string_view> ObjectReader::optional_text(std::string_view name, bool is_nullable) {
+std::optional<std::string_view> ObjectReader::optional_text(std::string_view name,
+                                                            bool is_nullable) {
   const Json* json = find(name);
   if (json == nullptr || (is_nullable && json->is_null())) return std::nullopt;
   if (json->kind != Json::Kind::text) {

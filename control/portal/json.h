@@ -1,6 +1,7 @@
-// A JSON text as a value that still remembers doubled members: the portal's schema drops a message for a doubled member it
-// knows and ignores one it does not (spec portal 1.7, 2.1), so that is decided by the reader of the member, not by the
-// parser. Only the integers the schema uses are kept; every other number is `fraction`.
+// A JSON text as a value that still remembers doubled members: the portal's schema drops a message
+// for a doubled member it knows and ignores one it does not (spec portal 1.7, 2.1), so that is
+// decided by the reader of the member, not by the parser. Only the integers the schema uses are
+// kept; every other number is `fraction`.
 #pragma once
 
 #include <cstdint>
@@ -22,8 +23,8 @@ struct Json {
 
   Kind kind = Kind::null;
   bool boolean = false;
-  bool is_negative = false;      // integer
-  std::uint64_t magnitude = 0;   // integer
+  bool is_negative = false;     // integer
+  std::uint64_t magnitude = 0;  // integer
   std::string text;
   std::vector<Json> list;
   std::vector<Member> members;
@@ -51,8 +52,9 @@ enum class JsonError : std::uint8_t {
 // Appends `text` as a JSON string, quotes included.
 void append_json_text(std::string& out, std::string_view text);
 
-// Reads the members of one object. A member that is missing, doubled or of the wrong kind makes ok() false for good; an
-// unknown member is never looked at. Optional reads yield none for an absent member only.
+// Reads the members of one object. A member that is missing, doubled or of the wrong kind makes
+// ok() false for good; an unknown member is never looked at. Optional reads yield none for an
+// absent member only.
 class ObjectReader {
  public:
   explicit ObjectReader(const Json& json);

@@ -40,14 +40,17 @@ std::string printable(std::string_view text, std::size_t size_max) {
 
 std::string without_spaces(std::string_view text) {
   std::string out;
-  std::copy_if(text.begin(), text.end(), std::back_inserter(out), [](char c) { return !is_space(c); });
+  std::copy_if(text.begin(), text.end(), std::back_inserter(out),
+               [](char c) { return !is_space(c); });
   return out;
 }
 
 bool is_problem_json(std::string_view content_type) {
   constexpr std::string_view kType = "application/problem+json";
   const auto type = trimmed(content_type.substr(0, content_type.find(';')));
-  const auto equal_ignoring_case = [](char a, char b) { return a == b || (a >= 'A' && a <= 'Z' && a - 'A' + 'a' == b); };
+  const auto equal_ignoring_case = [](char a, char b) {
+    return a == b || (a >= 'A' && a <= 'Z' && a - 'A' + 'a' == b);
+  };
   return std::equal(type.begin(), type.end(), kType.begin(), kType.end(), equal_ignoring_case);
 }
 
@@ -102,7 +105,8 @@ UpgradeRequest Login::request() const {
   const bool is_v6_literal = url.host.find(':') != std::string::npos;
   request.host_header = is_v6_literal ? "[" + url.host + "]" : url.host;
   // spec portal 1.3: only A names a port
-  if (is_a && url.port != (url.is_tls ? 443 : 80)) request.host_header += ":" + std::to_string(url.port);
+  if (is_a && url.port != (url.is_tls ? 443 : 80))
+    request.host_header += ":" + std::to_string(url.port);
 
   const auto token = without_spaces(options_.token.expose());
   const auto id = form_encode(external_id(options_.id, generation_));
@@ -110,14 +114,16 @@ UpgradeRequest Login::request() const {
   const auto key = form_encode(base64(options_.public_key));
   std::string target = url.path;
   if (is_a) {
-    target += "/gateway/websocket?token=" + form_encode(token) + "&public_key=" + key + "&external_id=" + id + "&name=" + name;
+    target += "/gateway/websocket?token=" + form_encode(token) + "&public_key=" + key +
+              "&external_id=" + id + "&name=" + name;
   } else {
     target += generation_ == Generation::c ? "/gateway/v2/websocket" : "/gateway/websocket";
     target += "?external_id=" + id + "&name=" + name + "&public_key=" + key;
     request.authorization = SecretText{"Bearer " + token};
   }
   request.target = SecretText{std::move(target)};
-  const auto version = options_.reported_version.value_or(std::string{is_a ? kReportedVersionA : kReportedVersion});
+  const auto version =
+      options_.reported_version.value_or(std::string{is_a ? kReportedVersionA : kReportedVersion});
   request.user_agent = user_agent(options_.system, version);
   return request;
 }
@@ -126,9 +132,11 @@ std::optional<Generation> Login::other_way(const UpgradeRefusal& refusal) const 
   if (options_.generation) return std::nullopt;
   if (generation_ == Generation::c && refusal.status == kNotFound) return Generation::b;
   if (generation_ != Generation::b) return std::nullopt;
-  // An A portal looks for the token in the query only, and refuses user agents it does not know (spec portal 1.3, 1.5).
+  // An A portal looks for the token in the query only, and refuses user agents it does not know
+  // (spec portal 1.3, 1.5).
   if (refusal.status == kUnprocessable) return Generation::a;
-  if (refusal.status == kUnauthorized && trimmed(refusal.body) == "Missing token") return Generation::a;
+  if (refusal.status == kUnauthorized && trimmed(refusal.body) == "Missing token")
+    return Generation::a;
   return std::nullopt;
 }
 
@@ -145,18 +153,22 @@ Verdict Login::on_refused(const UpgradeRefusal& refusal, WallTime now) {
     verdict.reason = why_unauthorized(refusal);
     return verdict;
   }
-  // The way that was learnt has stopped working: the portal may have been replaced, so ask anew from the start.
+  // The way that was learnt has stopped working: the portal may have been replaced, so ask anew
+  // from the start.
   if (!options_.generation && is_way_refused(refusal.status)) generation_ = Generation::c;
   if (refusal.retry_after) verdict.retry_after = parse_retry_after(*refusal.retry_after, now);
-  if (const auto problem = problem_of(refusal); !problem.detail.empty()) verdict.reason += " (" + problem.detail + ")";
+  if (const auto problem = problem_of(refusal); !problem.detail.empty())
+    verdict.reason += " (" + problem.detail + ")";
   return verdict;
 }
 
 std::string Login::why_unauthorized(const UpgradeRefusal& refusal) const {
   if (generation_ != Generation::c) return "Authentication token invalid";
   const auto problem = problem_of(refusal);
-  if (problem.code == "invalid_token" || problem.code == "missing_token") return "Authentication token invalid";
-  return "Failed to authenticate with portal: " + (problem.detail.empty() ? "no reason provided" : problem.detail);
+  if (problem.code == "invalid_token" || problem.code == "missing_token")
+    return "Authentication token invalid";
+  return "Failed to authenticate with portal: " +
+         (problem.detail.empty() ? "no reason provided" : problem.detail);
 }
 
 }  // namespace fg::portal

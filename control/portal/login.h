@@ -1,6 +1,7 @@
-// How to ask the portal for a WebSocket and what its refusals mean (spec portal 1.1 to 1.5). The generation of the portal is
-// discovered from its answers: the v2 path first, 404 there means the v1 path, a v1 portal that does not see the token in
-// the header is of generation A. What was learnt is kept until the portal refuses it. A forced generation skips all that.
+// How to ask the portal for a WebSocket and what its refusals mean (spec portal 1.1 to 1.5). The
+// generation of the portal is discovered from its answers: the v2 path first, 404 there means the
+// v1 path, a v1 portal that does not see the token in the header is of generation A. What was
+// learnt is kept until the portal refuses it. A forced generation skips all that.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +19,10 @@ namespace fg::portal {
 
 enum class Generation : std::uint8_t { a, b, c };
 
-inline constexpr std::string_view kReportedVersion = "1.6.1";   // spec portal 3.4: clients 1.5 accept 1.4 to 1.6
-inline constexpr std::string_view kReportedVersionA = "1.3.0";  // spec portal 3.4: clients 1.2 accept 1.1 to 1.3
+inline constexpr std::string_view kReportedVersion =
+    "1.6.1";  // spec portal 3.4: clients 1.5 accept 1.4 to 1.6
+inline constexpr std::string_view kReportedVersionA =
+    "1.3.0";  // spec portal 3.4: clients 1.2 accept 1.1 to 1.3
 inline constexpr std::size_t kRefusalTextMax = 300;
 
 struct SystemFacts {

@@ -1,5 +1,6 @@
-// The portal's messages on topic "gateway" as values, for all three generations at once (spec portal 2). Parsed once at the
-// edge (codec.h); everything behind works on these types. Keys and passwords are secrets.
+// The portal's messages on topic "gateway" as values, for all three generations at once (spec
+// portal 2). Parsed once at the edge (codec.h); everything behind works on these types. Keys and
+// passwords are secrets.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +21,7 @@ using UnixSeconds = std::int64_t;
 struct Filter {
   enum class Protocol : std::uint8_t { tcp, udp, icmp };
   Protocol protocol = Protocol::tcp;
-  std::uint16_t first_port = 0;      // inclusive; first > last matches nothing
+  std::uint16_t first_port = 0;     // inclusive; first > last matches nothing
   std::uint16_t last_port = 65535;  // inclusive
   friend bool operator==(const Filter&, const Filter&) = default;
 };
@@ -62,7 +63,8 @@ struct Init {
   IpAddress v4;
   IpAddress v6;
   std::vector<Relay> relays;
-  std::optional<std::vector<AuthorizationEntry>> authorizations;  // absent on A portals: revoke nothing
+  std::optional<std::vector<AuthorizationEntry>>
+      authorizations;  // absent on A portals: revoke nothing
 };
 
 struct Domain {
@@ -135,8 +137,8 @@ struct RelaysPresence {
   std::vector<Relay> connected;
 };
 
-using Ingress = std::variant<Init, RequestConnection, AllowAccess, Authorize, RejectAccess, ResourceUpdated, ExpiryUpdated,
-                             IceCandidates, RelaysPresence>;
+using Ingress = std::variant<Init, RequestConnection, AllowAccess, Authorize, RejectAccess,
+                             ResourceUpdated, ExpiryUpdated, IceCandidates, RelaysPresence>;
 
 // ---- gateway -> portal ----
 

@@ -54,7 +54,8 @@ std::optional<std::chrono::seconds> time_of_day(std::string_view text) {
   const auto hours = whole_number(take_until(text, ':'));
   const auto minutes = whole_number(take_until(text, ':'));
   const auto seconds = text.empty() ? std::optional<std::uint64_t>{0} : whole_number(text);
-  if (!hours || !minutes || !seconds || *hours > 23 || *minutes > 59 || *seconds > 60) return std::nullopt;
+  if (!hours || !minutes || !seconds || *hours > 23 || *minutes > 59 || *seconds > 60)
+    return std::nullopt;
   return std::chrono::seconds{static_cast<std::int64_t>(*hours * 3600 + *minutes * 60 + *seconds)};
 }
 
@@ -69,8 +70,10 @@ std::optional<std::chrono::seconds> unix_time_of(std::string_view text) {
   const auto year = whole_number(take_until(text, ' '));
   const auto time = time_of_day(take_until(text, ' '));
   const auto zone = zone_of(text);
-  if (!day || !month || !year || !time || !zone || *day > 31 || *year < 1900 || *year > 9999) return std::nullopt;
-  const std::chrono::year_month_day date{std::chrono::year{static_cast<int>(*year)}, std::chrono::month{*month},
+  if (!day || !month || !year || !time || !zone || *day > 31 || *year < 1900 || *year > 9999)
+    return std::nullopt;
+  const std::chrono::year_month_day date{std::chrono::year{static_cast<int>(*year)},
+                                         std::chrono::month{*month},
                                          std::chrono::day{static_cast<unsigned>(*day)}};
   if (!date.ok()) return std::nullopt;
   return std::chrono::sys_days{date}.time_since_epoch() + *time - std::chrono::minutes{*zone};
@@ -80,10 +83,12 @@ std::optional<std::chrono::seconds> unix_time_of(std::string_view text) {
 
 std::optional<Duration> parse_retry_after(std::string_view value, WallTime now) {
   value = trimmed(value);
-  constexpr std::chrono::seconds kMax = std::chrono::duration_cast<std::chrono::seconds>(kRetryAfterMax);
+  constexpr std::chrono::seconds kMax =
+      std::chrono::duration_cast<std::chrono::seconds>(kRetryAfterMax);
   const auto digits = value.starts_with('+') ? value.substr(1) : value;
   if (const auto seconds = whole_number(digits)) {
-    const auto bounded = std::min<std::uint64_t>(*seconds, static_cast<std::uint64_t>(kMax.count()));
+    const auto bounded =
+        std::min<std::uint64_t>(*seconds, static_cast<std::uint64_t>(kMax.count()));
     return std::chrono::seconds{static_cast<std::int64_t>(bounded)};
   }
   const auto date = unix_time_of(value);

@@ -25,7 +25,8 @@ void append_domain_response(std::string& out, const std::optional<DomainResponse
   out += R"({"domain":)";
   append_json_text(out, response->domain);
   out += R"(,"address":)";
-  append_list(out, response->addresses, [](std::string& to, const IpAddress& ip) { append_json_text(to, ip.to_string()); });
+  append_list(out, response->addresses,
+              [](std::string& to, const IpAddress& ip) { append_json_text(to, ip.to_string()); });
   out += '}';
 }
 
@@ -58,9 +59,12 @@ Message message_of(const BroadcastCandidates& broadcast) {
   std::string out = R"({"client_ids":[)";
   append_json_text(out, broadcast.client.to_string());
   out += R"(],"candidates":)";
-  append_list(out, broadcast.candidates, [](std::string& to, const std::string& line) { append_json_text(to, line); });
+  append_list(out, broadcast.candidates,
+              [](std::string& to, const std::string& line) { append_json_text(to, line); });
   out += '}';
-  return {broadcast.invalidated ? "broadcast_invalidated_ice_candidates" : "broadcast_ice_candidates", std::move(out)};
+  return {
+      broadcast.invalidated ? "broadcast_invalidated_ice_candidates" : "broadcast_ice_candidates",
+      std::move(out)};
 }
 
 Message message_of(const NoRelays& /*none*/) { return {"no_relays", "{}"}; }
@@ -71,7 +75,8 @@ Message serialize(const Egress& egress) {
   return std::visit([](const auto& message) { return message_of(message); }, egress);
 }
 
-std::string frame(std::string_view topic, std::string_view event, std::string_view payload, std::uint64_t ref) {
+std::string frame(std::string_view topic, std::string_view event, std::string_view payload,
+                  std::uint64_t ref) {
   std::string out;
   out.reserve(payload.size() + 96);
   out += R"({"topic":)";

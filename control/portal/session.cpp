@@ -3,7 +3,10 @@
 namespace fg::portal {
 
 Session::Session(LoginOptions options, Duration partition_time_max, Random& random, Log log)
-    : login_(std::move(options)), backoff_(random, partition_time_max), channel_(log), log_(std::move(log)) {}
+    : login_(std::move(options)),
+      backoff_(random, partition_time_max),
+      channel_(log),
+      log_(std::move(log)) {}
 
 void Session::start(Instant now) {
   last_now_ = now;
@@ -91,10 +94,12 @@ void Session::pump_channel(Instant now) {
 void Session::retry(std::string reason, std::optional<Duration> retry_after, Instant now) {
   const auto delay = backoff_.next(retry_after);
   if (!delay) {
-    end("Got disconnected from portal and hit the max-retry limit. Last connection error: " + reason);
+    end("Got disconnected from portal and hit the max-retry limit. Last connection error: " +
+        reason);
     return;
   }
-  log_.info("Hiccup in portal connection", {{"reason", reason}, {"backoff_ms", *delay / std::chrono::milliseconds{1}}});
+  log_.info("Hiccup in portal connection",
+            {{"reason", reason}, {"backoff_ms", *delay / std::chrono::milliseconds{1}}});
   state_ = State::waiting;
   retry_at_ = now + *delay;
   events_.emplace_back(Disconnected{std::move(reason), *delay});

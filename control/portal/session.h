@@ -1,6 +1,7 @@
-// The whole life of the portal connection without its socket (spec portal 1.15): log in, join, talk, fail, wait, log in again.
-// Joins login.h, backoff.h and channel.h; control/net carries out the actions. One input, then drain actions, events and,
-// whenever the socket is ready to write, texts; then sleep until wakeup().
+// The whole life of the portal connection without its socket (spec portal 1.15): log in, join,
+// talk, fail, wait, log in again. Joins login.h, backoff.h and channel.h; control/net carries out
+// the actions. One input, then drain actions, events and, whenever the socket is ready to write,
+// texts; then sleep until wakeup().
 #pragma once
 
 #include <deque>

@@ -15,7 +15,8 @@ std::optional<std::array<std::uint8_t, 4>> parse_v4(std::string_view text) {
     if (part.empty() || part.size() > 3 || (part.size() > 1 && part[0] == '0')) return std::nullopt;
     unsigned value = 0;
     const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);
-    if (error != std::errc{} || end != part.data() + part.size() || value > 255) return std::nullopt;
+    if (error != std::errc{} || end != part.data() + part.size() || value > 255)
+      return std::nullopt;
     out[i] = static_cast<std::uint8_t>(value);
     if (!last) text.remove_prefix(dot + 1);
   }
@@ -59,7 +60,8 @@ std::optional<std::array<std::uint8_t, 16>> parse_v6(std::string_view text) {
     const int h = parse_groups(text.substr(0, gap), head, false);
     const int t = parse_groups(right, tail, true);
     if (h < 0 || t < 0 || h + t > 7) return std::nullopt;
-    for (int i = 0; i < h; ++i) groups[static_cast<std::size_t>(i)] = head[static_cast<std::size_t>(i)];
+    for (int i = 0; i < h; ++i)
+      groups[static_cast<std::size_t>(i)] = head[static_cast<std::size_t>(i)];
     for (int i = 0; i < t; ++i) {
       groups[static_cast<std::size_t>(8 - t + i)] = tail[static_cast<std::size_t>(i)];
     }
@@ -98,7 +100,8 @@ std::string v6_text(const std::array<std::uint8_t, 16>& b) {
       return out + IpAddress::v4(b[12], b[13], b[14], b[15]).to_string();
     }
     std::array<char, 5> digits{};
-    const auto end = std::to_chars(digits.data(), digits.data() + 5, g[static_cast<std::size_t>(i)], 16).ptr;
+    const auto end =
+        std::to_chars(digits.data(), digits.data() + 5, g[static_cast<std::size_t>(i)], 16).ptr;
     out.append(digits.data(), end);
   }
   return out;
@@ -107,7 +110,8 @@ std::string v6_text(const std::array<std::uint8_t, 16>& b) {
 std::optional<std::uint16_t> parse_port(std::string_view text) {
   unsigned value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size() || value > 65535) return std::nullopt;
+  if (error != std::errc{} || end != text.data() + text.size() || value > 65535)
+    return std::nullopt;
   return static_cast<std::uint16_t>(value);
 }
 
@@ -135,9 +139,12 @@ bool IpAddress::is_unspecified() const {
 }
 bool IpAddress::is_loopback() const {
   if (is_v4()) return bytes_[0] == 127;
-  return std::all_of(bytes_.begin(), bytes_.end() - 1, [](std::uint8_t b) { return b == 0; }) && bytes_[15] == 1;
+  return std::all_of(bytes_.begin(), bytes_.end() - 1, [](std::uint8_t b) { return b == 0; }) &&
+         bytes_[15] == 1;
 }
-bool IpAddress::is_multicast() const { return is_v4() ? (bytes_[0] & 0xF0) == 0xE0 : bytes_[0] == 0xFF; }
+bool IpAddress::is_multicast() const {
+  return is_v4() ? (bytes_[0] & 0xF0) == 0xE0 : bytes_[0] == 0xFF;
+}
 bool IpAddress::is_broadcast() const { return is_v4() && load_be32(bytes_.data()) == 0xFFFFFFFF; }
 bool IpAddress::is_link_local() const {
   if (is_v4()) return bytes_[0] == 169 && bytes_[1] == 254;
@@ -165,7 +172,8 @@ std::optional<SocketAddress> SocketAddress::parse(std::string_view text) {
     if (host.find(':') == std::string_view::npos) return std::nullopt;
   } else {
     const auto colon = text.find(':');
-    if (colon == std::string_view::npos || text.find(':', colon + 1) != std::string_view::npos) return std::nullopt;
+    if (colon == std::string_view::npos || text.find(':', colon + 1) != std::string_view::npos)
+      return std::nullopt;
     host = text.substr(0, colon);
     port = text.substr(colon + 1);
   }
@@ -206,7 +214,8 @@ std::optional<Cidr> Cidr::parse(std::string_view text, bool strict) {
 bool Cidr::contains(const IpAddress& ip) const {
   if (ip.family() != family()) return false;
   const auto whole = static_cast<std::size_t>(prefix_ / 8);
-  if (!std::equal(address_.raw().begin(), address_.raw().begin() + static_cast<std::ptrdiff_t>(whole), ip.raw().begin())) {
+  if (!std::equal(address_.raw().begin(),
+                  address_.raw().begin() + static_cast<std::ptrdiff_t>(whole), ip.raw().begin())) {
     return false;
   }
   const int rest = prefix_ % 8;
@@ -215,7 +224,9 @@ bool Cidr::contains(const IpAddress& ip) const {
   return (address_.raw()[whole] & mask) == (ip.raw()[whole] & mask);
 }
 
-bool Cidr::contains(const Cidr& other) const { return other.prefix_ >= prefix_ && contains(other.address_); }
+bool Cidr::contains(const Cidr& other) const {
+  return other.prefix_ >= prefix_ && contains(other.address_);
+}
 
 std::string Cidr::to_string() const { return address_.to_string() + "/" + std::to_string(prefix_); }
 

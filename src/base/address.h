@@ -1,4 +1,5 @@
-// IP addresses, socket addresses and networks as values. No OS types here: io and control/net convert at their edge.
+// IP addresses, socket addresses and networks as values. No OS types here: io and control/net
+// convert at their edge.
 #pragma once
 
 #include <array>
@@ -15,7 +16,8 @@ namespace fg {
 
 enum class Family : std::uint8_t { v4, v6 };
 
-// Host order is never used: bytes_ is as on the wire; a v4 address occupies the first four, the rest is zero.
+// Host order is never used: bytes_ is as on the wire; a v4 address occupies the first four, the
+// rest is zero.
 class IpAddress {
  public:
   constexpr IpAddress() = default;
@@ -35,7 +37,8 @@ class IpAddress {
   }
   // 4 or 16 bytes in network order; anything else yields 0.0.0.0.
   static IpAddress from_bytes(Bytes b);
-  // Textual form without brackets, zone or prefix length. RFC 4291 §2.2, dotted decimal for v4 (no leading zeros).
+  // Textual form without brackets, zone or prefix length. RFC 4291 §2.2, dotted decimal for v4 (no
+  // leading zeros).
   static std::optional<IpAddress> parse(std::string_view text);
 
   [[nodiscard]] constexpr Family family() const { return family_; }
@@ -81,8 +84,8 @@ class Cidr {
   constexpr Cidr() = default;
   // Host bits are masked; prefix is cut to the family's length.
   Cidr(IpAddress address, int prefix);
-  // "10.0.0.0/8". strict: host bits must be zero and the prefix present. Otherwise host bits are masked and a bare
-  // address is a host route.
+  // "10.0.0.0/8". strict: host bits must be zero and the prefix present. Otherwise host bits are
+  // masked and a bare address is a host route.
   static std::optional<Cidr> parse(std::string_view text, bool strict);
 
   [[nodiscard]] const IpAddress& address() const { return address_; }

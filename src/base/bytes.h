@@ -1,5 +1,6 @@
-// Borrowed bytes and the two cursors over them. Network byte order unless the name says otherwise. A failed read or write
-// yields zeros, sets a sticky flag and never moves past the end, so parsing code is linear with one check at its end.
+// Borrowed bytes and the two cursors over them. Network byte order unless the name says otherwise.
+// A failed read or write yields zeros, sets a sticky flag and never moves past the end, so parsing
+// code is linear with one check at its end.
 #pragma once
 
 #include <algorithm>
@@ -105,7 +106,8 @@ class ByteReader {
   bool ok_ = true;
 };
 
-// Writes into a fixed buffer; ok() turns false when something did not fit, and nothing is written from then on.
+// Writes into a fixed buffer; ok() turns false when something did not fit, and nothing is written
+// from then on.
 class ByteWriter {
  public:
   explicit ByteWriter(MutableBytes buffer) : buffer_(buffer) {}

@@ -15,7 +15,11 @@ constexpr std::array<Texts, kDropReasons> kTexts{{
 
 }  // namespace
 
-std::string_view name_of(DropReason reason) { return kTexts[static_cast<std::size_t>(reason)].name; }
-std::string_view sentence_of(DropReason reason) { return kTexts[static_cast<std::size_t>(reason)].sentence; }
+std::string_view name_of(DropReason reason) {
+  return kTexts[static_cast<std::size_t>(reason)].name;
+}
+std::string_view sentence_of(DropReason reason) {
+  return kTexts[static_cast<std::size_t>(reason)].sentence;
+}
 
 }  // namespace fg

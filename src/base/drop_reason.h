@@ -1,5 +1,5 @@
-// One line per way a packet, datagram or message can die: symbol and sentence. The enum, its texts and its counters all come
-// from this list, so a reason without a counter cannot exist.
+// One line per way a packet, datagram or message can die: symbol and sentence. The enum, its texts
+// and its counters all come from this list, so a reason without a counter cannot exist.
 #pragma once
 
 #include <array>
@@ -10,60 +10,60 @@
 
 namespace fg {
 
-#define FG_DROP_REASONS(X)                                                                        \
-  /* outer datagrams */                                                                           \
-  X(not_wireguard, "datagram is neither STUN, channel data nor WireGuard")                        \
-  X(malformed_stun, "STUN message does not parse")                                                \
-  X(unknown_stun, "STUN message belongs to no connection or relay request")                       \
-  X(bad_stun_integrity, "MESSAGE-INTEGRITY or FINGERPRINT of a STUN message is wrong")            \
-  X(unknown_channel, "channel data on a channel that is not bound and confirmed")                 \
-  X(malformed_channel_data, "channel data whose length differs from the datagram's")              \
-  X(late_relay_message, "message of a relay that is no longer in use")                            \
-  X(unknown_receiver, "no session has this receiver index")                                       \
-  X(session_expired, "session is older than REJECT_AFTER_TIME")                                   \
-  X(replayed, "counter already seen or too old")                                                  \
-  X(bad_tag, "data message does not authenticate")                                                \
-  X(bad_mac1, "handshake message with a wrong MAC1")                                              \
-  X(bad_handshake, "handshake message does not authenticate or is replayed")                      \
-  X(unknown_initiator, "handshake initiation from a public key no connection has")                \
-  X(handshake_rate_limited, "handshake message over the limit and without a valid MAC2")          \
-  X(punt_ring_full, "ring to the control thread is full")                                         \
-  X(handoff_ring_full, "ring to the owning worker is full")                                       \
-  X(oversized_datagram, "datagram larger than anything this protocol sends")                      \
-  /* inner packets, client to resource */                                                         \
-  X(malformed_packet, "inner packet has lying lengths, a truncated header or a wrong version")    \
-  X(fragmented, "inner packet is a fragment")                                                     \
-  X(oversized_packet, "inner packet is larger than 1280 bytes")                                   \
-  X(spoofed_source, "inner source is not the client's")                                           \
-  X(multicast, "inner destination is multicast")                                                  \
-  X(not_allowed, "no access rule matches")                                                        \
-  X(special_address, "Internet resource does not reach special addresses")                        \
-  X(tunnel_range, "destination or source is another tunnel address")                              \
-  X(gateway_port_closed, "service on the gateway's own tunnel address that is not offered")       \
-  X(outbound_icmp_error, "client sent an ICMP error")                                             \
-  X(control_malformed, "in-tunnel control message does not parse")                                \
-  /* inner packets, resource to client */                                                         \
-  X(not_a_peer, "packet from the TUN device to no tunnel address")                                \
-  X(no_peer_state, "packet from the TUN device to a tunnel address no client has")                \
-  X(not_connected, "client has no path or session yet")                                           \
-  X(nonce_exhausted, "session has used up its counters")                                          \
-  X(inbound_not_allowed, "packet from an address or port the client has no access to")            \
-  X(icmp_rate_limited, "ICMP answer over the client's limit")                                     \
-  /* operating system */                                                                          \
-  X(tun_write_failed, "TUN device refused a packet")                                              \
-  X(udp_send_failed, "UDP socket refused a datagram")                                             \
-  X(tun_read_failed, "read from the TUN device failed")                                           \
-  X(udp_receive_failed, "receive from a UDP socket failed")                                       \
-  /* control plane */                                                                             \
-  X(command_ring_full, "ring to a worker is full")                                                \
-  X(event_ring_full, "event for the control thread lost to a full ring")                          \
-  X(unknown_portal_event, "portal message with an unknown event")                                 \
-  X(malformed_portal_message, "portal message does not fit its schema")                           \
-  X(unparsable_candidate, "candidate line does not parse")                                        \
-  X(unknown_client, "message about a client without a connection")                                \
-  X(resolutions_full, "too many name resolutions in flight")                                      \
-  X(clients_full, "more clients than this gateway holds")                                         \
-  X(grants_full, "more grants than a client of this gateway may hold")                            \
+#define FG_DROP_REASONS(X)                                                                     \
+  /* outer datagrams */                                                                        \
+  X(not_wireguard, "datagram is neither STUN, channel data nor WireGuard")                     \
+  X(malformed_stun, "STUN message does not parse")                                             \
+  X(unknown_stun, "STUN message belongs to no connection or relay request")                    \
+  X(bad_stun_integrity, "MESSAGE-INTEGRITY or FINGERPRINT of a STUN message is wrong")         \
+  X(unknown_channel, "channel data on a channel that is not bound and confirmed")              \
+  X(malformed_channel_data, "channel data whose length differs from the datagram's")           \
+  X(late_relay_message, "message of a relay that is no longer in use")                         \
+  X(unknown_receiver, "no session has this receiver index")                                    \
+  X(session_expired, "session is older than REJECT_AFTER_TIME")                                \
+  X(replayed, "counter already seen or too old")                                               \
+  X(bad_tag, "data message does not authenticate")                                             \
+  X(bad_mac1, "handshake message with a wrong MAC1")                                           \
+  X(bad_handshake, "handshake message does not authenticate or is replayed")                   \
+  X(unknown_initiator, "handshake initiation from a public key no connection has")             \
+  X(handshake_rate_limited, "handshake message over the limit and without a valid MAC2")       \
+  X(punt_ring_full, "ring to the control thread is full")                                      \
+  X(handoff_ring_full, "ring to the owning worker is full")                                    \
+  X(oversized_datagram, "datagram larger than anything this protocol sends")                   \
+  /* inner packets, client to resource */                                                      \
+  X(malformed_packet, "inner packet has lying lengths, a truncated header or a wrong version") \
+  X(fragmented, "inner packet is a fragment")                                                  \
+  X(oversized_packet, "inner packet is larger than 1280 bytes")                                \
+  X(spoofed_source, "inner source is not the client's")                                        \
+  X(multicast, "inner destination is multicast")                                               \
+  X(not_allowed, "no access rule matches")                                                     \
+  X(special_address, "Internet resource does not reach special addresses")                     \
+  X(tunnel_range, "destination or source is another tunnel address")                           \
+  X(gateway_port_closed, "service on the gateway's own tunnel address that is not offered")    \
+  X(outbound_icmp_error, "client sent an ICMP error")                                          \
+  X(control_malformed, "in-tunnel control message does not parse")                             \
+  /* inner packets, resource to client */                                                      \
+  X(not_a_peer, "packet from the TUN device to no tunnel address")                             \
+  X(no_peer_state, "packet from the TUN device to a tunnel address no client has")             \
+  X(not_connected, "client has no path or session yet")                                        \
+  X(nonce_exhausted, "session has used up its counters")                                       \
+  X(inbound_not_allowed, "packet from an address or port the client has no access to")         \
+  X(icmp_rate_limited, "ICMP answer over the client's limit")                                  \
+  /* operating system */                                                                       \
+  X(tun_write_failed, "TUN device refused a packet")                                           \
+  X(udp_send_failed, "UDP socket refused a datagram")                                          \
+  X(tun_read_failed, "read from the TUN device failed")                                        \
+  X(udp_receive_failed, "receive from a UDP socket failed")                                    \
+  /* control plane */                                                                          \
+  X(command_ring_full, "ring to a worker is full")                                             \
+  X(event_ring_full, "event for the control thread lost to a full ring")                       \
+  X(unknown_portal_event, "portal message with an unknown event")                              \
+  X(malformed_portal_message, "portal message does not fit its schema")                        \
+  X(unparsable_candidate, "candidate line does not parse")                                     \
+  X(unknown_client, "message about a client without a connection")                             \
+  X(resolutions_full, "too many name resolutions in flight")                                   \
+  X(clients_full, "more clients than this gateway holds")                                      \
+  X(grants_full, "more grants than a client of this gateway may hold")                         \
   X(domain_not_covered, "grant of a DNS resource without a domain its pattern covers")
 
 enum class DropReason : std::uint8_t {
@@ -78,7 +78,8 @@ inline constexpr std::size_t kDropReasons = static_cast<std::size_t>(DropReason:
 [[nodiscard]] std::string_view name_of(DropReason reason);      // the symbol, as used in metrics
 [[nodiscard]] std::string_view sentence_of(DropReason reason);  // for people
 
-// Counters of one thread: written by it alone, summed by whoever asks. Relaxed atomics, no contention.
+// Counters of one thread: written by it alone, summed by whoever asks. Relaxed atomics, no
+// contention.
 class DropCounters {
  public:
   void count(DropReason reason, std::uint64_t n = 1) {

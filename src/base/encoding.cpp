@@ -3,8 +3,10 @@
 namespace fg {
 namespace {
 
-constexpr std::string_view kBase64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-constexpr std::string_view kBase64Url = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+constexpr std::string_view kBase64 =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+constexpr std::string_view kBase64Url =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 std::optional<ByteVector> decode_sixes(std::string_view text, std::string_view alphabet) {
   if (text.size() % 4 == 1) return std::nullopt;
@@ -57,7 +59,9 @@ std::optional<ByteVector> decode_base64(std::string_view text) {
   return decode_sixes(text, kBase64);
 }
 
-std::optional<ByteVector> decode_base64url(std::string_view text) { return decode_sixes(text, kBase64Url); }
+std::optional<ByteVector> decode_base64url(std::string_view text) {
+  return decode_sixes(text, kBase64Url);
+}
 
 std::string base32_lower(Bytes bytes) {
   static constexpr char kDigits[] = "abcdefghijklmnopqrstuvwxyz234567";

@@ -9,7 +9,8 @@
 
 namespace fg {
 
-// RFC 4648 §4 with padding. Decoding is strict: padding required, no other alphabet, trailing bits zero.
+// RFC 4648 §4 with padding. Decoding is strict: padding required, no other alphabet, trailing bits
+// zero.
 [[nodiscard]] std::string base64(Bytes bytes);
 [[nodiscard]] std::string base64_unpadded(Bytes bytes);
 [[nodiscard]] std::optional<ByteVector> decode_base64(std::string_view text);

@@ -48,7 +48,8 @@ using ClientId = Uuid<struct ClientTag>;
 using ResourceId = Uuid<struct ResourceTag>;
 using RelayId = Uuid<struct RelayTag>;
 
-// Place of a client in the tables of its worker: dense, chosen by the control thread, re-used after removal.
+// Place of a client in the tables of its worker: dense, chosen by the control thread, re-used after
+// removal.
 enum class ClientSlot : std::uint32_t {};
 // Place of a relay in the workers' tables.
 enum class RelaySlot : std::uint8_t {};
@@ -67,6 +68,7 @@ template <class E>
 template <class Tag>
 struct std::hash<fg::Uuid<Tag>> {
   std::size_t operator()(const fg::Uuid<Tag>& id) const noexcept {
-    return static_cast<std::size_t>(fg::load_be64(id.bytes().data()) ^ fg::load_be64(id.bytes().data() + 8));
+    return static_cast<std::size_t>(fg::load_be64(id.bytes().data()) ^
+                                    fg::load_be64(id.bytes().data() + 8));
   }
 };

@@ -1,5 +1,6 @@
-// Structured logging handed in like the clock: a fixed message plus fields, never values inside sentences. Workers do not
-// log. Where the lines go is the sink's business (src/gateway), so tests read them back.
+// Structured logging handed in like the clock: a fixed message plus fields, never values inside
+// sentences. Workers do not log. Where the lines go is the sink's business (src/gateway), so tests
+// read them back.
 //
 //   log.info("allocation created", {{"relay", id}, {"lifetime_s", 600}});
 #pragma once
@@ -48,17 +49,28 @@ class Log {
   Log(LogSink& sink, std::string target) : sink_(&sink), target_(std::move(target)) {}
 
   using Fields = std::initializer_list<LogField>;
-  void trace(std::string_view message, Fields fields = {}) const { write(LogLevel::trace, message, fields); }
-  void debug(std::string_view message, Fields fields = {}) const { write(LogLevel::debug, message, fields); }
-  void info(std::string_view message, Fields fields = {}) const { write(LogLevel::info, message, fields); }
-  void warn(std::string_view message, Fields fields = {}) const { write(LogLevel::warn, message, fields); }
-  void error(std::string_view message, Fields fields = {}) const { write(LogLevel::error, message, fields); }
+  void trace(std::string_view message, Fields fields = {}) const {
+    write(LogLevel::trace, message, fields);
+  }
+  void debug(std::string_view message, Fields fields = {}) const {
+    write(LogLevel::debug, message, fields);
+  }
+  void info(std::string_view message, Fields fields = {}) const {
+    write(LogLevel::info, message, fields);
+  }
+  void warn(std::string_view message, Fields fields = {}) const {
+    write(LogLevel::warn, message, fields);
+  }
+  void error(std::string_view message, Fields fields = {}) const {
+    write(LogLevel::error, message, fields);
+  }
   [[nodiscard]] bool is_enabled(LogLevel level) const { return sink_->is_enabled(level, target_); }
   [[nodiscard]] LogSink& sink() const { return *sink_; }
 
  private:
   void write(LogLevel level, std::string_view message, Fields fields) const {
-    if (sink_->is_enabled(level, target_)) sink_->write(level, target_, message, {fields.begin(), fields.size()});
+    if (sink_->is_enabled(level, target_))
+      sink_->write(level, target_, message, {fields.begin(), fields.size()});
   }
   LogSink* sink_;
   std::string target_;

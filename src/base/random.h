@@ -1,5 +1,5 @@
-// Randomness as an argument. Secrets come from crypto's generator; jitter and ids may come from a seeded one. A test
-// replaces both through this one interface.
+// Randomness as an argument. Secrets come from crypto's generator; jitter and ids may come from a
+// seeded one. A test replaces both through this one interface.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,9 @@ class Random {
   }
   std::uint32_t u32() { return static_cast<std::uint32_t>(u64()); }
   // Uniform in [0, n); n > 0. The bias of the multiplication is below 2^-32 for the n used here.
-  std::uint32_t below(std::uint32_t n) { return static_cast<std::uint32_t>((std::uint64_t{u32()} * n) >> 32); }
+  std::uint32_t below(std::uint32_t n) {
+    return static_cast<std::uint32_t>((std::uint64_t{u32()} * n) >> 32);
+  }
 };
 
 // Repeatable: splitmix64. For tests, simulations and jitter, never for secrets.

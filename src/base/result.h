@@ -1,5 +1,5 @@
-// The one Result alias of the project. Errors are small values (enums, or an operation with an errno); text is made
-// where a human reads it.
+// The one Result alias of the project. Errors are small values (enums, or an operation with an
+// errno); text is made where a human reads it.
 #pragma once
 
 #include <tl/expected.hpp>

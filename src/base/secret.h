@@ -1,5 +1,6 @@
-// Values that must never be printed, copied by accident or left behind in memory: keys, pre-shared keys, passwords, tokens.
-// No stream operator, no to_string, wiped on destruction and when moved from.
+// Values that must never be printed, copied by accident or left behind in memory: keys, pre-shared
+// keys, passwords, tokens. No stream operator, no to_string, wiped on destruction and when moved
+// from.
 #pragma once
 
 #include <array>
@@ -22,7 +23,8 @@ inline void wipe(MutableBytes bytes) {
 [[nodiscard]] inline bool equal_constant_time(Bytes a, Bytes b) {
   if (a.size() != b.size()) return false;
   std::uint8_t difference = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) difference = static_cast<std::uint8_t>(difference | (a[i] ^ b[i]));
+  for (std::size_t i = 0; i < a.size(); ++i)
+    difference = static_cast<std::uint8_t>(difference | (a[i] ^ b[i]));
   volatile std::uint8_t result = difference;
   return result == 0;
 }
@@ -60,13 +62,16 @@ class Secret {
   [[nodiscard]] std::uint8_t* data() { return bytes_.data(); }
   static constexpr std::size_t size() { return N; }
 
-  friend bool operator==(const Secret& a, const Secret& b) { return equal_constant_time(a.bytes_, b.bytes_); }
+  friend bool operator==(const Secret& a, const Secret& b) {
+    return equal_constant_time(a.bytes_, b.bytes_);
+  }
 
  private:
   std::array<std::uint8_t, N> bytes_{};
 };
 
-// A password or token. Copyable because credentials are values of messages; still wiped and never printable.
+// A password or token. Copyable because credentials are values of messages; still wiped and never
+// printable.
 class SecretText {
  public:
   SecretText() = default;

@@ -1,6 +1,6 @@
-// Bounded ring between exactly one producer and one consumer thread. A full ring is an outcome the caller counts, never a
-// wait. Each side caches the other's index and looks again only when the cached one says full or empty; a batch is
-// published once.
+// Bounded ring between exactly one producer and one consumer thread. A full ring is an outcome the
+// caller counts, never a wait. Each side caches the other's index and looks again only when the
+// cached one says full or empty; a batch is published once.
 #pragma once
 
 #include <atomic>
@@ -13,12 +13,14 @@
 
 namespace fg {
 
-inline constexpr std::size_t kCacheLines = 128;  // two lines: the adjacent-line prefetcher pairs them
+inline constexpr std::size_t kCacheLines =
+    128;  // two lines: the adjacent-line prefetcher pairs them
 
 template <class T>
 class SpscRing {
  public:
-  explicit SpscRing(std::size_t capacity) : mask_(capacity - 1), slots_(std::make_unique<T[]>(capacity)) {
+  explicit SpscRing(std::size_t capacity)
+      : mask_(capacity - 1), slots_(std::make_unique<T[]>(capacity)) {
     FG_ASSERT(std::has_single_bit(capacity));
   }
   SpscRing(const SpscRing&) = delete;

@@ -1,5 +1,5 @@
-// Time as an argument. Neither clock has a now(): only runtime and control/net read a real clock, once per loop turn, and
-// pass the value down.
+// Time as an argument. Neither clock has a now(): only runtime and control/net read a real clock,
+// once per loop turn, and pass the value down.
 #pragma once
 
 #include <chrono>
@@ -32,13 +32,15 @@ struct Wall {
 };
 using WallTime = Wall::time_point;
 
-// When a machine wants to be called again, and why: a busy loop or a missing wake-up is then readable in a log.
+// When a machine wants to be called again, and why: a busy loop or a missing wake-up is then
+// readable in a log.
 struct Wakeup {
   Instant at;
   const char* why = "";
 };
 
-[[nodiscard]] inline std::optional<Wakeup> earlier(std::optional<Wakeup> a, std::optional<Wakeup> b) {
+[[nodiscard]] inline std::optional<Wakeup> earlier(std::optional<Wakeup> a,
+                                                   std::optional<Wakeup> b) {
   if (!a) return b;
   if (!b) return a;
   return b->at < a->at ? b : a;

@@ -1,5 +1,5 @@
-// A table of named timers: the enum lists the kinds, an array holds the optional instants, the minimum is the next
-// deadline. Stopping is assigning "none". The enum ends in count_.
+// A table of named timers: the enum lists the kinds, an array holds the optional instants, the
+// minimum is the next deadline. Stopping is assigning "none". The enum ends in count_.
 #pragma once
 
 #include <array>

@@ -12,10 +12,14 @@ namespace fg::crypto {
 
 std::string_view name_of(AeadProvider provider) {
   switch (provider) {
-    case AeadProvider::sodium: return "sodium";
-    case AeadProvider::openssl: return "openssl";
-    case AeadProvider::gcrypt: return "gcrypt";
-    case AeadProvider::ipsec_mb: return "ipsec-mb";
+    case AeadProvider::sodium:
+      return "sodium";
+    case AeadProvider::openssl:
+      return "openssl";
+    case AeadProvider::gcrypt:
+      return "gcrypt";
+    case AeadProvider::ipsec_mb:
+      return "ipsec-mb";
   }
   return "?";
 }
@@ -29,10 +33,14 @@ std::optional<AeadProvider> parse_aead_provider(std::string_view name) {
 
 bool is_available(AeadProvider provider) {
   switch (provider) {
-    case AeadProvider::sodium: return true;
-    case AeadProvider::openssl: return providers::openssl::is_available();
-    case AeadProvider::gcrypt: return providers::gcrypt::is_available();
-    case AeadProvider::ipsec_mb: return providers::ipsec_mb::is_available();
+    case AeadProvider::sodium:
+      return true;
+    case AeadProvider::openssl:
+      return providers::openssl::is_available();
+    case AeadProvider::gcrypt:
+      return providers::gcrypt::is_available();
+    case AeadProvider::ipsec_mb:
+      return providers::ipsec_mb::is_available();
   }
   return false;
 }
@@ -40,7 +48,8 @@ bool is_available(AeadProvider provider) {
 AeadEngine::AeadEngine(AeadChoice choice) : choice_(choice) {
   init();
   bool wants_manager = false;
-  for (AeadProvider* p : {&choice_.seal_small, &choice_.seal_large, &choice_.open_small, &choice_.open_large}) {
+  for (AeadProvider* p :
+       {&choice_.seal_small, &choice_.seal_large, &choice_.open_small, &choice_.open_large}) {
     if (!is_available(*p)) *p = AeadProvider::sodium;
     wants_manager = wants_manager || *p == AeadProvider::ipsec_mb;
   }
@@ -50,8 +59,10 @@ AeadEngine::AeadEngine(AeadChoice choice) : choice_(choice) {
 AeadEngine::~AeadEngine() { providers::ipsec_mb::free_manager(manager_); }
 
 AeadKey::AeadKey(AeadEngine& engine, AeadDirection direction, const Secret<kAeadKeySize>& key)
-    : small_(direction == AeadDirection::seal ? engine.choice_.seal_small : engine.choice_.open_small),
-      large_(direction == AeadDirection::seal ? engine.choice_.seal_large : engine.choice_.open_large),
+    : small_(direction == AeadDirection::seal ? engine.choice_.seal_small
+                                              : engine.choice_.open_small),
+      large_(direction == AeadDirection::seal ? engine.choice_.seal_large
+                                              : engine.choice_.open_large),
       manager_(engine.manager_),
       key_(key.copy()) {
   if (small_ == AeadProvider::openssl || large_ == AeadProvider::openssl) {
@@ -94,42 +105,53 @@ void AeadKey::release() noexcept {
 void AeadKey::seal(std::uint64_t counter, MutableBytes text, std::uint8_t* tag) noexcept {
   const providers::Nonce nonce = providers::nonce_of(counter);
   switch (provider_for(text.size())) {
-    case AeadProvider::ipsec_mb: return providers::ipsec_mb::seal(manager_, key_.data(), nonce, text, tag);
-    case AeadProvider::gcrypt: return providers::gcrypt::seal(gcrypt_, nonce, text, tag);
-    case AeadProvider::openssl: return providers::openssl::seal(openssl_, nonce, text, tag);
-    case AeadProvider::sodium: return providers::sodium::seal(key_.data(), nonce, text, tag);
+    case AeadProvider::ipsec_mb:
+      return providers::ipsec_mb::seal(manager_, key_.data(), nonce, text, tag);
+    case AeadProvider::gcrypt:
+      return providers::gcrypt::seal(gcrypt_, nonce, text, tag);
+    case AeadProvider::openssl:
+      return providers::openssl::seal(openssl_, nonce, text, tag);
+    case AeadProvider::sodium:
+      return providers::sodium::seal(key_.data(), nonce, text, tag);
   }
 }
 
 bool AeadKey::open(std::uint64_t counter, MutableBytes text, const std::uint8_t* tag) noexcept {
   const providers::Nonce nonce = providers::nonce_of(counter);
   switch (provider_for(text.size())) {
-    case AeadProvider::ipsec_mb: return providers::ipsec_mb::open(manager_, key_.data(), nonce, text, tag);
-    case AeadProvider::gcrypt: return providers::gcrypt::open(gcrypt_, nonce, text, tag);
-    case AeadProvider::openssl: return providers::openssl::open(openssl_, nonce, text, tag);
-    case AeadProvider::sodium: return providers::sodium::open(key_.data(), nonce, text, tag);
+    case AeadProvider::ipsec_mb:
+      return providers::ipsec_mb::open(manager_, key_.data(), nonce, text, tag);
+    case AeadProvider::gcrypt:
+      return providers::gcrypt::open(gcrypt_, nonce, text, tag);
+    case AeadProvider::openssl:
+      return providers::openssl::open(openssl_, nonce, text, tag);
+    case AeadProvider::sodium:
+      return providers::sodium::open(key_.data(), nonce, text, tag);
   }
   return false;
 }
 
 void aead_seal(Bytes key, const AeadInput& in, MutableBytes out) {
   init();
-  FG_ASSERT(key.size() == kAeadKeySize && in.nonce.size() == crypto_aead_chacha20poly1305_IETF_NPUBBYTES &&
+  FG_ASSERT(key.size() == kAeadKeySize &&
+            in.nonce.size() == crypto_aead_chacha20poly1305_IETF_NPUBBYTES &&
             out.size() == in.text.size() + kTagSize);
-  crypto_aead_chacha20poly1305_ietf_encrypt(out.data(), nullptr, in.text.data(), in.text.size(), in.associated.data(),
-                                            in.associated.size(), nullptr, in.nonce.data(), key.data());
+  crypto_aead_chacha20poly1305_ietf_encrypt(out.data(), nullptr, in.text.data(), in.text.size(),
+                                            in.associated.data(), in.associated.size(), nullptr,
+                                            in.nonce.data(), key.data());
 }
 
 bool aead_open(Bytes key, const AeadInput& in, MutableBytes out) {
   init();
   if (in.text.size() < kTagSize) return false;
-  FG_ASSERT(key.size() == kAeadKeySize && in.nonce.size() == crypto_aead_chacha20poly1305_IETF_NPUBBYTES &&
+  FG_ASSERT(key.size() == kAeadKeySize &&
+            in.nonce.size() == crypto_aead_chacha20poly1305_IETF_NPUBBYTES &&
             out.size() == in.text.size() - kTagSize);
   // A null output verifies only, so that a forgery leaves `out` as it was.
   const auto run = [&](std::uint8_t* to) {
     return crypto_aead_chacha20poly1305_ietf_decrypt_detached(
-               to, nullptr, in.text.data(), out.size(), in.text.last(kTagSize).data(), in.associated.data(),
-               in.associated.size(), in.nonce.data(), key.data()) == 0;
+               to, nullptr, in.text.data(), out.size(), in.text.last(kTagSize).data(),
+               in.associated.data(), in.associated.size(), in.nonce.data(), key.data()) == 0;
   };
   // An empty text has no place to go, which is what a null output means to the library.
   return run(nullptr) && (out.empty() || run(out.data()));
@@ -137,22 +159,24 @@ bool aead_open(Bytes key, const AeadInput& in, MutableBytes out) {
 
 void xchacha_seal(Bytes key, const AeadInput& in, MutableBytes out) {
   init();
-  FG_ASSERT(key.size() == kAeadKeySize && in.nonce.size() == crypto_aead_xchacha20poly1305_ietf_NPUBBYTES &&
+  FG_ASSERT(key.size() == kAeadKeySize &&
+            in.nonce.size() == crypto_aead_xchacha20poly1305_ietf_NPUBBYTES &&
             out.size() == in.text.size() + kTagSize);
   crypto_aead_xchacha20poly1305_ietf_encrypt(out.data(), nullptr, in.text.data(), in.text.size(),
-                                             in.associated.data(), in.associated.size(), nullptr, in.nonce.data(),
-                                             key.data());
+                                             in.associated.data(), in.associated.size(), nullptr,
+                                             in.nonce.data(), key.data());
 }
 
 bool xchacha_open(Bytes key, const AeadInput& in, MutableBytes out) {
   init();
   if (in.text.size() < kTagSize) return false;
-  FG_ASSERT(key.size() == kAeadKeySize && in.nonce.size() == crypto_aead_xchacha20poly1305_ietf_NPUBBYTES &&
+  FG_ASSERT(key.size() == kAeadKeySize &&
+            in.nonce.size() == crypto_aead_xchacha20poly1305_ietf_NPUBBYTES &&
             out.size() == in.text.size() - kTagSize);
   const auto run = [&](std::uint8_t* to) {
     return crypto_aead_xchacha20poly1305_ietf_decrypt_detached(
-               to, nullptr, in.text.data(), out.size(), in.text.last(kTagSize).data(), in.associated.data(),
-               in.associated.size(), in.nonce.data(), key.data()) == 0;
+               to, nullptr, in.text.data(), out.size(), in.text.last(kTagSize).data(),
+               in.associated.data(), in.associated.size(), in.nonce.data(), key.data()) == 0;
   };
   return run(nullptr) && (out.empty() || run(out.data()));
 }

@@ -1,9 +1,10 @@
-// ChaCha20-Poly1305 (RFC 8439). The data path uses AeadKey: one key, one direction, in place, empty associated data, nonce =
-// four zero bytes and the little-endian counter; nothing is allocated per packet. Which library computes it is decided once
-// by a measurement (choose_aead), because none is fastest on every machine (guide performance 8.2).
+// ChaCha20-Poly1305 (RFC 8439). The data path uses AeadKey: one key, one direction, in place, empty
+// associated data, nonce = four zero bytes and the little-endian counter; nothing is allocated per
+// packet. Which library computes it is decided once by a measurement (choose_aead), because none is
+// fastest on every machine (guide performance 8.2).
 //
-// An AeadEngine belongs to one thread; it must outlive every AeadKey made from it. The one-shot functions at the end serve
-// handshakes and cookies.
+// An AeadEngine belongs to one thread; it must outlive every AeadKey made from it. The one-shot
+// functions at the end serve handshakes and cookies.
 #pragma once
 
 #include <array>
@@ -28,8 +29,8 @@ inline constexpr std::size_t kTagSize = 16;
 using Tag = std::array<std::uint8_t, kTagSize>;
 
 enum class AeadProvider : std::uint8_t { sodium, openssl, gcrypt, ipsec_mb };
-inline constexpr std::array kAeadProviders = {AeadProvider::sodium, AeadProvider::openssl, AeadProvider::gcrypt,
-                                              AeadProvider::ipsec_mb};
+inline constexpr std::array kAeadProviders = {AeadProvider::sodium, AeadProvider::openssl,
+                                              AeadProvider::gcrypt, AeadProvider::ipsec_mb};
 [[nodiscard]] std::string_view name_of(AeadProvider provider);
 [[nodiscard]] std::optional<AeadProvider> parse_aead_provider(std::string_view name);
 // Built in and able to run on this machine. sodium always is.
@@ -61,8 +62,8 @@ struct AeadReport {
   std::vector<AeadMeasurement> measured;  // empty when the choice was forced
   [[nodiscard]] std::string to_string() const;
 };
-// Measures every available provider for a few milliseconds each and takes the fastest per size class and direction.
-// forced: no measurement; falls back to sodium when it is not available.
+// Measures every available provider for a few milliseconds each and takes the fastest per size
+// class and direction. forced: no measurement; falls back to sodium when it is not available.
 [[nodiscard]] AeadReport choose_aead(const std::function<Instant()>& clock,
                                      std::optional<AeadProvider> forced = std::nullopt);
 
@@ -77,7 +78,7 @@ class AeadEngine {
 
  private:
   friend class AeadKey;
-  AeadChoice choice_;      // after replacing what is not available
+  AeadChoice choice_;        // after replacing what is not available
   void* manager_ = nullptr;  // IMB_MGR of this thread
 };
 
@@ -93,7 +94,8 @@ class AeadKey {
   // Encrypts in place and writes kTagSize bytes to tag (which may follow the text directly).
   void seal(std::uint64_t counter, MutableBytes text, std::uint8_t* tag) noexcept;
   // Decrypts in place. On false the text holds garbage that must not be looked at.
-  [[nodiscard]] bool open(std::uint64_t counter, MutableBytes text, const std::uint8_t* tag) noexcept;
+  [[nodiscard]] bool open(std::uint64_t counter, MutableBytes text,
+                          const std::uint8_t* tag) noexcept;
 
  private:
   [[nodiscard]] AeadProvider provider_for(std::size_t size) const noexcept {

@@ -50,8 +50,9 @@ Pair measure(AeadEngine& engine, std::size_t size, const std::function<Instant()
   return out;
 }
 
-AeadProvider fastest(const std::vector<AeadMeasurement>& all, double AeadMeasurement::*what) {
-  return std::min_element(all.begin(), all.end(), [what](const auto& a, const auto& b) { return a.*what < b.*what; })
+AeadProvider fastest(const std::vector<AeadMeasurement>& all, double AeadMeasurement::* what) {
+  return std::min_element(all.begin(), all.end(),
+                          [what](const auto& a, const auto& b) { return a.*what < b.*what; })
       ->provider;
 }
 
@@ -80,11 +81,15 @@ AeadReport choose_aead(const std::function<Instant()>& clock, std::optional<Aead
 std::string AeadReport::to_string() const {
   std::string out = "seal ";
   out.append(name_of(choice.seal_small)).append("/").append(name_of(choice.seal_large));
-  out.append(" open ").append(name_of(choice.open_small)).append("/").append(name_of(choice.open_large));
+  out.append(" open ")
+      .append(name_of(choice.open_small))
+      .append("/")
+      .append(name_of(choice.open_large));
   for (const AeadMeasurement& m : measured) {
     char line[96];
-    std::snprintf(line, sizeof line, "; %s %.0f/%.0f %.0f/%.0f ns", std::string(name_of(m.provider)).c_str(),
-                  m.seal_small_ns, m.seal_large_ns, m.open_small_ns, m.open_large_ns);
+    std::snprintf(line, sizeof line, "; %s %.0f/%.0f %.0f/%.0f ns",
+                  std::string(name_of(m.provider)).c_str(), m.seal_small_ns, m.seal_large_ns,
+                  m.open_small_ns, m.open_large_ns);
     out.append(line);
   }
   return out;

@@ -13,7 +13,8 @@ bool is_available() {
   static const bool ready = [] {
     if (gcry_control(GCRYCTL_INITIALIZATION_FINISHED_P) == 0) {
       if (gcry_check_version(nullptr) == nullptr) return false;
-      // Keys lie in memory of ours anyway; the library's locked pool would be too small for thousands of contexts.
+      // Keys lie in memory of ours anyway; the library's locked pool would be too small for
+      // thousands of contexts.
       gcry_control(GCRYCTL_DISABLE_SECMEM, 0);
       gcry_control(GCRYCTL_INITIALIZATION_FINISHED, 0);
     }
@@ -34,7 +35,8 @@ void free(void* context) noexcept { gcry_cipher_close(static_cast<gcry_cipher_hd
 void seal(void* context, const Nonce& nonce, MutableBytes text, std::uint8_t* tag) noexcept {
   auto* handle = static_cast<gcry_cipher_hd_t>(context);
   bool ok = gcry_cipher_setiv(handle, nonce.data(), nonce.size()) == 0;
-  if (!text.empty()) ok = ok && gcry_cipher_encrypt(handle, text.data(), text.size(), nullptr, 0) == 0;
+  if (!text.empty())
+    ok = ok && gcry_cipher_encrypt(handle, text.data(), text.size(), nullptr, 0) == 0;
   ok = ok && gcry_cipher_gettag(handle, tag, kTagSize) == 0;
   FG_ASSERT(ok);
 }
@@ -42,7 +44,8 @@ void seal(void* context, const Nonce& nonce, MutableBytes text, std::uint8_t* ta
 bool open(void* context, const Nonce& nonce, MutableBytes text, const std::uint8_t* tag) noexcept {
   auto* handle = static_cast<gcry_cipher_hd_t>(context);
   bool ok = gcry_cipher_setiv(handle, nonce.data(), nonce.size()) == 0;
-  if (!text.empty()) ok = ok && gcry_cipher_decrypt(handle, text.data(), text.size(), nullptr, 0) == 0;
+  if (!text.empty())
+    ok = ok && gcry_cipher_decrypt(handle, text.data(), text.size(), nullptr, 0) == 0;
   return ok && gcry_cipher_checktag(handle, tag, kTagSize) == 0;
 }
 

@@ -85,19 +85,24 @@ constexpr std::array<std::uint32_t, 256> make_crc_table() {
 
 }  // namespace
 
-std::array<std::uint8_t, 32> blake2s(Parts parts) { return digest<32>(algorithms().blake2s, {parts}); }
+std::array<std::uint8_t, 32> blake2s(Parts parts) {
+  return digest<32>(algorithms().blake2s, {parts});
+}
 
 std::array<std::uint8_t, 16> blake2s_mac(Bytes key, Parts parts) {
-  thread_local const std::unique_ptr<EVP_MAC_CTX, Free> context{EVP_MAC_CTX_new(algorithms().blake2s_mac)};
+  thread_local const std::unique_ptr<EVP_MAC_CTX, Free> context{
+      EVP_MAC_CTX_new(algorithms().blake2s_mac)};
   std::array<std::uint8_t, 16> out;
   std::size_t size = out.size();
-  const OSSL_PARAM params[] = {OSSL_PARAM_construct_size_t(OSSL_MAC_PARAM_SIZE, &size), OSSL_PARAM_construct_end()};
+  const OSSL_PARAM params[] = {OSSL_PARAM_construct_size_t(OSSL_MAC_PARAM_SIZE, &size),
+                               OSSL_PARAM_construct_end()};
   bool ok = context && EVP_MAC_init(context.get(), key.data(), key.size(), params) == 1;
   for (const Bytes& part : parts) {
     if (!part.empty()) ok = ok && EVP_MAC_update(context.get(), part.data(), part.size()) == 1;
   }
   std::size_t written = 0;
-  ok = ok && EVP_MAC_final(context.get(), out.data(), &written, out.size()) == 1 && written == out.size();
+  ok = ok && EVP_MAC_final(context.get(), out.data(), &written, out.size()) == 1 &&
+       written == out.size();
   FG_ASSERT(ok);
   return out;
 }
@@ -108,17 +113,21 @@ std::array<std::uint8_t, 32> hmac_blake2s(Bytes key, Parts parts) {
 
 std::array<std::uint8_t, 16> md5(Parts parts) { return digest<16>(algorithms().md5, {parts}); }
 std::array<std::uint8_t, 20> sha1(Parts parts) { return digest<20>(algorithms().sha1, {parts}); }
-std::array<std::uint8_t, 32> sha256(Parts parts) { return digest<32>(algorithms().sha256, {parts}); }
-std::array<std::uint8_t, 20> hmac_sha1(Bytes key, Parts parts) { return hmac<20>(algorithms().sha1, key, parts); }
+std::array<std::uint8_t, 32> sha256(Parts parts) {
+  return digest<32>(algorithms().sha256, {parts});
+}
+std::array<std::uint8_t, 20> hmac_sha1(Bytes key, Parts parts) {
+  return hmac<20>(algorithms().sha1, key, parts);
+}
 std::array<std::uint8_t, 32> hmac_sha256(Bytes key, Parts parts) {
   return hmac<32>(algorithms().sha256, key, parts);
 }
 
 void pbkdf2_hmac_sha256(Bytes password, Bytes salt, unsigned iterations, MutableBytes out) {
   const auto text = as_text(password);
-  FG_ASSERT(PKCS5_PBKDF2_HMAC(text.data(), static_cast<int>(text.size()), salt.data(), static_cast<int>(salt.size()),
-                              static_cast<int>(iterations), algorithms().sha256, static_cast<int>(out.size()),
-                              out.data()) == 1);
+  FG_ASSERT(PKCS5_PBKDF2_HMAC(text.data(), static_cast<int>(text.size()), salt.data(),
+                              static_cast<int>(salt.size()), static_cast<int>(iterations),
+                              algorithms().sha256, static_cast<int>(out.size()), out.data()) == 1);
 }
 
 std::uint32_t crc32(Bytes bytes) {

@@ -1,5 +1,5 @@
-// Digests and message authentication codes over one or more spans. Algorithm objects are fetched once, contexts are kept
-// per thread, so a call allocates nothing after the first.
+// Digests and message authentication codes over one or more spans. Algorithm objects are fetched
+// once, contexts are kept per thread, so a call allocates nothing after the first.
 #pragma once
 
 #include <array>
@@ -16,7 +16,8 @@ using Parts = std::initializer_list<Bytes>;
 [[nodiscard]] std::array<std::uint8_t, 32> blake2s(Parts parts);  // RFC 7693, unkeyed
 // Keyed BLAKE2s with 16 bytes of output; the key has 1 to 32 bytes. The MAC1 and MAC2 of WireGuard.
 [[nodiscard]] std::array<std::uint8_t, 16> blake2s_mac(Bytes key, Parts parts);
-// HMAC (RFC 2104, 64-byte block) with BLAKE2s; keys of at most 64 bytes. The key derivation of Noise.
+// HMAC (RFC 2104, 64-byte block) with BLAKE2s; keys of at most 64 bytes. The key derivation of
+// Noise.
 [[nodiscard]] std::array<std::uint8_t, 32> hmac_blake2s(Bytes key, Parts parts);
 
 [[nodiscard]] std::array<std::uint8_t, 16> md5(Parts parts);

@@ -10,9 +10,10 @@ namespace fg::crypto::providers::ipsec_mb {
 #ifdef FG_HAVE_IPSEC_MB
 namespace {
 
-// Submitting computes at once and gives the job back: there is no batching for this algorithm (guide performance 8.1).
-void run(IMB_MGR* manager, bool encrypt, const std::uint8_t* key, const Nonce& nonce, MutableBytes text,
-         std::uint8_t* tag) noexcept {
+// Submitting computes at once and gives the job back: there is no batching for this algorithm
+// (guide performance 8.1).
+void run(IMB_MGR* manager, bool encrypt, const std::uint8_t* key, const Nonce& nonce,
+         MutableBytes text, std::uint8_t* tag) noexcept {
   IMB_JOB* job = IMB_GET_NEXT_JOB(manager);
   job->cipher_mode = IMB_CIPHER_CHACHA20_POLY1305;
   job->hash_alg = IMB_AUTH_CHACHA20_POLY1305;
@@ -61,7 +62,8 @@ void free_manager(void* manager) noexcept {
   if (manager != nullptr) free_mb_mgr(static_cast<IMB_MGR*>(manager));
 }
 
-void seal(void* manager, const std::uint8_t* key, const Nonce& nonce, MutableBytes text, std::uint8_t* tag) noexcept {
+void seal(void* manager, const std::uint8_t* key, const Nonce& nonce, MutableBytes text,
+          std::uint8_t* tag) noexcept {
   run(static_cast<IMB_MGR*>(manager), true, key, nonce, text, tag);
 }
 
@@ -77,8 +79,12 @@ bool open(void* manager, const std::uint8_t* key, const Nonce& nonce, MutableByt
 bool is_available() { return false; }
 void* make_manager() { return nullptr; }
 void free_manager(void*) noexcept {}
-void seal(void*, const std::uint8_t*, const Nonce&, MutableBytes, std::uint8_t*) noexcept { FG_ASSERT(false); }
-bool open(void*, const std::uint8_t*, const Nonce&, MutableBytes, const std::uint8_t*) noexcept { return false; }
+void seal(void*, const std::uint8_t*, const Nonce&, MutableBytes, std::uint8_t*) noexcept {
+  FG_ASSERT(false);
+}
+bool open(void*, const std::uint8_t*, const Nonce&, MutableBytes, const std::uint8_t*) noexcept {
+  return false;
+}
 
 #endif
 

@@ -31,7 +31,8 @@ void seal(void* context, const Nonce& nonce, MutableBytes text, std::uint8_t* ta
   int written = 0;
   bool ok = EVP_EncryptInit_ex2(c, nullptr, nullptr, nonce.data(), nullptr) == 1;
   if (!text.empty()) {
-    ok = ok && EVP_EncryptUpdate(c, text.data(), &written, text.data(), static_cast<int>(text.size())) == 1;
+    ok = ok && EVP_EncryptUpdate(c, text.data(), &written, text.data(),
+                                 static_cast<int>(text.size())) == 1;
   }
   std::uint8_t rest[1];
   ok = ok && EVP_EncryptFinal_ex(c, rest, &written) == 1;
@@ -45,9 +46,11 @@ bool open(void* context, const Nonce& nonce, MutableBytes text, const std::uint8
   Tag expected;
   std::memcpy(expected.data(), tag, kTagSize);
   bool ok = EVP_DecryptInit_ex2(c, nullptr, nullptr, nonce.data(), nullptr) == 1;
-  ok = ok && EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_SET_TAG, static_cast<int>(kTagSize), expected.data()) == 1;
+  ok = ok && EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_SET_TAG, static_cast<int>(kTagSize),
+                                 expected.data()) == 1;
   if (!text.empty()) {
-    ok = ok && EVP_DecryptUpdate(c, text.data(), &written, text.data(), static_cast<int>(text.size())) == 1;
+    ok = ok && EVP_DecryptUpdate(c, text.data(), &written, text.data(),
+                                 static_cast<int>(text.size())) == 1;
   }
   std::uint8_t rest[1];
   ok = ok && EVP_DecryptFinal_ex(c, rest, &written) == 1;

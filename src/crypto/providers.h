@@ -1,5 +1,6 @@
-// The libraries behind AeadKey, one small set of functions each. Inside the room only. A key context is an opaque pointer the
-// provider made from a key, or null when the provider needs none; all functions work in place with empty associated data.
+// The libraries behind AeadKey, one small set of functions each. Inside the room only. A key
+// context is an opaque pointer the provider made from a key, or null when the provider needs none;
+// all functions work in place with empty associated data.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +21,8 @@ using Nonce = std::array<std::uint8_t, 12>;
 }
 
 namespace sodium {
-void seal(const std::uint8_t* key, const Nonce& nonce, MutableBytes text, std::uint8_t* tag) noexcept;
+void seal(const std::uint8_t* key, const Nonce& nonce, MutableBytes text,
+          std::uint8_t* tag) noexcept;
 [[nodiscard]] bool open(const std::uint8_t* key, const Nonce& nonce, MutableBytes text,
                         const std::uint8_t* tag) noexcept;
 }  // namespace sodium
@@ -30,7 +32,8 @@ namespace openssl {
 [[nodiscard]] void* make(AeadDirection direction, Bytes key);
 void free(void* context) noexcept;
 void seal(void* context, const Nonce& nonce, MutableBytes text, std::uint8_t* tag) noexcept;
-[[nodiscard]] bool open(void* context, const Nonce& nonce, MutableBytes text, const std::uint8_t* tag) noexcept;
+[[nodiscard]] bool open(void* context, const Nonce& nonce, MutableBytes text,
+                        const std::uint8_t* tag) noexcept;
 }  // namespace openssl
 
 namespace gcrypt {
@@ -38,7 +41,8 @@ namespace gcrypt {
 [[nodiscard]] void* make(Bytes key);
 void free(void* context) noexcept;
 void seal(void* context, const Nonce& nonce, MutableBytes text, std::uint8_t* tag) noexcept;
-[[nodiscard]] bool open(void* context, const Nonce& nonce, MutableBytes text, const std::uint8_t* tag) noexcept;
+[[nodiscard]] bool open(void* context, const Nonce& nonce, MutableBytes text,
+                        const std::uint8_t* tag) noexcept;
 }  // namespace gcrypt
 
 namespace ipsec_mb {
@@ -46,9 +50,10 @@ namespace ipsec_mb {
 [[nodiscard]] void* make_manager();
 void free_manager(void* manager) noexcept;
 // The library computes a tag and compares nothing (guide performance 8.1): open does it.
-void seal(void* manager, const std::uint8_t* key, const Nonce& nonce, MutableBytes text, std::uint8_t* tag) noexcept;
-[[nodiscard]] bool open(void* manager, const std::uint8_t* key, const Nonce& nonce, MutableBytes text,
-                        const std::uint8_t* tag) noexcept;
+void seal(void* manager, const std::uint8_t* key, const Nonce& nonce, MutableBytes text,
+          std::uint8_t* tag) noexcept;
+[[nodiscard]] bool open(void* manager, const std::uint8_t* key, const Nonce& nonce,
+                        MutableBytes text, const std::uint8_t* tag) noexcept;
 }  // namespace ipsec_mb
 
 }  // namespace fg::crypto::providers

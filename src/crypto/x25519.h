@@ -21,6 +21,7 @@ struct KeyPair {
 [[nodiscard]] KeyPair generate_key_pair(Random& random);
 [[nodiscard]] PublicKey public_from_private(const PrivateKey& key);
 // None when the result is all zero: the other side sent a point of low order.
-[[nodiscard]] std::optional<Secret<32>> shared_secret(const PrivateKey& ours, const PublicKey& theirs);
+[[nodiscard]] std::optional<Secret<32>> shared_secret(const PrivateKey& ours,
+                                                      const PublicKey& theirs);
 
 }  // namespace fg::crypto

@@ -374,8 +374,10 @@ void Gateway::on_portal_message(portal::Ingress message) {
 void Gateway::on_portal_disconnected(const std::string&, Duration) {}
 
 void Gateway::on_portal_fatal(const std::string& reason) {
-  const bool token = reason.find("token") != std::string::npos || reason.find("authenticate") != std::string::npos;
-  log_.error("Eventloop failed: " + reason + (token ? "; set FIREZONE_TOKEN to a token this portal has issued" : ""));
+  const bool token =
+      reason.find("token") != std::string::npos || reason.find("authenticate") != std::string::npos;
+  log_.error("Eventloop failed: " + reason +
+             (token ? "; set FIREZONE_TOKEN to a token this portal has issued" : ""));
   begin_shutdown(1);
 }
 

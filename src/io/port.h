@@ -1,5 +1,6 @@
-// One worker's way to the outside: datagrams on one side, the TUN device on the other. Three backends (kernel, xdp, dpdk)
-// fill it; each call moves a batch, so the virtual call is paid once a batch. A port belongs to one thread.
+// One worker's way to the outside: datagrams on one side, the TUN device on the other. Three
+// backends (kernel, xdp, dpdk) fill it; each call moves a batch, so the virtual call is paid once a
+// batch. A port belongs to one thread.
 #pragma once
 
 #include <atomic>
@@ -70,7 +71,8 @@ class Port {
   alignas(128) PortCounters counters_;
 };
 
-// Sends the control thread's own datagrams (STUN, TURN, handshakes) from the same sockets as the workers. One thread.
+// Sends the control thread's own datagrams (STUN, TURN, handshakes) from the same sockets as the
+// workers. One thread.
 class DatagramSender {
  public:
   DatagramSender() = default;

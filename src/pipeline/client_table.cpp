@@ -6,7 +6,10 @@ namespace fg::pipeline {
 
 // All workers' clients have two addresses each.
 ClientTable::ClientTable(WorkerIndex worker, unsigned workers, std::size_t clients_max)
-    : worker_(worker), clients_(clients_max), by_connection_(clients_max), by_address_(2 * clients_max * workers) {
+    : worker_(worker),
+      clients_(clients_max),
+      by_connection_(clients_max),
+      by_address_(2 * clients_max * workers) {
   FG_ASSERT(clients_max <= kSlotMask);
 }
 
@@ -37,7 +40,8 @@ void ClientTable::remove(Client& client) {
 
 bool ClientTable::set_connection(Client& client, std::uint32_t connection) {
   if (client.connection == connection) return true;
-  if (const auto taken = by_connection_.find(connection); taken && *taken != number(client.slot)) return false;
+  if (const auto taken = by_connection_.find(connection); taken && *taken != number(client.slot))
+    return false;
   if (client.connection) by_connection_.erase(*client.connection);
   client.connection = connection;
   return by_connection_.set(connection, number(client.slot));

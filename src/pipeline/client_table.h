@@ -1,5 +1,6 @@
-// The clients of one worker, found by slot (commands), by connection (datagrams) and by tunnel address (packets of the TUN
-// device). The address table also knows which addresses other workers own. Changed by commands only.
+// The clients of one worker, found by slot (commands), by connection (datagrams) and by tunnel
+// address (packets of the TUN device). The address table also knows which addresses other workers
+// own. Changed by commands only.
 #pragma once
 
 #include <array>
@@ -19,10 +20,11 @@
 
 namespace fg::pipeline {
 
-// Destinations a client was refused lately, for those whose packets overtake their grants: a client of generation A sends
-// at once when it has asked for one more resource, and the grant takes the way over the portal (spec portal 5.3). A refusal
-// answered then would end its TCP connection before it was allowed, so the first refusals of a destination are silent;
-// whoever repeats itself later is answered.
+// Destinations a client was refused lately, for those whose packets overtake their grants: a client
+// of generation A sends at once when it has asked for one more resource, and the grant takes the
+// way over the portal (spec portal 5.3). A refusal answered then would end its TCP connection
+// before it was allowed, so the first refusals of a destination are silent; whoever repeats itself
+// later is answered.
 class LaggingGrants {
  public:
   static constexpr Duration kSilence = 500ms;
@@ -68,7 +70,9 @@ struct Client {
   TransmitBatcher::Mark mark;
   bool touched = false;  // its deadlines may have come nearer in the running batch
 
-  [[nodiscard]] bool owns(const IpAddress& ip) const noexcept { return ip == (ip.is_v4() ? tunnel_v4 : tunnel_v6); }
+  [[nodiscard]] bool owns(const IpAddress& ip) const noexcept {
+    return ip == (ip.is_v4() ? tunnel_v4 : tunnel_v6);
+  }
 };
 
 class ClientTable {
@@ -81,7 +85,8 @@ class ClientTable {
   // nullptr when the slot is out of range. A slot in use is the caller's to remove first.
   Client* add(const AddClient& command);
   void remove(Client& client);
-  // Receiver indices of this connection mean this client from here on, and those of its earlier connection nothing.
+  // Receiver indices of this connection mean this client from here on, and those of its earlier
+  // connection nothing.
   bool set_connection(Client& client, std::uint32_t connection);
   void set_owner(const SetTunnelOwner& command);
 
@@ -89,7 +94,9 @@ class ClientTable {
     const auto i = number(slot);
     return i < clients_.size() ? clients_[i].get() : nullptr;
   }
-  void prefetch_connection(std::uint32_t connection) const noexcept { by_connection_.prefetch(connection); }
+  void prefetch_connection(std::uint32_t connection) const noexcept {
+    by_connection_.prefetch(connection);
+  }
   [[nodiscard]] Client* by_connection(std::uint32_t connection) noexcept {
     const auto slot = by_connection_.find(connection);
     return slot ? clients_[*slot].get() : nullptr;

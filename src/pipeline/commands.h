@@ -1,8 +1,10 @@
-// What the control thread tells a worker and what a worker tells it. Small values moved through bounded single-producer
-// single-consumer rings (base/spsc_ring.h); a full ring is counted by the sender.
+// What the control thread tells a worker and what a worker tells it. Small values moved through
+// bounded single-producer single-consumer rings (base/spsc_ring.h); a full ring is counted by the
+// sender.
 //
-// Ownership: a Policy is made by the control thread and only borrowed by the worker; the worker gives it back with
-// PolicyRetired when it uses it no more. A ClientSlot may be used again only after ClientRemoved.
+// Ownership: a Policy is made by the control thread and only borrowed by the worker; the worker
+// gives it back with PolicyRetired when it uses it no more. A ClientSlot may be used again only
+// after ClientRemoved.
 #pragma once
 
 #include <array>
@@ -21,21 +23,26 @@ class Policy;
 
 namespace fg::pipeline {
 
-inline constexpr std::size_t kInnerPacketMax = 1280;  // spec connectivity 1.7: TUN MTU, and the largest inner packet
+inline constexpr std::size_t kInnerPacketMax =
+    1280;  // spec connectivity 1.7: TUN MTU, and the largest inner packet
 
-// Layout of the receiver indices we choose: worker in the top four bits, so that a socket filter, XDP or a hand-over finds
-// the owner without a table; then 20 unpredictable bits naming the connection; then the handshake's slot (spec
-// connectivity 4.3).
+// Layout of the receiver indices we choose: worker in the top four bits, so that a socket filter,
+// XDP or a hand-over finds the owner without a table; then 20 unpredictable bits naming the
+// connection; then the handshake's slot (spec connectivity 4.3).
 inline constexpr unsigned kWorkersMax = 16;
-[[nodiscard]] constexpr ReceiverIndex make_receiver_index(WorkerIndex worker, std::uint32_t connection,
+[[nodiscard]] constexpr ReceiverIndex make_receiver_index(WorkerIndex worker,
+                                                          std::uint32_t connection,
                                                           std::uint8_t handshake) {
-  return ReceiverIndex{std::uint32_t{number(worker)} << 28 | (connection & 0xFFFFF) << 8 | handshake};
+  return ReceiverIndex{std::uint32_t{number(worker)} << 28 | (connection & 0xFFFFF) << 8 |
+                       handshake};
 }
 [[nodiscard]] constexpr WorkerIndex worker_of(ReceiverIndex index) {
   return WorkerIndex{static_cast<std::uint8_t>(number(index) >> 28)};
 }
 // The connection a receiver index belongs to: everything but the handshake slot.
-[[nodiscard]] constexpr std::uint32_t connection_of(ReceiverIndex index) { return number(index) >> 8; }
+[[nodiscard]] constexpr std::uint32_t connection_of(ReceiverIndex index) {
+  return number(index) >> 8;
+}
 
 // The nominated way to a client (spec connectivity 1.6).
 struct Path {
@@ -54,7 +61,8 @@ struct AddClient {
   IpAddress tunnel_v4;
   IpAddress tunnel_v6;
   const filter::Policy* policy = nullptr;  // never null
-  // The client sends as soon as it asked, not when it was granted (generation A): see Client::grants_may_lag.
+  // The client sends as soon as it asked, not when it was granted (generation A): see
+  // Client::grants_may_lag.
   bool grants_may_lag = false;
 };
 struct RemoveClient {
@@ -68,7 +76,8 @@ struct SetPath {
   ClientSlot slot{};
   Path path;
 };
-// The newest session of the client. A responder's session is used for sending only after the first packet under it.
+// The newest session of the client. A responder's session is used for sending only after the first
+// packet under it.
 struct InstallSession {
   ClientSlot slot{};
   wireguard::SessionKeys keys;
@@ -90,7 +99,8 @@ struct SetChannel {
   ChannelNumber channel{};
   bool usable = false;
 };
-// Told to every worker: which of them owns a tunnel address, so that a packet read from the wrong TUN queue is handed over.
+// Told to every worker: which of them owns a tunnel address, so that a packet read from the wrong
+// TUN queue is handed over.
 struct SetTunnelOwner {
   IpAddress address;
   std::optional<WorkerIndex> owner;
@@ -100,12 +110,14 @@ struct SetGatewayAddresses {
   std::optional<IpAddress> v6;
 };
 
-using Command = std::variant<std::monostate, AddClient, RemoveClient, SetPolicy, SetPath, InstallSession, SendInner, SetRelay,
-                             SetChannel, SetTunnelOwner, SetGatewayAddresses>;
+using Command =
+    std::variant<std::monostate, AddClient, RemoveClient, SetPolicy, SetPath, InstallSession,
+                 SendInner, SetRelay, SetChannel, SetTunnelOwner, SetGatewayAddresses>;
 
 // ---- worker -> control thread ----
 
-// First authenticated packet under a session installed as responder, or the session's first use as initiator.
+// First authenticated packet under a session installed as responder, or the session's first use as
+// initiator.
 struct SessionConfirmed {
   ClientSlot slot{};
   ReceiverIndex local_index{};
@@ -113,8 +125,9 @@ struct SessionConfirmed {
 // The worker saw that a new session is due (spec connectivity 4.6).
 struct HandshakeNeeded {
   enum class Why : std::uint8_t {
-    nothing_heard,   // data sent, nothing received for 15 s
-    rekey_due,       // we initiated the session and it is 120 s old with data sent, or 165 s with data received
+    nothing_heard,  // data sent, nothing received for 15 s
+    rekey_due,  // we initiated the session and it is 120 s old with data sent, or 165 s with data
+                // received
   };
   ClientSlot slot{};
   Why why = Why::nothing_heard;
@@ -135,8 +148,8 @@ struct ClientRemoved {
   ClientSlot slot{};
 };
 
-using Event = std::variant<std::monostate, SessionConfirmed, HandshakeNeeded, ClientActivity, ChannelActivity, PolicyRetired,
-                           ClientRemoved>;
+using Event = std::variant<std::monostate, SessionConfirmed, HandshakeNeeded, ClientActivity,
+                           ChannelActivity, PolicyRetired, ClientRemoved>;
 
 // What the fast path does not finish, copied for the control thread.
 struct Punt {

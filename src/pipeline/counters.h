@@ -1,4 +1,5 @@
-// What a worker's pipeline has done. Written by the worker alone, read by anyone. No packet is counted twice:
+// What a worker's pipeline has done. Written by the worker alone, read by anyone. No packet is
+// counted twice:
 //
 //   datagrams_in + tun_in + handoffs_in + generated
 //     = to_resources + to_clients + keepalives_in + punted + handed_over + all drops
@@ -16,9 +17,9 @@ struct alignas(128) Counters {
   Counter datagrams_in{0};
   Counter tun_in{0};  // after segmentation
   Counter handoffs_in{0};
-  Counter generated{0};      // ICMP answers due, keepalives, packets of the control thread
-  Counter to_resources{0};   // inner packets for the TUN device
-  Counter to_clients{0};     // data messages sealed, with what was generated
+  Counter generated{0};     // ICMP answers due, keepalives, packets of the control thread
+  Counter to_resources{0};  // inner packets for the TUN device
+  Counter to_clients{0};    // data messages sealed, with what was generated
   Counter keepalives_in{0};
   Counter punted{0};
   Counter handed_over{0};

@@ -1,6 +1,6 @@
-// When each client wants to be looked at: a binary heap with one entry a client at most. Deadlines that move away are left
-// alone and found too early, which costs one look; only nearer ones are moved. So traffic does not touch the heap, and a
-// client without deadline costs nothing.
+// When each client wants to be looked at: a binary heap with one entry a client at most. Deadlines
+// that move away are left alone and found too early, which costs one look; only nearer ones are
+// moved. So traffic does not touch the heap, and a client without deadline costs nothing.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,5 @@
-// From a client's datagram to a packet for the TUN device: spec connectivity 1.3, 1.4; spec policy 9.4.
+// From a client's datagram to a packet for the TUN device: spec connectivity 1.3, 1.4; spec
+// policy 9.4.
 #include <algorithm>
 
 #include "filter/policy.h"
@@ -39,15 +40,18 @@ void Pipeline::on_datagrams(std::span<ReceivedDatagrams> batch, Instant now) noe
   finish(now);
 }
 
-void Pipeline::sort_datagram(MutableBytes datagram, const ReceivedDatagrams& from, RelayTable::Relay* relay,
-                             Instant now) noexcept {
+void Pipeline::sort_datagram(MutableBytes datagram, const ReceivedDatagrams& from,
+                             RelayTable::Relay* relay, Instant now) noexcept {
   switch (packet::classify(datagram)) {
-    case DatagramKind::wireguard_data: return sort_data_message(datagram, from, now);
+    case DatagramKind::wireguard_data:
+      return sort_data_message(datagram, from, now);
     case DatagramKind::stun:
     case DatagramKind::wireguard_initiation:
     case DatagramKind::wireguard_response:
-    case DatagramKind::wireguard_cookie: return punt_datagram(datagram, from);
-    case DatagramKind::channel_data: break;
+    case DatagramKind::wireguard_cookie:
+      return punt_datagram(datagram, from);
+    case DatagramKind::channel_data:
+      break;
     case DatagramKind::unknown:
       return drop(relay != nullptr && datagram[0] >> 4 == 4 ? DropReason::malformed_channel_data
                                                             : DropReason::not_wireguard);
@@ -58,13 +62,16 @@ void Pipeline::sort_datagram(MutableBytes datagram, const ReceivedDatagrams& fro
   const auto inner = datagram.subspan(packet::kChannelHeader);
   const auto kind = packet::classify(inner);
   if (kind == DatagramKind::wireguard_data) return sort_data_message(inner, from, now);
-  if (kind == DatagramKind::unknown || kind == DatagramKind::channel_data) return drop(DropReason::not_wireguard);
+  if (kind == DatagramKind::unknown || kind == DatagramKind::channel_data)
+    return drop(DropReason::not_wireguard);
   punt_datagram(datagram, from);
 }
 
-void Pipeline::sort_data_message(MutableBytes message, const ReceivedDatagrams& from, Instant now) noexcept {
+void Pipeline::sort_data_message(MutableBytes message, const ReceivedDatagrams& from,
+                                 Instant now) noexcept {
   const auto receiver = ReceiverIndex{load_le32(message.data() + 4)};
-  if (const auto worker = worker_of(receiver); worker != options_.worker) return hand_over_datagram(worker, message, from);
+  if (const auto worker = worker_of(receiver); worker != options_.worker)
+    return hand_over_datagram(worker, message, from);
   auto& arrival = arrivals_[arrivals_used_++];
   arrival = {.message = message,
              .receiver = receiver,
@@ -75,18 +82,22 @@ void Pipeline::sort_data_message(MutableBytes message, const ReceivedDatagrams& 
   if (arrivals_used_ == kBatch) run_arrivals(now);
 }
 
-// Stage by stage over the batch, so that the memory one stage needs is on its way while the one before still works on
-// others (guides/performance 9.2). Bursts are runs of one client: what is known of the neighbour is not looked up again.
+// Stage by stage over the batch, so that the memory one stage needs is on its way while the one
+// before still works on others (guides/performance 9.2). Bursts are runs of one client: what is
+// known of the neighbour is not looked up again.
 void Pipeline::run_arrivals(Instant now) noexcept {
   const auto arrivals = std::span{arrivals_}.first(arrivals_used_);
   arrivals_used_ = 0;
-  const auto is_run = [&](std::size_t i) { return i > 0 && arrivals[i].receiver == arrivals[i - 1].receiver; };
+  const auto is_run = [&](std::size_t i) {
+    return i > 0 && arrivals[i].receiver == arrivals[i - 1].receiver;
+  };
   for (std::size_t i = 0; i < arrivals.size(); ++i) {
     if (!is_run(i)) clients_.prefetch_connection(connection_of(arrivals[i].receiver));
   }
   for (std::size_t i = 0; i < arrivals.size(); ++i) {
     auto& a = arrivals[i];
-    a.client = is_run(i) ? arrivals[i - 1].client : clients_.by_connection(connection_of(a.receiver));
+    a.client =
+        is_run(i) ? arrivals[i - 1].client : clients_.by_connection(connection_of(a.receiver));
     if (a.client != nullptr && !is_run(i)) prefetch_all(a.client);
   }
   for (std::size_t i = 0; i < arrivals.size(); ++i) {
@@ -133,8 +144,8 @@ void Pipeline::deliver(Arrival& arrival, Instant now) noexcept {
     client.timers.on_session(session.role(), session.established(), now);
     report(SessionConfirmed{client.slot, session.local_index()}, true);
   }
-  const auto inner =
-      arrival.message.subspan(packet::kDataHeader, arrival.message.size() - packet::kDataHeader - packet::kDataTag);
+  const auto inner = arrival.message.subspan(
+      packet::kDataHeader, arrival.message.size() - packet::kDataHeader - packet::kDataTag);
   if (inner.empty()) {
     client.timers.on_keepalive_received(now);
     Counters::add(counters_.keepalives_in);
@@ -144,8 +155,10 @@ void Pipeline::deliver(Arrival& arrival, Instant now) noexcept {
   deliver_inner(client, inner, arrival.ecn, now);
 }
 
-void Pipeline::deliver_inner(Client& client, MutableBytes inner, std::uint8_t outer_ecn, Instant now) noexcept {
-  const auto length = packet::inner_length(inner);  // padding goes before anything else is looked at
+void Pipeline::deliver_inner(Client& client, MutableBytes inner, std::uint8_t outer_ecn,
+                             Instant now) noexcept {
+  const auto length =
+      packet::inner_length(inner);  // padding goes before anything else is looked at
   if (!length) return drop(DropReason::malformed_packet);
   inner = inner.first(*length);
   const auto parsed = InnerPacket::parse(inner);
@@ -170,27 +183,35 @@ void Pipeline::deliver_inner(Client& client, MutableBytes inner, std::uint8_t ou
   (void)coalescer_.add(inner, *parsed);
 }
 
-std::optional<Pipeline::Refusal> Pipeline::refusal_of(const Client& client, const InnerPacket& packet) const noexcept {
+std::optional<Pipeline::Refusal> Pipeline::refusal_of(const Client& client,
+                                                      const InnerPacket& packet) const noexcept {
   using packet::IcmpAnswer;
   using Kind = packet::ProtoClass::Kind;
   if (packet.is_forbidden_icmp()) return Refusal{DropReason::outbound_icmp_error, std::nullopt};
-  if (!client.owns(packet.source())) return Refusal{DropReason::spoofed_source, IcmpAnswer::prohibited};
+  if (!client.owns(packet.source()))
+    return Refusal{DropReason::spoofed_source, IcmpAnswer::prohibited};
   const auto& proto = packet.proto_class();
   if (is_gateway(packet.destination())) {
-    const bool is_dns = (proto.kind == Kind::udp || proto.kind == Kind::tcp) && proto.destination == kGatewayDnsPort;
+    const bool is_dns = (proto.kind == Kind::udp || proto.kind == Kind::tcp) &&
+                        proto.destination == kGatewayDnsPort;
     if (is_dns || proto.kind == Kind::echo) return std::nullopt;
     return Refusal{DropReason::gateway_port_closed, IcmpAnswer::prohibited};
   }
-  if (is_tunnel_address(packet.destination())) return Refusal{DropReason::tunnel_range, IcmpAnswer::prohibited};
+  if (is_tunnel_address(packet.destination()))
+    return Refusal{DropReason::tunnel_range, IcmpAnswer::prohibited};
   switch (client.policy->classify(packet.destination(), key_of(proto, proto.destination)).kind) {
-    case filter::Verdict::Kind::allowed: return std::nullopt;
-    case filter::Verdict::Kind::prohibited: return Refusal{DropReason::not_allowed, IcmpAnswer::prohibited};
-    case filter::Verdict::Kind::unreachable: break;
+    case filter::Verdict::Kind::allowed:
+      return std::nullopt;
+    case filter::Verdict::Kind::prohibited:
+      return Refusal{DropReason::not_allowed, IcmpAnswer::prohibited};
+    case filter::Verdict::Kind::unreachable:
+      break;
   }
   return Refusal{DropReason::special_address, IcmpAnswer::network_unreachable};
 }
 
-void Pipeline::answer(Client& client, packet::IcmpAnswer kind, const InnerPacket& original, Instant now) noexcept {
+void Pipeline::answer(Client& client, packet::IcmpAnswer kind, const InnerPacket& original,
+                      Instant now) noexcept {
   Counters::add(counters_.generated);
   if (!client.answers.take(now)) return drop(DropReason::icmp_rate_limited);
   const auto length = packet::write_icmp_answer(kind, original, scratch_);
@@ -200,7 +221,8 @@ void Pipeline::answer(Client& client, packet::IcmpAnswer kind, const InnerPacket
 void Pipeline::punt_datagram(Bytes datagram, const ReceivedDatagrams& from) noexcept {
   auto* punt = datagram.size() <= kPuntMax ? output_.reserve_punt() : nullptr;
   if (punt == nullptr) {
-    return drop(datagram.size() <= kPuntMax ? DropReason::punt_ring_full : DropReason::oversized_datagram);
+    return drop(datagram.size() <= kPuntMax ? DropReason::punt_ring_full
+                                            : DropReason::oversized_datagram);
   }
   punt->kind = Punt::Kind::datagram;
   punt->ecn = from.ecn;
@@ -224,7 +246,8 @@ void Pipeline::punt_inner(const Client& client, Bytes inner, std::uint8_t ecn) n
   Counters::add(counters_.punted);
 }
 
-void Pipeline::hand_over_datagram(WorkerIndex worker, Bytes message, const ReceivedDatagrams& from) noexcept {
+void Pipeline::hand_over_datagram(WorkerIndex worker, Bytes message,
+                                  const ReceivedDatagrams& from) noexcept {
   if (number(worker) >= options_.workers) return drop(DropReason::unknown_receiver);
   if (message.size() > kHandoffMax) return drop(DropReason::oversized_datagram);
   auto* handoff = output_.reserve_handoff(worker);
@@ -242,10 +265,12 @@ void Pipeline::hand_over_datagram(WorkerIndex worker, Bytes message, const Recei
 void Pipeline::on_handoff(const Handoff& handoff, Instant now) noexcept {
   last_now_ = now;
   Counters::add(counters_.handoffs_in);
-  const auto bytes = Bytes{handoff.bytes}.first(std::min<std::size_t>(handoff.length, handoff.bytes.size()));
+  const auto bytes =
+      Bytes{handoff.bytes}.first(std::min<std::size_t>(handoff.length, handoff.bytes.size()));
   if (handoff.kind == Handoff::Kind::inner) return on_inner_handoff(bytes, now);
   // Another hand-over is a mistake of the sender and must not go in circles.
-  if (bytes.size() < packet::kDataSizeMin || worker_of(ReceiverIndex{load_le32(bytes.data() + 4)}) != options_.worker) {
+  if (bytes.size() < packet::kDataSizeMin ||
+      worker_of(ReceiverIndex{load_le32(bytes.data() + 4)}) != options_.worker) {
     return drop(DropReason::unknown_receiver);
   }
   if (held_used_ == kHandoffsHeld) flush(now);

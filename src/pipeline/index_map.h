@@ -1,5 +1,6 @@
-// A small integer to a small integer, without allocation after construction: open addressing, linear probing, deletion by
-// shifting back. At most half full, so a probe is one cache line nearly always.
+// A small integer to a small integer, without allocation after construction: open addressing,
+// linear probing, deletion by shifting back. At most half full, so a probe is one cache line nearly
+// always.
 #pragma once
 
 #include <bit>
@@ -14,7 +15,9 @@ class IndexMap {
  public:
   // Keys are below 2^31.
   explicit IndexMap(std::size_t entries_max)
-      : entries_max_(entries_max), mask_(std::bit_ceil(entries_max * 2 + 2) - 1), cells_(mask_ + 1) {}
+      : entries_max_(entries_max),
+        mask_(std::bit_ceil(entries_max * 2 + 2) - 1),
+        cells_(mask_ + 1) {}
 
   [[nodiscard]] std::size_t size() const { return size_; }
 

@@ -35,13 +35,15 @@ void Pipeline::look_at(TunRead read, Departure& departure) noexcept {
   };
   if (read.bytes.size() <= kVnetHeaderSize) return refuse(DropReason::malformed_packet, 1);
   const auto header = VnetHeader::load(read.bytes.data());
-  const auto parsed = InnerPacket::parse(read.bytes.subspan(kVnetHeaderSize), packet::kSuperPacketMax);
+  const auto parsed =
+      InnerPacket::parse(read.bytes.subspan(kVnetHeaderSize), packet::kSuperPacketMax);
   if (!parsed) return refuse(parsed.error(), 1);
   const auto tunnel = tunnel_number(parsed->destination());
   if (!tunnel) return refuse(DropReason::not_a_peer, 1);
   const auto segments = Segments::of(header, *parsed);
   if (!segments) {
-    return refuse(segments.error() == SegmentError::oversized ? DropReason::oversized_packet : DropReason::malformed_packet,
+    return refuse(segments.error() == SegmentError::oversized ? DropReason::oversized_packet
+                                                              : DropReason::malformed_packet,
                   1);
   }
   Counters::add(counters_.tun_in, segments->count());
@@ -60,30 +62,36 @@ void Pipeline::run_departures(std::span<Departure> departures, Instant now) noex
       d.client = owner->client;
       continue;
     }
-    if (owner) hand_over_packet(owner->worker, *d.segments);
-    else drop(DropReason::no_peer_state, d.segments->count());
+    if (owner)
+      hand_over_packet(owner->worker, *d.segments);
+    else
+      drop(DropReason::no_peer_state, d.segments->count());
     d.packet.reset();
   }
   for (const auto& d : departures) {
-    if (d.packet && d.client->sessions.current() != nullptr) prefetch_all(d.client->sessions.current(), 128);
+    if (d.packet && d.client->sessions.current() != nullptr)
+      prefetch_all(d.client->sessions.current(), 128);
   }
   for (auto& d : departures) {
     if (d.packet) depart(d, now);
   }
 }
 
-std::optional<DropReason> Pipeline::refusal_towards(const Client& client, const InnerPacket& packet) const noexcept {
+std::optional<DropReason> Pipeline::refusal_towards(const Client& client,
+                                                    const InnerPacket& packet) const noexcept {
   if (is_gateway(packet.source())) return std::nullopt;
   if (is_tunnel_address(packet.source())) return DropReason::tunnel_range;
   if (packet.is_icmp_error_type()) {
-    // Filters do not matter, but the error must be about this client's own traffic (spec policy 3.10, HARDEN).
+    // Filters do not matter, but the error must be about this client's own traffic (spec
+    // policy 3.10, HARDEN).
     const auto error = packet.icmp_error();
-    const bool is_about_client =
-        error && client.owns(error->quoted_source) && client.policy->reaches(error->quoted_destination);
+    const bool is_about_client = error && client.owns(error->quoted_source) &&
+                                 client.policy->reaches(error->quoted_destination);
     return is_about_client ? std::nullopt : std::optional{DropReason::inbound_not_allowed};
   }
   const auto& proto = packet.proto_class();
-  if (client.policy->classify(packet.source(), key_of(proto, proto.source)).is_allowed()) return std::nullopt;
+  if (client.policy->classify(packet.source(), key_of(proto, proto.source)).is_allowed())
+    return std::nullopt;
   return DropReason::inbound_not_allowed;
 }
 
@@ -93,7 +101,8 @@ void Pipeline::depart(Departure& departure, Instant now) noexcept {
   const auto count = segments.count();
   if (const auto refusal = refusal_towards(client, *departure.packet)) return drop(*refusal, count);
   auto* session = client.sessions.sending(now);
-  if (session == nullptr || client.path.kind == Path::Kind::none) return drop(DropReason::not_connected, count);
+  if (session == nullptr || client.path.kind == Path::Kind::none)
+    return drop(DropReason::not_connected, count);
 
   const auto ecn = departure.packet->ecn();
   std::uint64_t sent = 0;
@@ -133,7 +142,8 @@ void Pipeline::on_inner_handoff(Bytes packet, Instant now) noexcept {
   if (!owner || owner->client == nullptr) return drop(DropReason::no_peer_state);
   const auto segments = Segments::of(VnetHeader{}, *parsed);
   if (!segments) return drop(DropReason::malformed_packet);
-  Departure departure{.packet = *parsed, .segments = *segments, .tunnel = *tunnel, .client = owner->client};
+  Departure departure{
+      .packet = *parsed, .segments = *segments, .tunnel = *tunnel, .client = owner->client};
   depart(departure, now);
 }
 
@@ -163,8 +173,10 @@ bool Pipeline::send_inner(Client& client, Bytes inner, Instant now) noexcept {
   (void)session->seal(message, inner.size());
   Counters::add(counters_.to_clients);
   Counters::add(counters_.bytes_to_clients, inner.size());
-  if (inner.empty()) client.timers.on_keepalive_sent(now);
-  else client.timers.on_data_sent(now);
+  if (inner.empty())
+    client.timers.on_keepalive_sent(now);
+  else
+    client.timers.on_data_sent(now);
   touch(client);
   return true;
 }

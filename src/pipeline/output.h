@@ -1,5 +1,5 @@
-// What the pipeline gives away. The runtime fills it with rings and a port, tests with vectors. Calls are made a batch or a
-// rare event at a time; nothing may throw or wait.
+// What the pipeline gives away. The runtime fills it with rings and a port, tests with vectors.
+// Calls are made a batch or a rare event at a time; nothing may throw or wait.
 #pragma once
 
 #include <array>
@@ -12,7 +12,8 @@
 
 namespace fg::pipeline {
 
-// A packet for another worker: a WireGuard data message without channel framing, or an inner packet of the TUN device.
+// A packet for another worker: a WireGuard data message without channel framing, or an inner packet
+// of the TUN device.
 struct Handoff {
   enum class Kind : std::uint8_t { datagram, inner };
   Kind kind = Kind::datagram;

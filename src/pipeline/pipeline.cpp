@@ -70,7 +70,8 @@ void Pipeline::on_command(InstallSession& command, Instant now) {
   const auto established = command.keys.established;
   // A connection that replaces another one starts afresh (spec connectivity 4.5).
   if (client->connection && *client->connection != connection_of(index)) client->sessions.clear();
-  if (worker_of(index) != options_.worker || !clients_.set_connection(*client, connection_of(index))) {
+  if (worker_of(index) != options_.worker ||
+      !clients_.set_connection(*client, connection_of(index))) {
     FG_BUG("receiver index of another worker or client");
     return;
   }
@@ -90,10 +91,14 @@ void Pipeline::on_command(const SendInner& command, Instant now) {
     drop(DropReason::not_connected);
     return;
   }
-  (void)send_inner(*client, Bytes{command.bytes}.first(std::min<std::size_t>(command.length, kInnerPacketMax)), now);
+  (void)send_inner(
+      *client, Bytes{command.bytes}.first(std::min<std::size_t>(command.length, kInnerPacketMax)),
+      now);
 }
 
-void Pipeline::on_command(const SetRelay& command, Instant) { relays_.set_server(command.relay, command.server); }
+void Pipeline::on_command(const SetRelay& command, Instant) {
+  relays_.set_server(command.relay, command.server);
+}
 void Pipeline::on_command(const SetChannel& command, Instant) {
   relays_.set_channel(command.relay, command.channel, command.usable);
 }
@@ -111,7 +116,8 @@ void Pipeline::on_timeout(Instant now) noexcept {
     if (due.send_keepalive) (void)send_keepalive(client, now);
     const auto* current = client.sessions.current();
     if (due.handshake || (current != nullptr && current->has_many_messages())) {
-      const auto why = due.nothing_heard ? HandshakeNeeded::Why::nothing_heard : HandshakeNeeded::Why::rekey_due;
+      const auto why =
+          due.nothing_heard ? HandshakeNeeded::Why::nothing_heard : HandshakeNeeded::Why::rekey_due;
       report(HandshakeNeeded{client.slot, why}, true);
     }
     client.sessions.expire(now);
@@ -121,13 +127,15 @@ void Pipeline::on_timeout(Instant now) noexcept {
 }
 
 std::optional<Wakeup> Pipeline::wakeup() const {
-  if (!batcher_.is_empty() || arrivals_used_ != 0 || held_used_ != 0 || unpublished_ || !touched_.empty()) {
+  if (!batcher_.is_empty() || arrivals_used_ != 0 || held_used_ != 0 || unpublished_ ||
+      !touched_.empty()) {
     return Wakeup{last_now_, "output is queued"};
   }
   std::optional<Wakeup> at;
   // Taken up again soon when the control thread was too slow for its events.
   if (!pending_events_.empty()) at = Wakeup{last_now_ + 1ms, "events wait for their ring"};
-  if (const auto next = deadlines_.next()) at = earlier(at, Wakeup{*next, "a client's WireGuard timer"});
+  if (const auto next = deadlines_.next())
+    at = earlier(at, Wakeup{*next, "a client's WireGuard timer"});
   return at;
 }
 
@@ -166,8 +174,10 @@ void Pipeline::report(Event event, bool essential) noexcept {
       return;
     }
   }
-  if (essential && pending_events_.size() < kPendingEventsMax) pending_events_.push_back(event);
-  else Counters::add(counters_.events_lost);
+  if (essential && pending_events_.size() < kPendingEventsMax)
+    pending_events_.push_back(event);
+  else
+    Counters::add(counters_.events_lost);
 }
 
 void Pipeline::flush_tun() noexcept {
@@ -203,7 +213,9 @@ void Pipeline::finish(Instant) noexcept {
     *place = pending_events_[reported++];
     unpublished_ = true;
   }
-  if (reported != 0) pending_events_.erase(pending_events_.begin(), pending_events_.begin() + static_cast<std::ptrdiff_t>(reported));
+  if (reported != 0)
+    pending_events_.erase(pending_events_.begin(),
+                          pending_events_.begin() + static_cast<std::ptrdiff_t>(reported));
   if (unpublished_) output_.publish();
   unpublished_ = false;
 }

@@ -1,10 +1,12 @@
-// One worker's packet path in both directions (spec connectivity 1.3, 1.4; spec policy 9.4, 9.6), without a socket, a thread
-// or a clock. Datagrams come in batches and are decrypted where they lie; what may pass is coalesced for the TUN device.
-// Packets of the TUN device are looked at once a super-packet and encrypted straight into buffers for segmented sends. What
-// the fast path does not finish is punted.
+// One worker's packet path in both directions (spec connectivity 1.3, 1.4; spec policy 9.4, 9.6),
+// without a socket, a thread or a clock. Datagrams come in batches and are decrypted where they
+// lie; what may pass is coalesced for the TUN device. Packets of the TUN device are looked at once
+// a super-packet and encrypted straight into buffers for segmented sends. What the fast path does
+// not finish is punted.
 //
-// Contract: after apply() and on_handoff() call flush(); the other inputs flush by themselves. on_timeout() is due at
-// wakeup(). After construction only commands allocate. Left out: translation of DNS resources' proxy addresses.
+// Contract: after apply() and on_handoff() call flush(); the other inputs flush by themselves.
+// on_timeout() is due at wakeup(). After construction only commands allocate. Left out: translation
+// of DNS resources' proxy addresses.
 #pragma once
 
 #include <array>
@@ -42,7 +44,7 @@ class Pipeline {
   static constexpr std::size_t kBatch = 64;
   static constexpr std::size_t kHandoffsHeld = 64;
   static constexpr std::size_t kPendingEventsMax = 65'536;
-  static constexpr Duration kActivityInterval = 5s;       // pipeline/commands.h: ClientActivity
+  static constexpr Duration kActivityInterval = 5s;        // pipeline/commands.h: ClientActivity
   static constexpr std::uint16_t kGatewayDnsPort = 53535;  // spec policy 1.4
 
   Pipeline(const PipelineOptions& options, crypto::AeadEngine& engine, Output& output);
@@ -55,7 +57,9 @@ class Pipeline {
   void on_handoff(const Handoff& handoff, Instant now) noexcept;
   void on_timeout(Instant now) noexcept;
   void flush(Instant now) noexcept;
-  void set_offloads(packet::Coalescer::Offloads offloads) noexcept { coalescer_.set_offloads(offloads); }
+  void set_offloads(packet::Coalescer::Offloads offloads) noexcept {
+    coalescer_.set_offloads(offloads);
+  }
 
   [[nodiscard]] std::optional<Wakeup> wakeup() const;
   [[nodiscard]] const Counters& counters() const { return counters_; }
@@ -94,12 +98,14 @@ class Pipeline {
   void remove_client(Client& client);
 
   // client to resource (inbound.cpp)
-  void sort_datagram(MutableBytes datagram, const ReceivedDatagrams& from, RelayTable::Relay* relay, Instant now) noexcept;
+  void sort_datagram(MutableBytes datagram, const ReceivedDatagrams& from, RelayTable::Relay* relay,
+                     Instant now) noexcept;
   void sort_data_message(MutableBytes message, const ReceivedDatagrams& from, Instant now) noexcept;
   void run_arrivals(Instant now) noexcept;
   void find_session(Arrival& arrival, Instant now) noexcept;
   void deliver(Arrival& arrival, Instant now) noexcept;
-  void deliver_inner(Client& client, MutableBytes inner, std::uint8_t outer_ecn, Instant now) noexcept;
+  void deliver_inner(Client& client, MutableBytes inner, std::uint8_t outer_ecn,
+                     Instant now) noexcept;
   // Every line of it: the stages after this one read most of them.
   template <class T>
   static void prefetch_all(const T* object, std::size_t size = sizeof(T)) noexcept {
@@ -111,22 +117,26 @@ class Pipeline {
     DropReason reason;
     std::optional<packet::IcmpAnswer> answer;
   };
-  [[nodiscard]] std::optional<Refusal> refusal_of(const Client& client, const packet::InnerPacket& packet) const noexcept;
-  void answer(Client& client, packet::IcmpAnswer kind, const packet::InnerPacket& original, Instant now) noexcept;
+  [[nodiscard]] std::optional<Refusal> refusal_of(const Client& client,
+                                                  const packet::InnerPacket& packet) const noexcept;
+  void answer(Client& client, packet::IcmpAnswer kind, const packet::InnerPacket& original,
+              Instant now) noexcept;
   void punt_datagram(Bytes datagram, const ReceivedDatagrams& from) noexcept;
   void punt_inner(const Client& client, Bytes inner, std::uint8_t ecn) noexcept;
-  void hand_over_datagram(WorkerIndex worker, Bytes message, const ReceivedDatagrams& from) noexcept;
+  void hand_over_datagram(WorkerIndex worker, Bytes message,
+                          const ReceivedDatagrams& from) noexcept;
 
   // resource to client (outbound.cpp)
   void look_at(TunRead read, Departure& departure) noexcept;
   void run_departures(std::span<Departure> departures, Instant now) noexcept;
   void depart(Departure& departure, Instant now) noexcept;
-  [[nodiscard]] std::optional<DropReason> refusal_towards(const Client& client,
-                                                          const packet::InnerPacket& packet) const noexcept;
+  [[nodiscard]] std::optional<DropReason> refusal_towards(
+      const Client& client, const packet::InnerPacket& packet) const noexcept;
   void on_inner_handoff(Bytes packet, Instant now) noexcept;
   void hand_over_packet(WorkerIndex worker, const packet::Segments& segments) noexcept;
   // Room for a message with this much inside, behind the channel header if there is one.
-  [[nodiscard]] std::uint8_t* place_for(Client& client, std::size_t inner, std::uint8_t ecn) noexcept;
+  [[nodiscard]] std::uint8_t* place_for(Client& client, std::size_t inner,
+                                        std::uint8_t ecn) noexcept;
   bool send_inner(Client& client, Bytes inner, Instant now) noexcept;
   bool send_keepalive(Client& client, Instant now) noexcept;
 

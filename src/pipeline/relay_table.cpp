@@ -5,7 +5,8 @@
 namespace fg::pipeline {
 
 void RelayTable::set_server(RelaySlot slot, const std::optional<SocketAddress>& server) {
-  const auto known = std::ranges::find_if(entries_, [&](const Entry& e) { return e.relay->slot() == slot; });
+  const auto known =
+      std::ranges::find_if(entries_, [&](const Entry& e) { return e.relay->slot() == slot; });
   if (known != entries_.end() && server && known->server == *server) return;
   if (known != entries_.end()) entries_.erase(known);
   if (server) entries_.push_back({*server, std::make_unique<Relay>(slot)});

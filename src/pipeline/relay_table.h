@@ -1,5 +1,5 @@
-// The relays whose channels carry clients' data: by server socket, and which of their channels are usable (spec
-// connectivity 3.8, receive side).
+// The relays whose channels carry clients' data: by server socket, and which of their channels are
+// usable (spec connectivity 3.8, receive side).
 #pragma once
 
 #include <array>

@@ -1,4 +1,5 @@
-// A rate with a burst, as one instant: when the bucket would be full again (the "virtual scheduling" form).
+// A rate with a burst, as one instant: when the bucket would be full again (the "virtual
+// scheduling" form).
 #pragma once
 
 #include "base/time.h"
@@ -8,7 +9,8 @@ namespace fg::pipeline {
 class TokenBucket {
  public:
   // One token each `interval`, at most `burst` saved up.
-  constexpr TokenBucket(Duration interval, int burst) : interval_(interval), depth_(interval * burst) {}
+  constexpr TokenBucket(Duration interval, int burst)
+      : interval_(interval), depth_(interval * burst) {}
 
   [[nodiscard]] bool take(Instant now) noexcept {
     const auto full_at = full_at_ < now ? now : full_at_;

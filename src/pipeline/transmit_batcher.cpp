@@ -2,12 +2,15 @@
 
 namespace fg::pipeline {
 
-TransmitBatcher::TransmitBatcher() : buffers_(std::make_unique_for_overwrite<std::uint8_t[]>(kBatches * kStride)) {}
+TransmitBatcher::TransmitBatcher()
+    : buffers_(std::make_unique_for_overwrite<std::uint8_t[]>(kBatches * kStride)) {}
 
-std::uint8_t* TransmitBatcher::reserve(Mark& mark, const Path& path, std::uint8_t ecn, std::size_t size) noexcept {
+std::uint8_t* TransmitBatcher::reserve(Mark& mark, const Path& path, std::uint8_t ecn,
+                                       std::size_t size) noexcept {
   if (mark.epoch_ == epoch_) {
     auto& b = batches_[mark.batch_];
-    if (!b.closed && b.ecn == ecn && size <= b.segment && b.count < kSegmentsMax && b.size + size <= kUdpPayloadMax) {
+    if (!b.closed && b.ecn == ecn && size <= b.segment && b.count < kSegmentsMax &&
+        b.size + size <= kUdpPayloadMax) {
       auto* place = buffers_.get() + mark.batch_ * kStride + b.size;
       b.size += size;
       b.closed = size < b.segment;

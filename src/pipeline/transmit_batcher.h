@@ -1,6 +1,7 @@
-// Collects the datagrams of a burst by destination, in buffers made for segmented sends: all of a batch are equally long but
-// the last, which may be shorter and ends it. A datagram is added to the newest batch of its destination only, so the order
-// towards each destination is kept. The caller encrypts straight into the place it is given.
+// Collects the datagrams of a burst by destination, in buffers made for segmented sends: all of a
+// batch are equally long but the last, which may be shorter and ends it. A datagram is added to the
+// newest batch of its destination only, so the order towards each destination is kept. The caller
+// encrypts straight into the place it is given.
 #pragma once
 
 #include <array>
@@ -16,9 +17,11 @@ namespace fg::pipeline {
 class TransmitBatcher {
  public:
   static constexpr std::size_t kBatches = 64;
-  static constexpr std::size_t kPendingMax = 512U << 10;  // bytes; what is encrypted stays in the second-level cache
+  static constexpr std::size_t kPendingMax =
+      512U << 10;  // bytes; what is encrypted stays in the second-level cache
 
-  // Which batch of the running burst a destination was last given. Kept by the destination; forget() before its path changes.
+  // Which batch of the running burst a destination was last given. Kept by the destination;
+  // forget() before its path changes.
   class Mark {
    public:
     void forget() { epoch_ = 0; }
@@ -31,8 +34,10 @@ class TransmitBatcher {
 
   TransmitBatcher();
 
-  // Room for a datagram of `size` bytes on this path, to be filled by the caller; nullptr: flush first.
-  [[nodiscard]] std::uint8_t* reserve(Mark& mark, const Path& path, std::uint8_t ecn, std::size_t size) noexcept;
+  // Room for a datagram of `size` bytes on this path, to be filled by the caller; nullptr: flush
+  // first.
+  [[nodiscard]] std::uint8_t* reserve(Mark& mark, const Path& path, std::uint8_t ecn,
+                                      std::size_t size) noexcept;
   [[nodiscard]] bool is_empty() const noexcept { return used_ == 0; }
   // The batches in the order they were begun; valid until the next reserve(). Empties.
   [[nodiscard]] std::span<const OutgoingDatagrams> take() noexcept;

@@ -5,7 +5,8 @@
 
 namespace fg::runtime {
 
-[[nodiscard]] Instant monotonic_now();  // CLOCK_BOOTTIME: time spent suspended counts (spec policy 2.5)
+[[nodiscard]] Instant
+monotonic_now();  // CLOCK_BOOTTIME: time spent suspended counts (spec policy 2.5)
 [[nodiscard]] WallTime wall_now();
 
 }  // namespace fg::runtime

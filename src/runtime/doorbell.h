@@ -1,12 +1,13 @@
-// Wakes a thread that said it is going to sleep, and costs no system call otherwise. One thread sleeps, any may ring.
+// Wakes a thread that said it is going to sleep, and costs no system call otherwise. One thread
+// sleeps, any may ring.
 //
 //   sleeper                                  ringer
 //     announce();                              make work visible;
 //     unless work is visible, wait for fd();   ring();
 //     awake(whether fd() is readable);
 //
-// Both sides change the same flag by one atomic exchange, so either the ringer sees the announcement or the sleeper sees
-// the work.
+// Both sides change the same flag by one atomic exchange, so either the ringer sees the
+// announcement or the sleeper sees the work.
 #pragma once
 
 #include <atomic>

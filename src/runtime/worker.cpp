@@ -41,7 +41,8 @@ Worker::Worker(const WorkerOptions& options, io::Port& port, Doorbell& control)
       peers_(options.pipeline.workers) {
   for (unsigned i = 0; i < options.pipeline.workers; ++i) {
     const bool is_self = WorkerIndex{static_cast<std::uint8_t>(i)} == options.pipeline.worker;
-    incoming_.push_back(is_self ? nullptr : std::make_unique<SpscRing<pipeline::Handoff>>(kHandoffRing));
+    incoming_.push_back(is_self ? nullptr
+                                : std::make_unique<SpscRing<pipeline::Handoff>>(kHandoffRing));
   }
 }
 
@@ -53,7 +54,8 @@ Worker::~Worker() {
 
 void Worker::connect(std::vector<std::unique_ptr<Worker>>& all) {
   for (std::size_t i = 0; i < all.size(); ++i) {
-    if (all[i].get() != this) peers_[i] = {all[i].get(), all[i]->incoming_[number(options_.pipeline.worker)].get(), false};
+    if (all[i].get() != this)
+      peers_[i] = {all[i].get(), all[i]->incoming_[number(options_.pipeline.worker)].get(), false};
   }
 }
 
@@ -145,7 +147,8 @@ void Worker::take_handoffs(Instant now) noexcept {
 void Worker::move_packets(io::ReadySet ready, Instant now) noexcept {
   if (ready == 0) return;
   if (const auto received = port_.receive(ready); !received.empty()) {
-    // A client uses its session as soon as it has our answer: what was commanded before that answer left counts.
+    // A client uses its session as soon as it has our answer: what was commanded before that answer
+    // left counts.
     take_commands(now);
     pipeline_.on_datagrams(received, now);
     if (const auto offloads = port_.tun_offloads(); offloads != offloads_) {
@@ -158,13 +161,15 @@ void Worker::move_packets(io::ReadySet ready, Instant now) noexcept {
 
 bool Worker::has_messages() noexcept {
   if (!commands_.is_empty() || stop_.load(std::memory_order_acquire)) return true;
-  return std::ranges::any_of(incoming_, [](const auto& ring) { return ring != nullptr && !ring->is_empty(); });
+  return std::ranges::any_of(incoming_,
+                             [](const auto& ring) { return ring != nullptr && !ring->is_empty(); });
 }
 
 io::ReadySet Worker::wait(Instant now) noexcept {
   int timeout = -1;
   if (const auto wake = pipeline_.wakeup()) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(std::max(wake->at - now, Duration::zero()));
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(std::max(wake->at - now, Duration::zero()));
     timeout = static_cast<int>(std::min<std::int64_t>(left.count(), 3'600'000));
   }
   bell_.announce();
@@ -175,14 +180,17 @@ io::ReadySet Worker::wait(Instant now) noexcept {
   bool has_rung = false;
   io::ReadySet ready = 0;
   for (const auto& event : std::span{events}.first(static_cast<std::size_t>(std::max(n, 0)))) {
-    if (event.data.u32 == kBell) has_rung = true;
-    else if (is_worth_reading(event.data.u32, event.events)) ready |= io::ReadySet{1} << event.data.u32;
+    if (event.data.u32 == kBell)
+      has_rung = true;
+    else if (is_worth_reading(event.data.u32, event.events))
+      ready |= io::ReadySet{1} << event.data.u32;
   }
   bell_.awake(has_rung);
   return ready;
 }
 
-// A device that is gone reports an error for ever: it is not asked again after a while, or the worker would never sleep.
+// A device that is gone reports an error for ever: it is not asked again after a while, or the
+// worker would never sleep.
 bool Worker::is_worth_reading(std::uint32_t fd, std::uint32_t events) noexcept {
   auto& errors = errors_[fd];
   errors = (events & EPOLLIN) != 0 ? 0 : errors + 1;

@@ -1,5 +1,6 @@
-// One worker: a thread that moves packets between its port and its pipeline, and messages between its rings and the
-// control thread. It reads the clock once a turn, waits only in epoll, and sleeps when there is nothing to do.
+// One worker: a thread that moves packets between its port and its pipeline, and messages between
+// its rings and the control thread. It reads the clock once a turn, waits only in epoll, and sleeps
+// when there is nothing to do.
 #pragma once
 
 #include <array>
@@ -34,11 +35,13 @@ struct WorkerOptions {
 
 class Worker final : private pipeline::Output {
  public:
-  // control: rung when something is there for the control thread. Both references outlive the worker.
+  // control: rung when something is there for the control thread. Both references outlive the
+  // worker.
   Worker(const WorkerOptions& options, io::Port& port, Doorbell& control);
   ~Worker() override;
 
-  // Before start(): hand-offs of this worker to another one go through a ring that belongs to the other.
+  // Before start(): hand-offs of this worker to another one go through a ring that belongs to the
+  // other.
   void connect(std::vector<std::unique_ptr<Worker>>& all);
   [[nodiscard]] std::optional<SysError> open();
   void start();
@@ -77,7 +80,8 @@ class Worker final : private pipeline::Output {
   void take_commands(Instant now);
   void take_handoffs(Instant now) noexcept;
   void move_packets(io::ReadySet ready, Instant now) noexcept;
-  // Waits for work until `now` reaches the next wake-up; which descriptors of the port are readable.
+  // Waits for work until `now` reaches the next wake-up; which descriptors of the port are
+  // readable.
   [[nodiscard]] io::ReadySet wait(Instant now) noexcept;
   [[nodiscard]] bool has_messages() noexcept;
   [[nodiscard]] bool is_worth_reading(std::uint32_t fd, std::uint32_t events) noexcept;
@@ -91,7 +95,8 @@ class Worker final : private pipeline::Output {
   SpscRing<pipeline::Command> commands_{kCommandRing};
   SpscRing<pipeline::Event> events_{kEventRing};
   SpscRing<pipeline::Punt> punts_{kPuntRing};
-  std::vector<std::unique_ptr<SpscRing<pipeline::Handoff>>> incoming_;  // by sender; none of our own
+  std::vector<std::unique_ptr<SpscRing<pipeline::Handoff>>>
+      incoming_;  // by sender; none of our own
   struct Peer {
     Worker* worker = nullptr;
     SpscRing<pipeline::Handoff>* ring = nullptr;

@@ -49,7 +49,8 @@ struct WorkerPool::State {
 WorkerPool::WorkerPool(std::unique_ptr<State> state) : state_(std::move(state)) {}
 WorkerPool::~WorkerPool() { stop(); }
 
-Result<std::unique_ptr<WorkerPool>, SysError> WorkerPool::start(io::Backend backend, const PoolOptions& options) {
+Result<std::unique_ptr<WorkerPool>, SysError> WorkerPool::start(io::Backend backend,
+                                                                const PoolOptions& options) {
   const auto count = backend.ports.size();
   FG_ASSERT(count >= 1 && count <= pipeline::kWorkersMax);
   auto state = std::make_unique<State>();
@@ -63,7 +64,8 @@ Result<std::unique_ptr<WorkerPool>, SysError> WorkerPool::start(io::Backend back
                          .aead = options.aead,
                          .cpu = {}};
     if (!cpus.empty()) worker.cpu = cpus[(i + 1) % cpus.size()];
-    state->workers.push_back(std::make_unique<Worker>(worker, *state->backend.ports[i], state->bell));
+    state->workers.push_back(
+        std::make_unique<Worker>(worker, *state->backend.ports[i], state->bell));
     if (const auto error = state->workers.back()->open()) return fail(*error);
   }
   for (auto& worker : state->workers) worker->connect(state->workers);
@@ -142,9 +144,13 @@ bool WorkerPool::udp_send(const OutgoingDatagrams& datagrams) {
   return false;
 }
 
-bool WorkerPool::udp_send(const SocketAddress& to, const std::optional<IpAddress>& from, Bytes payload) {
+bool WorkerPool::udp_send(const SocketAddress& to, const std::optional<IpAddress>& from,
+                          Bytes payload) {
   if (payload.empty() || payload.size() > kUdpPayloadMax) return false;
-  return udp_send({.to = to, .from = from, .segment = static_cast<std::uint16_t>(payload.size()), .bytes = payload});
+  return udp_send({.to = to,
+                   .from = from,
+                   .segment = static_cast<std::uint16_t>(payload.size()),
+                   .bytes = payload});
 }
 
 WorkerCounters WorkerPool::counters(WorkerIndex worker) const {
@@ -174,10 +180,11 @@ WorkerCounters WorkerPool::total() const {
   for (std::size_t i = 0; i < state_->workers.size(); ++i) {
     const auto one = counters(WorkerIndex{static_cast<std::uint8_t>(i)});
     for (const auto member :
-         {&WorkerCounters::to_resources, &WorkerCounters::to_clients, &WorkerCounters::bytes_to_resources,
-          &WorkerCounters::bytes_to_clients, &WorkerCounters::datagrams_received, &WorkerCounters::datagrams_sent,
-          &WorkerCounters::punts, &WorkerCounters::handed_over, &WorkerCounters::turns, &WorkerCounters::sleeps,
-          &WorkerCounters::tun_reads, &WorkerCounters::tun_writes}) {
+         {&WorkerCounters::to_resources, &WorkerCounters::to_clients,
+          &WorkerCounters::bytes_to_resources, &WorkerCounters::bytes_to_clients,
+          &WorkerCounters::datagrams_received, &WorkerCounters::datagrams_sent,
+          &WorkerCounters::punts, &WorkerCounters::handed_over, &WorkerCounters::turns,
+          &WorkerCounters::sleeps, &WorkerCounters::tun_reads, &WorkerCounters::tun_writes}) {
       sum.*member += one.*member;
     }
     for (std::size_t r = 0; r < kDropReasons; ++r) sum.drops[r] += one.drops[r];

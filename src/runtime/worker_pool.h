@@ -1,9 +1,9 @@
-// The workers as the control thread sees them: commands in, events and punts out, own datagrams, counters. Everything here
-// is called by the control thread alone.
+// The workers as the control thread sees them: commands in, events and punts out, own datagrams,
+// counters. Everything here is called by the control thread alone.
 //
-// Sleeping: wait for notify_fd() to be readable, call awake(), then take events and punts until both are empty, then call
-// prepare_to_sleep(); false means something came in meanwhile: take again. Workers write the descriptor only after
-// prepare_to_sleep() said true.
+// Sleeping: wait for notify_fd() to be readable, call awake(), then take events and punts until
+// both are empty, then call prepare_to_sleep(); false means something came in meanwhile: take
+// again. Workers write the descriptor only after prepare_to_sleep() said true.
 #pragma once
 
 #include <array>
@@ -26,7 +26,7 @@ namespace fg::runtime {
 struct PoolOptions {
   std::size_t clients_max = 16'384;  // a worker
   crypto::AeadChoice aead{};         // of crypto::choose_aead()
-  bool pin = false;                  // worker i to allowed CPU i + 1 (modulo), the control thread is left alone
+  bool pin = false;  // worker i to allowed CPU i + 1 (modulo), the control thread is left alone
 };
 
 struct WorkerCounters {
@@ -38,9 +38,9 @@ struct WorkerCounters {
   std::uint64_t datagrams_sent = 0;
   std::uint64_t punts = 0;
   std::uint64_t handed_over = 0;
-  std::uint64_t turns = 0;   // of the loop
+  std::uint64_t turns = 0;  // of the loop
   std::uint64_t sleeps = 0;
-  std::uint64_t tun_reads = 0;   // super-packets
+  std::uint64_t tun_reads = 0;  // super-packets
   std::uint64_t tun_writes = 0;
   std::array<std::uint64_t, kDropReasons> drops{};
 };
@@ -56,12 +56,14 @@ struct WorkerEvent {
 class WorkerPool {
  public:
   // One worker for each port of the backend; the threads run when this returns.
-  static Result<std::unique_ptr<WorkerPool>, SysError> start(io::Backend backend, const PoolOptions& options);
+  static Result<std::unique_ptr<WorkerPool>, SysError> start(io::Backend backend,
+                                                             const PoolOptions& options);
   ~WorkerPool();  // stop()
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
 
-  // Ends and joins the threads after what is queued for them is done. What they reported can still be polled.
+  // Ends and joins the threads after what is queued for them is done. What they reported can still
+  // be polled.
   void stop();
 
   [[nodiscard]] unsigned size() const;

@@ -47,15 +47,18 @@ CookieReplyBytes CookieChecker::reply_to(Bytes message, const IpAddress& source,
   write_type(out.data(), MessageType::cookie_reply);
   store_le32(out.data() + 4, sender_of(message).value_or(0));
   random_.fill(all.subspan(8, 24));
-  crypto::xchacha_seal(identity_.mac_keys().cookie,
-                       {.nonce = all.subspan(8, 24), .associated = mac1_of(message), .text = cookie}, all.subspan(32));
+  crypto::xchacha_seal(
+      identity_.mac_keys().cookie,
+      {.nonce = all.subspan(8, 24), .associated = mac1_of(message), .text = cookie},
+      all.subspan(32));
   return out;
 }
 
 bool CookieJar::accept(const CookieReplyView& reply, const MacKeys& peer, Bytes mac1, Instant now) {
   Secret<kMacSize> cookie;
-  if (!crypto::xchacha_open(peer.cookie, {.nonce = reply.nonce, .associated = mac1, .text = reply.encrypted_cookie},
-                            cookie.expose_mutable())) {
+  if (!crypto::xchacha_open(
+          peer.cookie, {.nonce = reply.nonce, .associated = mac1, .text = reply.encrypted_cookie},
+          cookie.expose_mutable())) {
     return false;
   }
   cookie_ = std::move(cookie);
@@ -87,10 +90,12 @@ HandshakeVerdict HandshakeLimiter::check(Bytes message, const IpAddress& source,
     ++in_window_;
     return HandshakeVerdict::process;
   }
-  return checker_.verify_mac2(message, source, now) ? HandshakeVerdict::process : HandshakeVerdict::reply_with_cookie;
+  return checker_.verify_mac2(message, source, now) ? HandshakeVerdict::process
+                                                    : HandshakeVerdict::reply_with_cookie;
 }
 
-CookieReplyBytes HandshakeLimiter::cookie_reply(Bytes message, const IpAddress& source, Instant now) {
+CookieReplyBytes HandshakeLimiter::cookie_reply(Bytes message, const IpAddress& source,
+                                                Instant now) {
   return checker_.reply_to(message, source, now);
 }
 

@@ -1,5 +1,6 @@
-// Protection of the handshake path (whitepaper §5.3, §5.4.7; spec connectivity 4.7): MAC1 first, then one limiter for all
-// peers, and above its limit a cookie that only the owner of the source address can return as MAC2.
+// Protection of the handshake path (whitepaper §5.3, §5.4.7; spec connectivity 4.7): MAC1 first,
+// then one limiter for all peers, and above its limit a cookie that only the owner of the source
+// address can return as MAC2.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +14,8 @@
 
 namespace fg::wireguard {
 
-// Makes cookies and checks MAC2. The secret rotates; a cookie made under the previous secret is no longer accepted.
+// Makes cookies and checks MAC2. The secret rotates; a cookie made under the previous secret is no
+// longer accepted.
 class CookieChecker {
  public:
   CookieChecker(const Identity& identity, Random& random, Instant now);
@@ -35,7 +37,8 @@ class CookieChecker {
 class CookieJar {
  public:
   // mac1: of the last message we sent; the reply is bound to it.
-  [[nodiscard]] bool accept(const CookieReplyView& reply, const MacKeys& peer, Bytes mac1, Instant now);
+  [[nodiscard]] bool accept(const CookieReplyView& reply, const MacKeys& peer, Bytes mac1,
+                            Instant now);
   // Fills the MAC1 and MAC2 fields at the end of a type 1 or 2 message.
   void seal_macs(MutableBytes message, const MacKeys& peer, Instant now) const;
 

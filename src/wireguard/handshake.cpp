@@ -10,7 +10,8 @@ namespace {
 constexpr std::string_view kPrologue = "WireGuard v1 zx2c4 Jason@zx2c4.com";  // whitepaper §5.4
 constexpr std::uint32_t kJitterMaxMs = 333;   // spec connectivity 4.6
 constexpr Duration kNoSessionFor = 3 * 180s;  // spec connectivity 4.6
-constexpr std::uint64_t kTaiOrigin = 0x4000'0000'0000'000AULL;  // 1970-01-01 in TAI64, ten seconds of difference
+constexpr std::uint64_t kTaiOrigin =
+    0x4000'0000'0000'000AULL;  // 1970-01-01 in TAI64, ten seconds of difference
 
 }  // namespace
 
@@ -26,12 +27,18 @@ Timestamp tai64n(WallTime wall) {
 
 std::string_view name_of(HandshakeError error) {
   switch (error) {
-    case HandshakeError::malformed: return "malformed";
-    case HandshakeError::wrong_peer: return "wrong_peer";
-    case HandshakeError::unauthentic: return "unauthentic";
-    case HandshakeError::replayed: return "replayed";
-    case HandshakeError::low_order_point: return "low_order_point";
-    case HandshakeError::not_waiting: return "not_waiting";
+    case HandshakeError::malformed:
+      return "malformed";
+    case HandshakeError::wrong_peer:
+      return "wrong_peer";
+    case HandshakeError::unauthentic:
+      return "unauthentic";
+    case HandshakeError::replayed:
+      return "replayed";
+    case HandshakeError::low_order_point:
+      return "low_order_point";
+    case HandshakeError::not_waiting:
+      return "not_waiting";
   }
   return "?";
 }
@@ -40,8 +47,8 @@ std::optional<OpenedInitiation> open_initiation(const Identity& identity, Bytes 
   const auto view = parse_initiation(message);
   if (!view) return std::nullopt;
   OpenedInitiation out{noise::SymmetricState(as_bytes(kPrologue), identity.public_key())};
-  const auto initiator =
-      noise::read_first_static(out.state_, identity.private_key(), view->ephemeral, view->encrypted_static);
+  const auto initiator = noise::read_first_static(out.state_, identity.private_key(),
+                                                  view->ephemeral, view->encrypted_static);
   if (!initiator) return std::nullopt;
   out.initiator_ = *initiator;
   std::ranges::copy(view->ephemeral, out.ephemeral_.begin());
@@ -61,18 +68,22 @@ Handshake::Handshake(const Identity& identity, HandshakeConfig config, Random& r
   timers_.set(Timer::no_session, now + kNoSessionFor);
 }
 
-ReceiverIndex Handshake::next_index() { return ReceiverIndex{number(config_.index_base) | next_slot_++}; }
+ReceiverIndex Handshake::next_index() {
+  return ReceiverIndex{number(config_.index_base) | next_slot_++};
+}
 
 void Handshake::on_new_session(Instant now) { timers_.set(Timer::no_session, now + kNoSessionFor); }
 
 // ---- responder ----
 
-Result<Handshake::Answer, HandshakeError> Handshake::on_initiation(OpenedInitiation opened, Instant now) {
+Result<Handshake::Answer, HandshakeError> Handshake::on_initiation(OpenedInitiation opened,
+                                                                   Instant now) {
   last_now_ = now;
   if (opened.initiator_ != config_.remote) return fail(HandshakeError::wrong_peer);
   if (!static_shared_) return fail(HandshakeError::low_order_point);
   Timestamp timestamp;
-  if (!noise::read_first_payload(opened.state_, *static_shared_, opened.sealed_timestamp_, timestamp)) {
+  if (!noise::read_first_payload(opened.state_, *static_shared_, opened.sealed_timestamp_,
+                                 timestamp)) {
     return fail(HandshakeError::unauthentic);
   }
   if (timestamp <= newest_received_) return fail(HandshakeError::replayed);
@@ -126,8 +137,8 @@ Timestamp Handshake::next_timestamp(WallTime wall) {
 }
 
 void Handshake::initiate(Instant now, WallTime wall) {
-  timers_.set(Timer::retransmit,
-              now + config_.rekey_timeout + std::chrono::milliseconds(random_.below(kJitterMaxMs + 1)));
+  timers_.set(Timer::retransmit, now + config_.rekey_timeout +
+                                     std::chrono::milliseconds(random_.below(kJitterMaxMs + 1)));
   last_initiation_ = now;
   Waiting waiting{.state = noise::SymmetricState(as_bytes(kPrologue), config_.remote),
                   .ephemeral = crypto::generate_key_pair(random_),
@@ -136,13 +147,14 @@ void Handshake::initiate(Instant now, WallTime wall) {
   InitiationBytes bytes{};
   const MutableBytes out{bytes};
   const Timestamp stamp = next_timestamp(wall);
-  const bool written = static_shared_ && noise::write_first(waiting.state,
-                                                            {.ephemeral = waiting.ephemeral,
-                                                             .initiator_static = identity_.public_key(),
-                                                             .responder_static = config_.remote,
-                                                             .static_shared = *static_shared_,
-                                                             .payload = stamp},
-                                                            out.subspan(8, noise::kFirstOverhead + kTimestampSize));
+  const bool written =
+      static_shared_ && noise::write_first(waiting.state,
+                                           {.ephemeral = waiting.ephemeral,
+                                            .initiator_static = identity_.public_key(),
+                                            .responder_static = config_.remote,
+                                            .static_shared = *static_shared_,
+                                            .payload = stamp},
+                                           out.subspan(8, noise::kFirstOverhead + kTimestampSize));
   if (written) {
     write_type(out.data(), MessageType::initiation);
     store_le32(out.data() + 4, number(waiting.local_index));
@@ -158,7 +170,8 @@ Result<SessionKeys, HandshakeError> Handshake::on_response(Bytes message, Instan
   last_now_ = now;
   const auto view = parse_response(message);
   if (!view) return fail(HandshakeError::malformed);
-  if (!waiting_ || view->receiver != waiting_->local_index) return fail(HandshakeError::not_waiting);
+  if (!waiting_ || view->receiver != waiting_->local_index)
+    return fail(HandshakeError::not_waiting);
   if (!noise::read_second(waiting_->state, waiting_->ephemeral.private_key, identity_.private_key(),
                           config_.preshared, message.subspan(12, noise::kSecondOverhead), {})) {
     return fail(HandshakeError::unauthentic);
@@ -179,9 +192,12 @@ Result<void, HandshakeError> Handshake::on_cookie_reply(Bytes message, Instant n
   last_now_ = now;
   const auto view = parse_cookie_reply(message);
   if (!view) return fail(HandshakeError::malformed);
-  if (!waiting_ || view->receiver != waiting_->local_index) return fail(HandshakeError::not_waiting);
-  // The cookie is used by the next retransmission; answering at once would double the load that caused it.
-  if (!cookies_.accept(*view, peer_mac_keys_, waiting_->mac1, now)) return fail(HandshakeError::unauthentic);
+  if (!waiting_ || view->receiver != waiting_->local_index)
+    return fail(HandshakeError::not_waiting);
+  // The cookie is used by the next retransmission; answering at once would double the load that
+  // caused it.
+  if (!cookies_.accept(*view, peer_mac_keys_, waiting_->mac1, now))
+    return fail(HandshakeError::unauthentic);
   return {};
 }
 
@@ -210,8 +226,12 @@ void Handshake::on_timeout(Instant now, WallTime wall) {
   }
 }
 
-std::optional<InitiationBytes> Handshake::poll_initiation() { return std::exchange(outgoing_, std::nullopt); }
-std::optional<Handshake::Event> Handshake::poll_event() { return std::exchange(event_, std::nullopt); }
+std::optional<InitiationBytes> Handshake::poll_initiation() {
+  return std::exchange(outgoing_, std::nullopt);
+}
+std::optional<Handshake::Event> Handshake::poll_event() {
+  return std::exchange(event_, std::nullopt);
+}
 
 std::optional<Wakeup> Handshake::wakeup() const {
   if (outgoing_ || event_) return Wakeup{last_now_, "handshake output queued"};

@@ -1,9 +1,11 @@
-// Handshakes of one peer, both roles, without sockets and clocks (whitepaper §5.4; spec connectivity 4.3 to 4.6). The owner
-// (control thread, or Tunnel) passes messages in, sends what it gets back and hands the SessionKeys to whoever moves data.
+// Handshakes of one peer, both roles, without sockets and clocks (whitepaper §5.4; spec
+// connectivity 4.3 to 4.6). The owner (control thread, or Tunnel) passes messages in, sends what it
+// gets back and hands the SessionKeys to whoever moves data.
 //
 // Order for a received message: HandshakeLimiter::check() first, then
 //   type 1: open_initiation() -> find the connection by initiator() -> on_initiation()
-//   type 2: connection by receiver_of() >> 8 -> on_response();  type 3: the same -> on_cookie_reply()
+//   type 2: connection by receiver_of() >> 8 -> on_response();  type 3: the same ->
+//   on_cookie_reply()
 //
 //   initiator:  idle --start--> waiting --response--> idle (keys)
 //               waiting --rekey_timeout + jitter--> waiting (new initiation)
@@ -31,7 +33,8 @@ namespace fg::wireguard {
 using Timestamp = std::array<std::uint8_t, kTimestampSize>;
 [[nodiscard]] Timestamp tai64n(WallTime wall);
 
-// An initiation decrypted just far enough to know who sent it (one Diffie-Hellman). Consumed by on_initiation().
+// An initiation decrypted just far enough to know who sent it (one Diffie-Hellman). Consumed by
+// on_initiation().
 class OpenedInitiation {
  public:
   [[nodiscard]] const crypto::PublicKey& initiator() const { return initiator_; }
@@ -48,7 +51,8 @@ class OpenedInitiation {
   std::uint32_t sender_ = 0;
 };
 // MAC1 has been verified by the caller. None: malformed, or not for our key.
-[[nodiscard]] std::optional<OpenedInitiation> open_initiation(const Identity& identity, Bytes message);
+[[nodiscard]] std::optional<OpenedInitiation> open_initiation(const Identity& identity,
+                                                              Bytes message);
 
 enum class HandshakeError : std::uint8_t {
   malformed,
@@ -65,8 +69,8 @@ struct HandshakeConfig {
   Secret<32> preshared;
   // Our indices are this with the handshake's slot in the low eight bits (which are zero here).
   ReceiverIndex index_base{};
-  Duration rekey_timeout = 5s;   // spec connectivity 4.6; ICE-less 2 s
-  Duration attempt_time = 90s;   // gateways of B and C in ICE mode 20 s
+  Duration rekey_timeout = 5s;  // spec connectivity 4.6; ICE-less 2 s
+  Duration attempt_time = 90s;  // gateways of B and C in ICE mode 20 s
 };
 
 class Handshake {
@@ -86,7 +90,8 @@ class Handshake {
   void start(Instant now, WallTime wall);
   [[nodiscard]] Result<SessionKeys, HandshakeError> on_response(Bytes message, Instant now);
   [[nodiscard]] Result<void, HandshakeError> on_cookie_reply(Bytes message, Instant now);
-  // A packet under a session we answered was authenticated: an initiation of ours still in flight is not repeated.
+  // A packet under a session we answered was authenticated: an initiation of ours still in flight
+  // is not repeated.
   void on_session_confirmed(Instant now);
 
   void on_timeout(Instant now, WallTime wall);
@@ -125,7 +130,8 @@ class Handshake {
   Random& random_;
   HandshakeConfig config_;
   MacKeys peer_mac_keys_;
-  std::optional<Secret<32>> static_shared_;  // none: the peer's key is a point of low order, nothing works
+  std::optional<Secret<32>>
+      static_shared_;  // none: the peer's key is a point of low order, nothing works
   CookieJar cookies_;
   TimerTable<Timer> timers_;
   std::optional<Waiting> waiting_;

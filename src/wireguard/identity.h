@@ -1,4 +1,5 @@
-// Our static key pair with everything derived from it once: the keys of MAC1 and of cookie replies for messages to us.
+// Our static key pair with everything derived from it once: the keys of MAC1 and of cookie replies
+// for messages to us.
 #pragma once
 
 #include "base/bytes.h"

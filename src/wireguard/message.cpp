@@ -8,11 +8,16 @@ std::optional<MessageType> classify(Bytes datagram) {
     return datagram.size() == size ? std::optional{type} : std::nullopt;
   };
   switch (load_le32(datagram.data())) {
-    case 1: return sized(MessageType::initiation, kInitiationSize);
-    case 2: return sized(MessageType::response, kResponseSize);
-    case 3: return sized(MessageType::cookie_reply, kCookieReplySize);
-    case 4: return MessageType::data;
-    default: return std::nullopt;
+    case 1:
+      return sized(MessageType::initiation, kInitiationSize);
+    case 2:
+      return sized(MessageType::response, kResponseSize);
+    case 3:
+      return sized(MessageType::cookie_reply, kCookieReplySize);
+    case 4:
+      return MessageType::data;
+    default:
+      return std::nullopt;
   }
 }
 
@@ -48,10 +53,13 @@ std::optional<DataView> parse_data(Bytes message) {
 
 std::optional<ReceiverIndex> receiver_of(Bytes message) {
   switch (classify(message).value_or(MessageType::initiation)) {
-    case MessageType::initiation: return std::nullopt;
-    case MessageType::response: return ReceiverIndex{load_le32(message.data() + 8)};
+    case MessageType::initiation:
+      return std::nullopt;
+    case MessageType::response:
+      return ReceiverIndex{load_le32(message.data() + 8)};
     case MessageType::cookie_reply:
-    case MessageType::data: return data_receiver(message.data());
+    case MessageType::data:
+      return data_receiver(message.data());
   }
   return std::nullopt;
 }

@@ -1,5 +1,6 @@
-// The four messages of WireGuard (whitepaper §5.4): sizes, fields and their places. Reading is a view into the datagram;
-// multi-byte fields are little-endian. The first word is the type, so the three reserved bytes must be zero.
+// The four messages of WireGuard (whitepaper §5.4): sizes, fields and their places. Reading is a
+// view into the datagram; multi-byte fields are little-endian. The first word is the type, so the
+// three reserved bytes must be zero.
 #pragma once
 
 #include <array>
@@ -28,7 +29,8 @@ using InitiationBytes = std::array<std::uint8_t, kInitiationSize>;
 using ResponseBytes = std::array<std::uint8_t, kResponseSize>;
 using CookieReplyBytes = std::array<std::uint8_t, kCookieReplySize>;
 
-// What the datagram is by its first word and length (spec connectivity 1.3); none for anything else.
+// What the datagram is by its first word and length (spec connectivity 1.3); none for anything
+// else.
 [[nodiscard]] std::optional<MessageType> classify(Bytes datagram);
 
 struct InitiationView {
@@ -61,16 +63,23 @@ struct DataView {
 [[nodiscard]] std::optional<ReceiverIndex> receiver_of(Bytes message);
 
 // Of a whole type 1 or 2 message.
-[[nodiscard]] inline Bytes mac1_of(Bytes message) { return message.subspan(message.size() - kMacsSize, kMacSize); }
+[[nodiscard]] inline Bytes mac1_of(Bytes message) {
+  return message.subspan(message.size() - kMacsSize, kMacSize);
+}
 [[nodiscard]] inline Bytes mac2_of(Bytes message) { return message.last(kMacSize); }
-[[nodiscard]] inline Bytes before_mac1(Bytes message) { return message.first(message.size() - kMacsSize); }
-[[nodiscard]] inline Bytes before_mac2(Bytes message) { return message.first(message.size() - kMacSize); }
+[[nodiscard]] inline Bytes before_mac1(Bytes message) {
+  return message.first(message.size() - kMacsSize);
+}
+[[nodiscard]] inline Bytes before_mac2(Bytes message) {
+  return message.first(message.size() - kMacSize);
+}
 
 inline void write_type(std::uint8_t* message, MessageType type) {
   store_le32(message, static_cast<std::uint32_t>(type));
 }
 // Header of a data message at a known-good place.
-inline void write_data_header(std::uint8_t* message, std::uint32_t receiver, std::uint64_t counter) noexcept {
+inline void write_data_header(std::uint8_t* message, std::uint32_t receiver,
+                              std::uint64_t counter) noexcept {
   write_type(message, MessageType::data);
   store_le32(message + 4, receiver);
   store_le64(message + 8, counter);
@@ -78,6 +87,8 @@ inline void write_data_header(std::uint8_t* message, std::uint32_t receiver, std
 [[nodiscard]] inline ReceiverIndex data_receiver(const std::uint8_t* message) noexcept {
   return ReceiverIndex{load_le32(message + 4)};
 }
-[[nodiscard]] inline std::uint64_t data_counter(const std::uint8_t* message) noexcept { return load_le64(message + 8); }
+[[nodiscard]] inline std::uint64_t data_counter(const std::uint8_t* message) noexcept {
+  return load_le64(message + 8);
+}
 
 }  // namespace fg::wireguard

@@ -69,14 +69,17 @@ void SymmetricState::encrypt_and_hash(Bytes text, MutableBytes out) {
 }
 
 bool SymmetricState::decrypt_and_hash(Bytes sealed, MutableBytes out) {
-  if (!crypto::aead_open(key_.expose(), {.nonce = kFirstNonce, .associated = hash_, .text = sealed}, out)) return false;
+  if (!crypto::aead_open(key_.expose(), {.nonce = kFirstNonce, .associated = hash_, .text = sealed},
+                         out))
+    return false;
   mix_hash(sealed);
   return true;
 }
 
 TransportKeys SymmetricState::split() const {
   Derived keys = derive(chaining_key_, {}, 2);
-  return {.initiator_to_responder = std::move(keys.first), .responder_to_initiator = std::move(keys.second)};
+  return {.initiator_to_responder = std::move(keys.first),
+          .responder_to_initiator = std::move(keys.second)};
 }
 
 SymmetricState SymmetricState::copy() const {
@@ -102,8 +105,8 @@ bool write_first(SymmetricState& state, const FirstMessage& message, MutableByte
 }
 
 bool read_second(SymmetricState& state, const crypto::PrivateKey& ephemeral,
-                 const crypto::PrivateKey& initiator_static, const Secret<32>& preshared, Bytes message,
-                 MutableBytes payload_out) {
+                 const crypto::PrivateKey& initiator_static, const Secret<32>& preshared,
+                 Bytes message, MutableBytes payload_out) {
   if (message.size() < kSecondOverhead) return false;
   FG_ASSERT(payload_out.size() == message.size() - kSecondOverhead);
   const crypto::PublicKey theirs = public_key_from(message.first(32));
@@ -121,7 +124,8 @@ bool read_second(SymmetricState& state, const crypto::PrivateKey& ephemeral,
   return true;
 }
 
-std::optional<crypto::PublicKey> read_first_static(SymmetricState& state, const crypto::PrivateKey& responder_static,
+std::optional<crypto::PublicKey> read_first_static(SymmetricState& state,
+                                                   const crypto::PrivateKey& responder_static,
                                                    Bytes ephemeral, Bytes sealed_static) {
   const crypto::PublicKey theirs = public_key_from(ephemeral);
   const auto es = crypto::shared_secret(responder_static, theirs);
@@ -134,8 +138,8 @@ std::optional<crypto::PublicKey> read_first_static(SymmetricState& state, const 
   return initiator;
 }
 
-bool read_first_payload(SymmetricState& state, const Secret<32>& static_shared, Bytes sealed_payload,
-                        MutableBytes payload_out) {
+bool read_first_payload(SymmetricState& state, const Secret<32>& static_shared,
+                        Bytes sealed_payload, MutableBytes payload_out) {
   state.mix_key(static_shared.expose());
   return state.decrypt_and_hash(sealed_payload, payload_out);
 }

@@ -1,5 +1,6 @@
-// Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s (Noise revision 34) without any framing of WireGuard: prologue, payloads and
-// pre-shared key are the caller's, so that published vectors apply to exactly this code.
+// Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s (Noise revision 34) without any framing of WireGuard:
+// prologue, payloads and pre-shared key are the caller's, so that published vectors apply to
+// exactly this code.
 //
 // Messages, initiator first:  -> e, es, s, ss, {payload}   <- e, ee, se, psk, {payload}
 #pragma once
@@ -15,7 +16,8 @@
 namespace fg::wireguard::noise {
 
 using Hash = std::array<std::uint8_t, 32>;
-inline constexpr std::size_t kFirstOverhead = 32 + 48 + 16;  // ephemeral, sealed static key, tag of the payload
+inline constexpr std::size_t kFirstOverhead =
+    32 + 48 + 16;  // ephemeral, sealed static key, tag of the payload
 inline constexpr std::size_t kSecondOverhead = 32 + 16;
 
 struct TransportKeys {
@@ -56,19 +58,22 @@ struct FirstMessage {
   Bytes payload;
 };
 // out: kFirstOverhead + payload. False when a Diffie-Hellman result is zero.
-[[nodiscard]] bool write_first(SymmetricState& state, const FirstMessage& message, MutableBytes out);
-// message: ephemeral and sealed payload; payload_out: kSecondOverhead less. The state is untouched unless all fits.
+[[nodiscard]] bool write_first(SymmetricState& state, const FirstMessage& message,
+                               MutableBytes out);
+// message: ephemeral and sealed payload; payload_out: kSecondOverhead less. The state is untouched
+// unless all fits.
 [[nodiscard]] bool read_second(SymmetricState& state, const crypto::PrivateKey& ephemeral,
-                               const crypto::PrivateKey& initiator_static, const Secret<32>& preshared, Bytes message,
+                               const crypto::PrivateKey& initiator_static,
+                               const Secret<32>& preshared, Bytes message,
                                MutableBytes payload_out);
 
 // ---- responder ----
 // The first half of message one: one DH, then the initiator's static key is known.
-[[nodiscard]] std::optional<crypto::PublicKey> read_first_static(SymmetricState& state,
-                                                                 const crypto::PrivateKey& responder_static,
-                                                                 Bytes ephemeral, Bytes sealed_static);
-[[nodiscard]] bool read_first_payload(SymmetricState& state, const Secret<32>& static_shared, Bytes sealed_payload,
-                                      MutableBytes payload_out);
+[[nodiscard]] std::optional<crypto::PublicKey> read_first_static(
+    SymmetricState& state, const crypto::PrivateKey& responder_static, Bytes ephemeral,
+    Bytes sealed_static);
+[[nodiscard]] bool read_first_payload(SymmetricState& state, const Secret<32>& static_shared,
+                                      Bytes sealed_payload, MutableBytes payload_out);
 struct SecondMessage {
   const crypto::KeyPair& ephemeral;
   const crypto::PublicKey& initiator_ephemeral;
@@ -76,6 +81,7 @@ struct SecondMessage {
   const Secret<32>& preshared;
   Bytes payload;
 };
-[[nodiscard]] bool write_second(SymmetricState& state, const SecondMessage& message, MutableBytes out);
+[[nodiscard]] bool write_second(SymmetricState& state, const SecondMessage& message,
+                                MutableBytes out);
 
 }  // namespace fg::wireguard::noise

@@ -1,5 +1,6 @@
-// Sliding window over message counters, as a ring of 64-bit words (RFC 6479): moving forward clears whole words, nothing is
-// shifted. Check before the cryptography, commit after it. One owner, plain integers.
+// Sliding window over message counters, as a ring of 64-bit words (RFC 6479): moving forward clears
+// whole words, nothing is shifted. Check before the cryptography, commit after it. One owner, plain
+// integers.
 #pragma once
 
 #include <algorithm>
@@ -9,7 +10,8 @@
 
 namespace fg::wireguard {
 
-inline constexpr std::uint64_t kRejectAfterMessages = UINT64_MAX - 0x2000;  // whitepaper §6.1: 2^64 - 2^13 - 1
+inline constexpr std::uint64_t kRejectAfterMessages =
+    UINT64_MAX - 0x2000;  // whitepaper §6.1: 2^64 - 2^13 - 1
 
 class ReplayWindow {
  public:
@@ -30,11 +32,14 @@ class ReplayWindow {
   }
   [[nodiscard]] std::uint64_t next() const noexcept { return next_; }
   // Where the bit of this counter lies, for prefetching.
-  [[nodiscard]] const void* address_of(std::uint64_t counter) const noexcept { return &words_[word_of(counter)]; }
+  [[nodiscard]] const void* address_of(std::uint64_t counter) const noexcept {
+    return &words_[word_of(counter)];
+  }
 
  private:
   static constexpr std::uint64_t kBits = 64;
-  // One word more than the window needs is in flux at the leading edge; a power of two keeps the index a mask.
+  // One word more than the window needs is in flux at the leading edge; a power of two keeps the
+  // index a mask.
   static constexpr std::uint64_t kWords = 2 * kSize / kBits;
   static std::size_t word_of(std::uint64_t counter) noexcept { return counter / kBits % kWords; }
 

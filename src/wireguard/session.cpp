@@ -9,7 +9,8 @@ Session::Session(SessionKeys keys, crypto::AeadEngine& engine, std::uint64_t fir
       remote_index_(keys.remote_index),
       send_counter_(first_counter),
       receive_until_(keys.established + kRejectAfterTime),
-      send_until_(keys.established + (keys.role == Role::initiator ? kInitiatorStopsSending : kRejectAfterTime)),
+      send_until_(keys.established +
+                  (keys.role == Role::initiator ? kInitiatorStopsSending : kRejectAfterTime)),
       role_(keys.role),
       send_(engine, crypto::AeadDirection::seal, keys.send),
       receive_(engine, crypto::AeadDirection::open, keys.receive) {}
@@ -35,7 +36,8 @@ OpenResult Session::open(MutableBytes message, Instant now) noexcept {
   if (!window_.would_accept(counter)) return {.status = OpenStatus::replayed, .inner = {}};
   if (!decrypt(message)) return {.status = OpenStatus::bad_tag, .inner = {}};
   window_.commit(counter);
-  return {.status = OpenStatus::ok, .inner = message.subspan(kDataHeaderSize, message.size() - kDataOverhead)};
+  return {.status = OpenStatus::ok,
+          .inner = message.subspan(kDataHeaderSize, message.size() - kDataOverhead)};
 }
 
 Session& SessionRing::install(SessionKeys keys, crypto::AeadEngine& engine) {
@@ -74,7 +76,8 @@ void SessionRing::clear() noexcept {
 }
 
 std::size_t SessionRing::size() const noexcept {
-  return static_cast<std::size_t>(std::ranges::count_if(entries_, [](const Entry& e) { return e.session != nullptr; }));
+  return static_cast<std::size_t>(
+      std::ranges::count_if(entries_, [](const Entry& e) { return e.session != nullptr; }));
 }
 
 std::optional<Instant> SessionRing::next_expiry() const noexcept {

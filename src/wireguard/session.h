@@ -1,8 +1,9 @@
-// Data half of WireGuard, owned by one worker: keys, counter and replay window of a session, and the few sessions of a
-// peer. Nothing here allocates, locks or reads a clock per packet.
+// Data half of WireGuard, owned by one worker: keys, counter and replay window of a session, and
+// the few sessions of a peer. Nothing here allocates, locks or reads a clock per packet.
 //
-// In place: a message to send lies as [16 bytes for the header][inner packet][16 bytes for the tag]; a received one is
-// decrypted where it is. An inner packet is not padded (spec connectivity 6: 1280 + 32 bytes).
+// In place: a message to send lies as [16 bytes for the header][inner packet][16 bytes for the
+// tag]; a received one is decrypted where it is. An inner packet is not padded (spec connectivity
+// 6: 1280 + 32 bytes).
 #pragma once
 
 #include <array>
@@ -20,8 +21,8 @@
 
 namespace fg::wireguard {
 
-inline constexpr Duration kRejectAfterTime = 180s;         // whitepaper §6.1
-inline constexpr Duration kInitiatorStopsSending = 170s;   // spec connectivity 4.6
+inline constexpr Duration kRejectAfterTime = 180s;        // whitepaper §6.1
+inline constexpr Duration kInitiatorStopsSending = 170s;  // spec connectivity 4.6
 inline constexpr std::uint64_t kRekeyAfterMessages = std::uint64_t{1} << 60;  // whitepaper §6.1
 
 enum class OpenStatus : std::uint8_t {
@@ -40,17 +41,21 @@ class Session {
   // first_counter: where sending starts. Anything but 0 only reaches the limits sooner.
   Session(SessionKeys keys, crypto::AeadEngine& engine, std::uint64_t first_counter = 0);
 
-  // message: at least inner_length + kDataOverhead bytes. False when the counters are used up (nothing is written). Age is
-  // the caller's matter: can_send().
+  // message: at least inner_length + kDataOverhead bytes. False when the counters are used up
+  // (nothing is written). Age is the caller's matter: can_send().
   [[nodiscard]] bool seal(std::uint8_t* message, std::size_t inner_length) noexcept;
   // message: a data message whose receiver index is ours.
   [[nodiscard]] OpenResult open(MutableBytes message, Instant now) noexcept;
 
   // open() in three steps, for batches: would_accept, decrypt, then commit.
-  [[nodiscard]] bool would_accept(std::uint64_t counter) const noexcept { return window_.would_accept(counter); }
+  [[nodiscard]] bool would_accept(std::uint64_t counter) const noexcept {
+    return window_.would_accept(counter);
+  }
   [[nodiscard]] bool decrypt(MutableBytes message) noexcept;
   void commit(std::uint64_t counter) noexcept { window_.commit(counter); }
-  void prefetch(std::uint64_t counter) const noexcept { __builtin_prefetch(window_.address_of(counter), 1); }
+  void prefetch(std::uint64_t counter) const noexcept {
+    __builtin_prefetch(window_.address_of(counter), 1);
+  }
 
   [[nodiscard]] bool can_send(Instant now) const noexcept {
     return now < send_until_ && send_counter_ < kRejectAfterMessages;
@@ -78,8 +83,9 @@ class Session {
   ReplayWindow window_;
 };
 
-// Up to eight sessions of one peer, by handshake slot (spec connectivity 4.3). A session we initiated sends at once; one we
-// answered only from the first authenticated packet under it, until then the previous one goes on sending (4.5).
+// Up to eight sessions of one peer, by handshake slot (spec connectivity 4.3). A session we
+// initiated sends at once; one we answered only from the first authenticated packet under it, until
+// then the previous one goes on sending (4.5).
 class SessionRing {
  public:
   static constexpr std::size_t kSize = 8;
@@ -100,7 +106,8 @@ class SessionRing {
   [[nodiscard]] const Session* current() const noexcept { return current_; }
   // A packet under `session` was authenticated. True when this confirmed it: it sends from here on.
   bool on_authenticated(Session& session) noexcept;
-  // Frees and wipes what is older than 180 s. Cheap enough for each timer tick, not for each packet.
+  // Frees and wipes what is older than 180 s. Cheap enough for each timer tick, not for each
+  // packet.
   void expire(Instant now) noexcept;
   void clear() noexcept;
   [[nodiscard]] std::size_t size() const noexcept;
@@ -118,8 +125,8 @@ class SessionRing {
   std::uint64_t installed_ = 0;
 };
 
-// Length of the IP packet at the start of a decrypted text, which may carry padding; none when its header is cut short, has
-// a wrong version or claims more than there is.
+// Length of the IP packet at the start of a decrypted text, which may carry padding; none when its
+// header is cut short, has a wrong version or claims more than there is.
 [[nodiscard]] std::optional<std::size_t> inner_length(Bytes decrypted) noexcept;
 
 }  // namespace fg::wireguard

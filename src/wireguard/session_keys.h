@@ -1,4 +1,5 @@
-// What a finished handshake hands to whoever moves the data: the control thread makes it, one worker consumes it.
+// What a finished handshake hands to whoever moves the data: the control thread makes it, one
+// worker consumes it.
 #pragma once
 
 #include <cstdint>

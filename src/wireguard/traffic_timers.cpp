@@ -16,17 +16,20 @@ void TrafficTimers::on_session(Role role, Instant established, Instant now) noex
   established_ = established;
   silence_at_ = kNever;
   rekey_at_ = is_initiator_ && config_.rekey_by_age ? established + kRejectAfter : kNever;
-  if (config_.persistent_keepalive > Duration::zero()) persistent_at_ = now + config_.persistent_keepalive;
+  if (config_.persistent_keepalive > Duration::zero())
+    persistent_at_ = now + config_.persistent_keepalive;
 }
 
 void TrafficTimers::on_sent(Instant now) noexcept {
   keepalive_at_ = kNever;
-  if (config_.persistent_keepalive > Duration::zero()) persistent_at_ = now + config_.persistent_keepalive;
+  if (config_.persistent_keepalive > Duration::zero())
+    persistent_at_ = now + config_.persistent_keepalive;
 }
 
 void TrafficTimers::on_received(Instant now) noexcept {
   silence_at_ = kNever;
-  if (config_.persistent_keepalive > Duration::zero()) persistent_at_ = now + config_.persistent_keepalive;
+  if (config_.persistent_keepalive > Duration::zero())
+    persistent_at_ = now + config_.persistent_keepalive;
 }
 
 void TrafficTimers::on_data_sent(Instant now) noexcept {
@@ -40,7 +43,8 @@ void TrafficTimers::on_data_received(Instant now) noexcept {
   if (keepalive_at_ == kNever) keepalive_at_ = now + config_.keepalive_timeout;
   // A keepalive later and one lost handshake are still in time before the session ends.
   if (rekey_at_ != kNever) {
-    rekey_at_ = std::min(rekey_at_, established_ + kRejectAfter - config_.keepalive_timeout - config_.rekey_timeout);
+    rekey_at_ = std::min(
+        rekey_at_, established_ + kRejectAfter - config_.keepalive_timeout - config_.rekey_timeout);
   }
 }
 
@@ -70,6 +74,8 @@ TrafficTimers::Decision TrafficTimers::poll(Instant now) noexcept {
   return out;
 }
 
-Instant TrafficTimers::next() const noexcept { return std::min({keepalive_at_, persistent_at_, silence_at_, rekey_at_}); }
+Instant TrafficTimers::next() const noexcept {
+  return std::min({keepalive_at_, persistent_at_, silence_at_, rekey_at_});
+}
 
 }  // namespace fg::wireguard

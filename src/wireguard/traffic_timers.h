@@ -1,12 +1,14 @@
-// The timers that depend on data traffic (whitepaper §6; spec connectivity 4.6): when to answer with an empty packet and
-// when a handshake is due. Plain data beside the sessions of a peer: facts in, decisions out, nothing allocated.
+// The timers that depend on data traffic (whitepaper §6; spec connectivity 4.6): when to answer
+// with an empty packet and when a handshake is due. Plain data beside the sessions of a peer: facts
+// in, decisions out, nothing allocated.
 //
 //   data received, nothing sent for 10 s                -> keepalive (never because of a keepalive)
 //   data sent, nothing heard for 15 s                   -> handshake, either role
 //   session we initiated: 120 s old and data was sent   -> handshake
 //                         165 s old and data was received
 //                         180 s old, even if idle
-//   any session: REKEY_AFTER_MESSAGES                    -> handshake (the owner asks Session::has_many_messages)
+//   any session: REKEY_AFTER_MESSAGES                    -> handshake (the owner asks
+//   Session::has_many_messages)
 #pragma once
 
 #include <cstdint>
@@ -18,10 +20,11 @@
 namespace fg::wireguard {
 
 struct TrafficTimersConfig {
-  Duration keepalive_timeout = 10s;  // ICE-less 5 s
-  Duration rekey_timeout = 5s;       // ICE-less 2 s
+  Duration keepalive_timeout = 10s;    // ICE-less 5 s
+  Duration rekey_timeout = 5s;         // ICE-less 2 s
   Duration persistent_keepalive = 0s;  // 0: off
-  // As initiator of a session, renew it by age. Off: only the "nothing heard" rule asks for handshakes.
+  // As initiator of a session, renew it by age. Off: only the "nothing heard" rule asks for
+  // handshakes.
   bool rekey_by_age = true;
 };
 

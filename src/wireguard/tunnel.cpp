@@ -15,7 +15,8 @@ std::optional<T> take(std::deque<T>& queue) {
 
 }  // namespace
 
-Tunnel::Tunnel(const Identity& identity, TunnelConfig config, crypto::AeadEngine& engine, Random& random, Instant now)
+Tunnel::Tunnel(const Identity& identity, TunnelConfig config, crypto::AeadEngine& engine,
+               Random& random, Instant now)
     : identity_(identity),
       initiate_on_data_(config.initiate_on_data),
       engine_(engine),
@@ -65,9 +66,14 @@ void Tunnel::on_datagram(Bytes datagram, const IpAddress& source, Instant now) {
     return;
   }
   switch (limiter_.check(datagram, source, now)) {
-    case HandshakeVerdict::process: break;
-    case HandshakeVerdict::bad_mac1: ++counters_.bad_mac1; return;
-    case HandshakeVerdict::malformed: ++counters_.malformed; return;
+    case HandshakeVerdict::process:
+      break;
+    case HandshakeVerdict::bad_mac1:
+      ++counters_.bad_mac1;
+      return;
+    case HandshakeVerdict::malformed:
+      ++counters_.malformed;
+      return;
     case HandshakeVerdict::reply_with_cookie: {
       const CookieReplyBytes reply = limiter_.cookie_reply(datagram, source, now);
       datagrams_.emplace_back(reply.begin(), reply.end());
@@ -129,10 +135,17 @@ void Tunnel::on_data(Bytes message, Instant now) {
   ByteVector buffer = copy_of(message);
   const OpenResult opened = session->open(buffer, now);
   switch (opened.status) {
-    case OpenStatus::ok: break;
-    case OpenStatus::expired: ++counters_.expired; return;
-    case OpenStatus::replayed: ++counters_.replayed; return;
-    case OpenStatus::bad_tag: ++counters_.bad_tag; return;
+    case OpenStatus::ok:
+      break;
+    case OpenStatus::expired:
+      ++counters_.expired;
+      return;
+    case OpenStatus::replayed:
+      ++counters_.replayed;
+      return;
+    case OpenStatus::bad_tag:
+      ++counters_.bad_tag;
+      return;
   }
   if (sessions_.on_authenticated(*session)) {
     handshake_.on_session_confirmed(now);
@@ -195,10 +208,13 @@ std::optional<ByteVector> Tunnel::poll_inner() { return take(inner_); }
 std::optional<Tunnel::Event> Tunnel::poll_event() { return take(events_); }
 
 std::optional<Wakeup> Tunnel::wakeup() const {
-  if (!datagrams_.empty() || !inner_.empty() || !events_.empty()) return Wakeup{last_now_, "tunnel output queued"};
+  if (!datagrams_.empty() || !inner_.empty() || !events_.empty())
+    return Wakeup{last_now_, "tunnel output queued"};
   std::optional<Wakeup> first = handshake_.wakeup();
-  if (const Instant at = timers_.next(); at != Instant::max()) first = earlier(first, Wakeup{at, "traffic timer"});
-  if (const auto at = sessions_.next_expiry()) first = earlier(first, Wakeup{*at, "session expiry"});
+  if (const Instant at = timers_.next(); at != Instant::max())
+    first = earlier(first, Wakeup{at, "traffic timer"});
+  if (const auto at = sessions_.next_expiry())
+    first = earlier(first, Wakeup{*at, "session expiry"});
   if (first) first->at = std::max(first->at, last_now_);
   return first;
 }

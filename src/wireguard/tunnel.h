@@ -1,6 +1,7 @@
-// A whole WireGuard peer in one object without sockets and clocks: Handshake, sessions, timers and a queue of packets that
-// wait for a session. For clients, tests and talks with other implementations; the gateway uses the parts (handshakes on
-// the control thread, sessions on workers).
+// A whole WireGuard peer in one object without sockets and clocks: Handshake, sessions, timers and
+// a queue of packets that wait for a session. For clients, tests and talks with other
+// implementations; the gateway uses the parts (handshakes on the control thread, sessions on
+// workers).
 #pragma once
 
 #include <deque>
@@ -16,13 +17,15 @@ namespace fg::wireguard {
 struct TunnelConfig {
   HandshakeConfig handshake;
   TrafficTimersConfig timers;
-  // A gateway never starts a handshake for want of a session and drops instead (spec connectivity 4.5, 4.9).
+  // A gateway never starts a handshake for want of a session and drops instead (spec
+  // connectivity 4.5, 4.9).
   bool initiate_on_data = true;
 };
 
 class Tunnel {
  public:
-  static constexpr std::size_t kQueueMax = 128;  // packets waiting for a session; the oldest is dropped
+  static constexpr std::size_t kQueueMax =
+      128;  // packets waiting for a session; the oldest is dropped
 
   enum class Event : std::uint8_t {
     established,  // first session, or a new one
@@ -30,7 +33,8 @@ class Tunnel {
     expired,      // 540 s without a new session: keys are gone
   };
 
-  Tunnel(const Identity& identity, TunnelConfig config, crypto::AeadEngine& engine, Random& random, Instant now);
+  Tunnel(const Identity& identity, TunnelConfig config, crypto::AeadEngine& engine, Random& random,
+         Instant now);
 
   // ---- inputs ----
   void encapsulate(Bytes inner, Instant now, WallTime wall);
@@ -48,7 +52,8 @@ class Tunnel {
 
   // ---- for tests and people ----
   struct Counters {
-    std::uint64_t queue_dropped = 0;  // oldest waiting packet given up, or dropped without a session
+    std::uint64_t queue_dropped =
+        0;  // oldest waiting packet given up, or dropped without a session
     std::uint64_t bad_handshakes = 0;
     std::uint64_t bad_mac1 = 0;
     std::uint64_t cookie_replies_sent = 0;

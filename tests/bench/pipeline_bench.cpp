@@ -1,5 +1,6 @@
-// Nanoseconds a packet of the worker's pipeline, batches of 64, both directions, one or many clients and rules. Built twice:
-// with the cipher and without (null_crypto). Only the pipeline's own call is timed; sealing for it and opening are not.
+// Nanoseconds a packet of the worker's pipeline, batches of 64, both directions, one or many
+// clients and rules. Built twice: with the cipher and without (null_crypto). Only the pipeline's
+// own call is timed; sealing for it and opening are not.
 #include <benchmark/benchmark.h>
 
 #include <ctime>
@@ -21,8 +22,12 @@ const Instant kNow{std::chrono::hours{1}};
 
 class NullOutput final : public Output {
  public:
-  void write_tun(const TunWrite& packet) noexcept override { benchmark::DoNotOptimize(packet.parts.data()); }
-  void transmit(std::span<const OutgoingDatagrams> batch) noexcept override { benchmark::DoNotOptimize(batch.data()); }
+  void write_tun(const TunWrite& packet) noexcept override {
+    benchmark::DoNotOptimize(packet.parts.data());
+  }
+  void transmit(std::span<const OutgoingDatagrams> batch) noexcept override {
+    benchmark::DoNotOptimize(batch.data());
+  }
   Event* reserve_event() noexcept override { return &event_; }
   Punt* reserve_punt() noexcept override { return nullptr; }
   Handoff* reserve_handoff(WorkerIndex) noexcept override { return nullptr; }
@@ -39,7 +44,8 @@ IpAddress tunnel(std::uint32_t n) {
 std::unique_ptr<const filter::Policy> policy_of(std::uint32_t rules) {
   filter::PolicyRules out;
   for (std::uint32_t i = 0; i < rules; ++i) {
-    const auto network = IpAddress::v4(10, static_cast<std::uint8_t>(i >> 8), static_cast<std::uint8_t>(i), 0);
+    const auto network =
+        IpAddress::v4(10, static_cast<std::uint8_t>(i >> 8), static_cast<std::uint8_t>(i), 0);
     filter::RuleFilter filter;
     filter.tcp = {{80, 80}, {443, 443}, {8000, 9000}};
     out.rules.push_back({Cidr{network, 24}, ResourceId{}, filter});
@@ -49,11 +55,12 @@ std::unique_ptr<const filter::Policy> policy_of(std::uint32_t rules) {
 
 // What the gateway would use on this machine.
 crypto::AeadChoice best_cipher() {
-  static const auto choice = crypto::choose_aead([] {
-                               timespec t{};
-                               ::clock_gettime(CLOCK_MONOTONIC, &t);
-                               return Instant{std::chrono::seconds{t.tv_sec} + std::chrono::nanoseconds{t.tv_nsec}};
-                             }).choice;
+  static const auto choice =
+      crypto::choose_aead([] {
+        timespec t{};
+        ::clock_gettime(CLOCK_MONOTONIC, &t);
+        return Instant{std::chrono::seconds{t.tv_sec} + std::chrono::nanoseconds{t.tv_nsec}};
+      }).choice;
   return choice;
 }
 
@@ -69,7 +76,10 @@ struct Bench {
       const ClientSlot slot{n};
       const auto index = make_receiver_index(WorkerIndex{0}, (n * 2654435761U) & 0xFFFFF, 1);
       pipeline.apply(AddClient{slot, tunnel(n), IpAddress::v6({}), policy.get()}, kNow);
-      pipeline.apply(SetPath{slot, {Path::Kind::direct, IpAddress::v4(198, 51, 100, 1), {tunnel(n), 4000}, {}}}, kNow);
+      pipeline.apply(
+          SetPath{slot,
+                  {Path::Kind::direct, IpAddress::v4(198, 51, 100, 1), {tunnel(n), 4000}, {}}},
+          kNow);
       pipeline.apply(InstallSession{slot, keys(index, true)}, kNow);
       peers.emplace_back(keys(index, false), engine);
       packets.push_back(test::tcp()
@@ -79,7 +89,8 @@ struct Bench {
                             .build());
     }
     pipeline.flush(kNow);
-    for (std::uint32_t n = 0; n < clients; n += kBatch) {  // the first packet of each confirms its session
+    for (std::uint32_t n = 0; n < clients;
+         n += kBatch) {  // the first packet of each confirms its session
       refill(n);
       pipeline.on_datagrams(batch, kNow);
     }
@@ -97,7 +108,8 @@ struct Bench {
   }
   [[nodiscard]] IpAddress destination(std::uint32_t n) const {
     const auto rule = n * 7919U % rules;
-    return IpAddress::v4(10, static_cast<std::uint8_t>(rule >> 8), static_cast<std::uint8_t>(rule), 9);
+    return IpAddress::v4(10, static_cast<std::uint8_t>(rule >> 8), static_cast<std::uint8_t>(rule),
+                         9);
   }
 
   // A batch of 64 sealed packets: of client `first` and its neighbours, or of random clients.
@@ -106,7 +118,8 @@ struct Bench {
     batch.clear();
     for (std::size_t i = 0; i < kBatch; ++i) {
       auto* message = buffer.data() + i * (size + 32);
-      const auto n = order.empty() ? (first + static_cast<std::uint32_t>(i)) % clients : order[next++ % order.size()];
+      const auto n = order.empty() ? (first + static_cast<std::uint32_t>(i)) % clients
+                                   : order[next++ % order.size()];
       auto& packet = packets[n];
       // A TCP stream goes on: sequence number, and the checksum with it.
       std::copy(packet.begin(), packet.end(), message + 16);
@@ -121,9 +134,18 @@ struct Bench {
       store_be16(packet.data() + 36, static_cast<std::uint16_t>(~updated));
       (void)peers[n].seal(message, size);
       if (clients == 1) continue;
-      batch.push_back({.bytes = {message, size + 32}, .segment = static_cast<std::uint16_t>(size + 32), .ecn = 0, .from = {}, .local = {}});
+      batch.push_back({.bytes = {message, size + 32},
+                       .segment = static_cast<std::uint16_t>(size + 32),
+                       .ecn = 0,
+                       .from = {},
+                       .local = {}});
     }
-    if (clients == 1) batch.push_back({.bytes = buffer, .segment = static_cast<std::uint16_t>(size + 32), .ecn = 0, .from = {}, .local = {}});
+    if (clients == 1)
+      batch.push_back({.bytes = buffer,
+                       .segment = static_cast<std::uint16_t>(size + 32),
+                       .ecn = 0,
+                       .from = {},
+                       .local = {}});
   }
 
   std::size_t size;
@@ -178,7 +200,11 @@ void outbound_super_packets(benchmark::State& state) {
                      .checksum_start = 20,
                      .checksum_offset = 16}
       .store(read.data());
-  const auto whole = test::tcp().from(bench.destination(0), 443).to(tunnel(0), 5000).payload_size(payload * segments).build();
+  const auto whole = test::tcp()
+                         .from(bench.destination(0), 443)
+                         .to(tunnel(0), 5000)
+                         .payload_size(payload * segments)
+                         .build();
   read.insert(read.end(), whole.begin(), whole.end());
   TunRead batch{read};
   for ([[maybe_unused]] auto _ : state) {
@@ -192,8 +218,11 @@ void outbound_singles(benchmark::State& state) {
   std::vector<ByteVector> reads(bench.clients);
   for (std::uint32_t n = 0; n < bench.clients; ++n) {
     reads[n].resize(kVnetHeaderSize);
-    const auto packet =
-        test::tcp().from(bench.destination(n), 443).to(tunnel(n), 5000).payload_size(bench.size - 40).build();
+    const auto packet = test::tcp()
+                            .from(bench.destination(n), 443)
+                            .to(tunnel(n), 5000)
+                            .payload_size(bench.size - 40)
+                            .build();
     reads[n].insert(reads[n].end(), packet.begin(), packet.end());
   }
   std::vector<TunRead> batch(kBatch);
@@ -220,7 +249,10 @@ void cases(benchmark::internal::Benchmark* b) {
 
 BENCHMARK(inbound)->Apply(cases);
 BENCHMARK(outbound_super_packets)->Apply([](benchmark::internal::Benchmark* b) {
-  b->ArgNames({"bytes", "clients", "rules"})->Args({1280, 1, 1})->Args({104, 1, 1})->UseManualTime();
+  b->ArgNames({"bytes", "clients", "rules"})
+      ->Args({1280, 1, 1})
+      ->Args({104, 1, 1})
+      ->UseManualTime();
 });
 BENCHMARK(outbound_singles)->Apply(cases);
 

@@ -1,5 +1,6 @@
-// The whole data path over the real kernel: a client's UDP socket, the gateway's sockets and TUN device, a resource's socket
-// on the same host. Everything in a network namespace of its own; needs root.
+// The whole data path over the real kernel: a client's UDP socket, the gateway's sockets and TUN
+// device, a resource's socket on the same host. Everything in a network namespace of its own; needs
+// root.
 #include <net/route.h>
 
 #include <thread>
@@ -41,7 +42,8 @@ class DataPath : public NetworkTest {
     filter::RuleFilter everything;
     everything.everything = true;
     policy_ = filter::Policy::compile(
-        {.rules = {{Cidr::parse("10.0.0.0/8", false).value(), ResourceId{}, everything}}, .internet = {}});
+        {.rules = {{Cidr::parse("10.0.0.0/8", false).value(), ResourceId{}, everything}},
+         .internet = {}});
   }
   void TearDown() override {
     if (pool_) pool_->stop();
@@ -54,10 +56,14 @@ class DataPath : public NetworkTest {
     const auto index = pipeline::make_receiver_index(w, 0x77000 + n, 1);
     const SocketAddress remote{test::ip("127.0.0.1"), socket.port()};
     for (unsigned i = 0; i < pool_->size(); ++i) {
-      EXPECT_TRUE(pool_->send(WorkerIndex{static_cast<std::uint8_t>(i)}, pipeline::SetTunnelOwner{tunnel(n), w}));
+      EXPECT_TRUE(pool_->send(WorkerIndex{static_cast<std::uint8_t>(i)},
+                              pipeline::SetTunnelOwner{tunnel(n), w}));
     }
-    EXPECT_TRUE(pool_->send(w, pipeline::AddClient{slot, tunnel(n), IpAddress::v6({}), policy_.get()}));
-    EXPECT_TRUE(pool_->send(w, pipeline::SetPath{slot, {pipeline::Path::Kind::direct, test::ip("127.0.0.1"), remote, {}}}));
+    EXPECT_TRUE(
+        pool_->send(w, pipeline::AddClient{slot, tunnel(n), IpAddress::v6({}), policy_.get()}));
+    EXPECT_TRUE(pool_->send(
+        w, pipeline::SetPath{slot,
+                             {pipeline::Path::Kind::direct, test::ip("127.0.0.1"), remote, {}}}));
     EXPECT_TRUE(pool_->send(w, pipeline::InstallSession{slot, keys(index, true)}));
     return {keys(index, false), engine_};
   }
@@ -65,13 +71,17 @@ class DataPath : public NetworkTest {
     wireguard::SessionKeys k;
     k.local_index = is_gateway ? index : ReceiverIndex{5};
     k.remote_index = is_gateway ? 5 : number(index);
-    k.send = Secret<32>{{static_cast<std::uint8_t>(is_gateway), static_cast<std::uint8_t>(number(index) >> 8)}};
-    k.receive = Secret<32>{{static_cast<std::uint8_t>(!is_gateway), static_cast<std::uint8_t>(number(index) >> 8)}};
+    k.send = Secret<32>{
+        {static_cast<std::uint8_t>(is_gateway), static_cast<std::uint8_t>(number(index) >> 8)}};
+    k.receive = Secret<32>{
+        {static_cast<std::uint8_t>(!is_gateway), static_cast<std::uint8_t>(number(index) >> 8)}};
     k.role = is_gateway ? wireguard::Role::responder : wireguard::Role::initiator;
     k.established = monotonic_now();
     return k;
   }
-  static IpAddress tunnel(unsigned n) { return IpAddress::v4(100, 64, 2, static_cast<std::uint8_t>(n)); }
+  static IpAddress tunnel(unsigned n) {
+    return IpAddress::v4(100, 64, 2, static_cast<std::uint8_t>(n));
+  }
 
   // Sends packets as one segmented datagram run; all must be equally long but the last.
   void send(UdpSocket& from, wireguard::Session& session, const std::vector<ByteVector>& packets) {
@@ -90,7 +100,11 @@ class DataPath : public NetworkTest {
     ASSERT_EQ(sender.send({&d, 1}).datagrams, packets.size());
   }
   static ByteVector request(unsigned n, std::uint16_t port, ByteVector payload) {
-    return test::udp().from(tunnel(n), 5000).to("10.9.9.9", port).payload(std::move(payload)).build();
+    return test::udp()
+        .from(tunnel(n), 5000)
+        .to("10.9.9.9", port)
+        .payload(std::move(payload))
+        .build();
   }
 
   std::uint16_t gateway_port_ = 0;
@@ -105,7 +119,8 @@ TEST_F(DataPath, ARunOfDatagramsReachesTheResourceAndItsAnswersTheClient) {
   auto resource = open_or_die(Family::v4);
   auto session = connect(0, 1, client);
   std::vector<ByteVector> packets;
-  for (std::uint8_t i = 0; i < 40; ++i) packets.push_back(request(1, resource.port(), ByteVector(1200, i)));
+  for (std::uint8_t i = 0; i < 40; ++i)
+    packets.push_back(request(1, resource.port(), ByteVector(1200, i)));
   send(client, session, packets);
   const auto got = collect(resource, 40);
   ASSERT_EQ(got.size(), 40U);
@@ -114,7 +129,8 @@ TEST_F(DataPath, ARunOfDatagramsReachesTheResourceAndItsAnswersTheClient) {
   EXPECT_GT(got[0].segments_beside, 1U) << "written to the TUN device one by one";
 
   const auto answer = io::kernel::datagrams(30, 1000, 10);
-  const OutgoingDatagrams d{.to = got[0].from, .from = test::ip("10.9.9.9"), .segment = 1000, .bytes = answer};
+  const OutgoingDatagrams d{
+      .to = got[0].from, .from = test::ip("10.9.9.9"), .segment = 1000, .bytes = answer};
   ASSERT_EQ((UdpSender{resource.fd(), true}.send({&d, 1}).datagrams), 30U);
   auto answers = collect(client, 30);
   ASSERT_EQ(answers.size(), 30U);
@@ -139,22 +155,26 @@ TEST_F(DataPath, WithSeveralWorkersEachClientIsServedByItsOwn) {
     sockets.push_back(open_or_die(Family::v4));
     sessions.push_back(connect(n, n, sockets[n]));
   }
-  for (unsigned n = 0; n < kWorkers; ++n) send(sockets[n], sessions[n], {request(n, resource.port(), ByteVector(100, 1))});
+  for (unsigned n = 0; n < kWorkers; ++n)
+    send(sockets[n], sessions[n], {request(n, resource.port(), ByteVector(100, 1))});
   const auto got = collect(resource, kWorkers);
   ASSERT_EQ(got.size(), kWorkers);
-  for (unsigned n = 0; n < kWorkers; ++n) EXPECT_EQ(pool_->counters(WorkerIndex{static_cast<std::uint8_t>(n)}).to_resources, 1U);
+  for (unsigned n = 0; n < kWorkers; ++n)
+    EXPECT_EQ(pool_->counters(WorkerIndex{static_cast<std::uint8_t>(n)}).to_resources, 1U);
 
   // From a flow the device has never seen: whichever queue it takes, the owner sends.
   for (const auto& request : got) {
     auto other = open_or_die(Family::v4);
     const ByteVector payload(50, 2);
-    const OutgoingDatagrams d{.to = request.from, .from = test::ip("10.9.9.9"), .segment = 50, .bytes = payload};
+    const OutgoingDatagrams d{
+        .to = request.from, .from = test::ip("10.9.9.9"), .segment = 50, .bytes = payload};
     ASSERT_EQ((UdpSender{other.fd(), true}.send({&d, 1}).datagrams), 1U);
   }
   for (unsigned n = 0; n < kWorkers; ++n) {
     auto answers = collect(sockets[n], 1);
     ASSERT_EQ(answers.size(), 1U);
-    EXPECT_EQ(sessions[n].open(answers[0].bytes, monotonic_now()).status, wireguard::OpenStatus::ok);
+    EXPECT_EQ(sessions[n].open(answers[0].bytes, monotonic_now()).status,
+              wireguard::OpenStatus::ok);
   }
 }
 
@@ -163,7 +183,10 @@ TEST_F(DataPath, HandshakesReachTheControlThreadWithTheirAddresses) {
   auto client = open_or_die(Family::v4);
   ByteVector initiation(148, 0);
   initiation[0] = 1;
-  const OutgoingDatagrams d{.to = {test::ip("127.0.0.7"), gateway_port_}, .from = {}, .segment = 148, .bytes = initiation};
+  const OutgoingDatagrams d{.to = {test::ip("127.0.0.7"), gateway_port_},
+                            .from = {},
+                            .segment = 148,
+                            .bytes = initiation};
   ASSERT_EQ((UdpSender{client.fd(), true}.send({&d, 1}).datagrams), 1U);
   const pipeline::Punt* punt = pool_->poll_punt();
   while (punt == nullptr) {

@@ -46,7 +46,9 @@ Result<Group, SysError> open_group(const KernelOptions& options, Family family) 
   return group;
 }
 
-const UdpSocket* first_of(const Result<Group, SysError>& group) { return group ? &group->sockets[0] : nullptr; }
+const UdpSocket* first_of(const Result<Group, SysError>& group) {
+  return group ? &group->sockets[0] : nullptr;
+}
 
 std::optional<UdpSocket> take(Result<Group, SysError>& group, std::size_t worker) {
   if (!group) return std::nullopt;
@@ -64,15 +66,20 @@ Result<KernelBackend, SysError> open_kernel_backend(const KernelOptions& options
 
   KernelBackend out;
   auto& can = out.capabilities;
-  if (v4) can.v4 = v4->sockets[0].capabilities();
-  else can.v4_error = v4.error();
-  if (v6) can.v6 = v6->sockets[0].capabilities();
-  else can.v6_error = v6.error();
+  if (v4)
+    can.v4 = v4->sockets[0].capabilities();
+  else
+    can.v4_error = v4.error();
+  if (v6)
+    can.v6 = v6->sockets[0].capabilities();
+  else
+    can.v6_error = v6.error();
   can.steering = options.workers > 1 && (!v4 || v4->steering) && (!v6 || v6->steering);
   can.tun = tun->capabilities;
   out.backend.sender = std::make_unique<KernelSender>(first_of(v4), first_of(v6));
   for (std::size_t i = 0; i < options.workers; ++i) {
-    out.backend.ports.push_back(std::make_unique<KernelPort>(take(v4, i), take(v6, i), std::move(tun->queues[i])));
+    out.backend.ports.push_back(
+        std::make_unique<KernelPort>(take(v4, i), take(v6, i), std::move(tun->queues[i])));
   }
   return out;
 }

@@ -1,7 +1,8 @@
-// The backend that runs on any Linux: UDP sockets with segmentation offload in both directions, and the TUN device with
-// its offloads. Opens one socket a family and one TUN queue for each worker; a socket filter brings WireGuard data to the
-// worker its receiver index names and everything else to worker 0 (guides/performance 6, 7; spec connectivity 1.2,
-// operations 9, 10). Everything optional is probed and reported.
+// The backend that runs on any Linux: UDP sockets with segmentation offload in both directions, and
+// the TUN device with its offloads. Opens one socket a family and one TUN queue for each worker; a
+// socket filter brings WireGuard data to the worker its receiver index names and everything else to
+// worker 0 (guides/performance 6, 7; spec connectivity 1.2, operations 9, 10). Everything optional
+// is probed and reported.
 #pragma once
 
 #include <cstdint>
@@ -16,18 +17,18 @@ namespace fg::io::kernel {
 
 struct KernelOptions {
   unsigned workers = 1;
-  std::string tun_name = "tun-firezone";            // spec operations 9
-  std::uint16_t port = 52625;                       // spec connectivity 1.2; any port when taken. 0: any port
-  std::uint32_t mark = 0xfd002021;                  // spec operations 9; 0: none
-  std::uint32_t receive_buffer = 16U << 20;         // spec operations 10.2
+  std::string tun_name = "tun-firezone";  // spec operations 9
+  std::uint16_t port = 52625;             // spec connectivity 1.2; any port when taken. 0: any port
+  std::uint32_t mark = 0xfd002021;        // spec operations 9; 0: none
+  std::uint32_t receive_buffer = 16U << 20;  // spec operations 10.2
   std::uint32_t send_buffer = 2U << 20;
 };
 
 // What a socket family got. Present only when the family could be bound.
 struct UdpCapabilities {
   std::uint16_t port = 0;
-  bool segmentation = false;      // UDP_SEGMENT
-  bool receive_offload = false;   // UDP_GRO
+  bool segmentation = false;         // UDP_SEGMENT
+  bool receive_offload = false;      // UDP_GRO
   std::uint32_t receive_buffer = 0;  // bytes the kernel granted
   std::uint32_t send_buffer = 0;
   std::optional<SysError> mark_error;  // SO_MARK refused: own traffic could enter the tunnel
@@ -56,7 +57,8 @@ struct KernelBackend {
   Capabilities capabilities;
 };
 
-// Fails when neither family can be bound or the TUN device cannot be had (another process holds it: EBUSY).
+// Fails when neither family can be bound or the TUN device cannot be had (another process holds it:
+// EBUSY).
 [[nodiscard]] Result<KernelBackend, SysError> open_kernel_backend(const KernelOptions& options);
 
 }  // namespace fg::io::kernel

@@ -5,7 +5,8 @@
 
 namespace fg::io::kernel {
 
-KernelPort::KernelPort(std::optional<UdpSocket> v4, std::optional<UdpSocket> v6, TunQueue tun) : tun_(std::move(tun)) {
+KernelPort::KernelPort(std::optional<UdpSocket> v4, std::optional<UdpSocket> v6, TunQueue tun)
+    : tun_(std::move(tun)) {
   add(v4_, std::move(v4));
   add(v6_, std::move(v6));
   tun_bit_ = ReadySet{1} << fds_used_;
@@ -27,7 +28,8 @@ std::span<ReceivedDatagrams> KernelPort::receive(ReadySet ready) noexcept {
   return all.first(n4 + n6);
 }
 
-std::size_t KernelPort::receive_from(std::optional<Udp>& udp, ReadySet ready, std::span<ReceivedDatagrams> out) noexcept {
+std::size_t KernelPort::receive_from(std::optional<Udp>& udp, ReadySet ready,
+                                     std::span<ReceivedDatagrams> out) noexcept {
   if (!udp || (ready & udp->bit) == 0) return 0;
   int error = 0;
   const auto n = udp->socket.receive(out, error);
@@ -78,7 +80,8 @@ std::span<TunRead> KernelPort::read_tun(ReadySet ready) noexcept {
 bool KernelPort::write_tun(const TunWrite& packet) noexcept {
   const auto written = tun_.write(packet);
   PortCounters::add(counters_.tun_writes, 1);
-  if (written < packet.packets) drops_.count(DropReason::tun_write_failed, packet.packets - written);
+  if (written < packet.packets)
+    drops_.count(DropReason::tun_write_failed, packet.packets - written);
   return written > 0;
 }
 
@@ -90,7 +93,8 @@ std::optional<KernelSender::Udp> KernelSender::duplicate(const UdpSocket* socket
   return Udp{std::move(fd), std::move(sender)};
 }
 
-KernelSender::KernelSender(const UdpSocket* v4, const UdpSocket* v6) : v4_(duplicate(v4)), v6_(duplicate(v6)) {}
+KernelSender::KernelSender(const UdpSocket* v4, const UdpSocket* v6)
+    : v4_(duplicate(v4)), v6_(duplicate(v6)) {}
 
 bool KernelSender::send(const OutgoingDatagrams& datagrams) noexcept {
   auto& udp = datagrams.to.ip.is_v4() ? v4_ : v6_;

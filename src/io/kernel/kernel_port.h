@@ -1,4 +1,5 @@
-// A worker's port over kernel sockets: its UDP socket of each family and its queue of the TUN device.
+// A worker's port over kernel sockets: its UDP socket of each family and its queue of the TUN
+// device.
 #pragma once
 
 #include <array>
@@ -15,7 +16,9 @@ class KernelPort final : public Port {
  public:
   KernelPort(std::optional<UdpSocket> v4, std::optional<UdpSocket> v6, TunQueue tun);
 
-  [[nodiscard]] std::span<const int> wait_fds() const noexcept override { return {fds_.data(), fds_used_}; }
+  [[nodiscard]] std::span<const int> wait_fds() const noexcept override {
+    return {fds_.data(), fds_used_};
+  }
   std::span<ReceivedDatagrams> receive(ReadySet ready) noexcept override;
   void send(std::span<const OutgoingDatagrams> batch) noexcept override;
   std::span<TunRead> read_tun(ReadySet ready) noexcept override;
@@ -29,7 +32,8 @@ class KernelPort final : public Port {
     ReadySet bit;
   };
   void add(std::optional<Udp>& place, std::optional<UdpSocket> socket);
-  std::size_t receive_from(std::optional<Udp>& udp, ReadySet ready, std::span<ReceivedDatagrams> out) noexcept;
+  std::size_t receive_from(std::optional<Udp>& udp, ReadySet ready,
+                           std::span<ReceivedDatagrams> out) noexcept;
   void send_run(std::span<const OutgoingDatagrams> run) noexcept;
 
   std::optional<Udp> v4_;

@@ -24,8 +24,12 @@ namespace fg::io::kernel {
   const auto& in6 = reinterpret_cast<const sockaddr_in6&>(s);
   return {from_os(in6.sin6_addr), ntohs(in6.sin6_port)};
 }
-inline void to_os(const IpAddress& a, in_addr& out) { std::memcpy(&out.s_addr, a.bytes().data(), 4); }
-inline void to_os(const IpAddress& a, in6_addr& out) { std::memcpy(out.s6_addr, a.bytes().data(), 16); }
+inline void to_os(const IpAddress& a, in_addr& out) {
+  std::memcpy(&out.s_addr, a.bytes().data(), 4);
+}
+inline void to_os(const IpAddress& a, in6_addr& out) {
+  std::memcpy(out.s6_addr, a.bytes().data(), 16);
+}
 
 // Returns the length.
 inline socklen_t to_os(const SocketAddress& a, sockaddr_storage& out) {

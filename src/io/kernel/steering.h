@@ -1,6 +1,6 @@
-// The socket filter that picks the worker of a datagram among the sockets sharing the port: WireGuard data, direct or as
-// channel data, goes to the worker its receiver index names (pipeline/commands.h: top four bits); everything else to the
-// first (guides/performance 7).
+// The socket filter that picks the worker of a datagram among the sockets sharing the port:
+// WireGuard data, direct or as channel data, goes to the worker its receiver index names
+// (pipeline/commands.h: top four bits); everything else to the first (guides/performance 7).
 #pragma once
 
 #include <linux/filter.h>

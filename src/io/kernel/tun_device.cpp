@@ -51,14 +51,18 @@ Result<FileDescriptor, SysError> open_queue(const std::string& name, short flags
   if (!fd) return fd;
   auto request = request_for(name);
   request.ifr_flags = flags;
-  if (::ioctl(fd->get(), TUNSETIFF, &request) != 0) return fail(SysError{"attach to the TUN device", errno});
+  if (::ioctl(fd->get(), TUNSETIFF, &request) != 0)
+    return fail(SysError{"attach to the TUN device", errno});
   int size = kVnetHeaderSize;
-  if (::ioctl(fd->get(), TUNSETVNETHDRSZ, &size) != 0) return fail(SysError{"set the TUN header size", errno});
+  if (::ioctl(fd->get(), TUNSETVNETHDRSZ, &size) != 0)
+    return fail(SysError{"set the TUN header size", errno});
   return fd;
 }
 
 void set_offloads(int fd, TunCapabilities& can) {
-  const auto accepts = [fd](unsigned flags) { return ::ioctl(fd, TUNSETOFFLOAD, static_cast<unsigned long>(flags)) == 0; };
+  const auto accepts = [fd](unsigned flags) {
+    return ::ioctl(fd, TUNSETOFFLOAD, static_cast<unsigned long>(flags)) == 0;
+  };
   constexpr unsigned kTcp = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
   can.udp_segmentation = accepts(kTcp | kUso4 | kUso6);
   can.tcp_segmentation = can.udp_segmentation || accepts(kTcp);
@@ -71,12 +75,14 @@ std::optional<SysError> configure(const TunOptions& options, TunCapabilities& ca
   if (!control.is_open()) return SysError{"open control socket", errno};
   auto request = request_for(options.name);
   request.ifr_mtu = static_cast<int>(options.mtu);
-  if (::ioctl(control.get(), SIOCSIFMTU, &request) != 0) return SysError{"set the TUN device's MTU", errno};
+  if (::ioctl(control.get(), SIOCSIFMTU, &request) != 0)
+    return SysError{"set the TUN device's MTU", errno};
   request = request_for(options.name);
   request.ifr_qlen = static_cast<int>(options.queue_length);
   (void)::ioctl(control.get(), SIOCSIFTXQLEN, &request);
   request = request_for(options.name);
-  if (::ioctl(control.get(), SIOCGIFTXQLEN, &request) == 0) can.queue_length = static_cast<std::uint32_t>(request.ifr_qlen);
+  if (::ioctl(control.get(), SIOCGIFTXQLEN, &request) == 0)
+    can.queue_length = static_cast<std::uint32_t>(request.ifr_qlen);
   can.name = options.name;
   can.index = ::if_nametoindex(options.name.c_str());
   return std::nullopt;
@@ -86,19 +92,21 @@ std::optional<SysError> configure(const TunOptions& options, TunCapabilities& ca
 
 Result<TunDevice, SysError> open_tun(const TunOptions& options) {
   TunDevice device;
-  // One queue: the kernel itself refuses a second process. Several: anyone may join later queues, so the first must create
-  // the device.
+  // One queue: the kernel itself refuses a second process. Several: anyone may join later queues,
+  // so the first must create the device.
   const short several = options.queues > 1 ? IFF_MULTI_QUEUE : 0;
   const auto flags = static_cast<short>(IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | several);
   std::vector<FileDescriptor> fds;
   for (unsigned i = 0; i < options.queues; ++i) {
-    auto fd = open_queue(options.name, i == 0 && several != 0 ? static_cast<short>(flags | kExclusive) : flags);
+    auto fd = open_queue(options.name,
+                         i == 0 && several != 0 ? static_cast<short>(flags | kExclusive) : flags);
     if (!fd) return fail(fd.error());
     set_offloads(fd->get(), device.capabilities);
     fds.push_back(std::move(*fd));
   }
   if (const auto error = configure(options, device.capabilities)) return fail(*error);
-  const TunOffloads offloads{device.capabilities.tcp_segmentation, device.capabilities.udp_segmentation};
+  const TunOffloads offloads{device.capabilities.tcp_segmentation,
+                             device.capabilities.udp_segmentation};
   for (auto& fd : fds) device.queues.emplace_back(std::move(fd), offloads);
   return device;
 }

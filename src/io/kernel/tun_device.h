@@ -1,6 +1,6 @@
-// The TUN device with its offloads (spec operations 9; guides/performance 6): opened exclusively, one queue for each worker,
-// a ten-byte virtio header before every packet. Super-packets pass in both directions. Addresses, routes and the up state
-// are the host owner's.
+// The TUN device with its offloads (spec operations 9; guides/performance 6): opened exclusively,
+// one queue for each worker, a ten-byte virtio header before every packet. Super-packets pass in
+// both directions. Addresses, routes and the up state are the host owner's.
 #pragma once
 
 #include <cstdint>

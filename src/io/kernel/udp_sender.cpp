@@ -52,8 +52,10 @@ struct UdpSender::Messages {
     }
     if (d.ecn != 0) {
       const int value = d.ecn;
-      if (d.to.ip.is_v4()) append(header, IPPROTO_IP, IP_TOS, value);
-      else append(header, IPPROTO_IPV6, IPV6_TCLASS, value);
+      if (d.to.ip.is_v4())
+        append(header, IPPROTO_IP, IP_TOS, value);
+      else
+        append(header, IPPROTO_IPV6, IPV6_TCLASS, value);
     }
     if (segmented) append(header, SOL_UDP, UDP_SEGMENT, d.segment);
     if (header.msg_controllen == 0) header.msg_control = nullptr;
@@ -90,7 +92,8 @@ void UdpSender::send_run(std::span<const OutgoingDatagrams> run, Outcome& outcom
       continue;
     }
     ++outcome.calls;
-    const int sent = ::sendmmsg(fd_, messages_->headers.data(), static_cast<unsigned>(prepared), MSG_DONTWAIT);
+    const int sent =
+        ::sendmmsg(fd_, messages_->headers.data(), static_cast<unsigned>(prepared), MSG_DONTWAIT);
     const int error = sent < 0 ? errno : 0;
     if (error == EINTR) continue;
     const std::size_t done = sent < 0 ? 0 : static_cast<std::size_t>(sent);
@@ -110,7 +113,8 @@ void UdpSender::send_run(std::span<const OutgoingDatagrams> run, Outcome& outcom
   }
 }
 
-void UdpSender::send_singly(const OutgoingDatagrams& datagrams, int first_error, Outcome& outcome) noexcept {
+void UdpSender::send_singly(const OutgoingDatagrams& datagrams, int first_error,
+                            Outcome& outcome) noexcept {
   auto rest = datagrams.bytes;
   while (!rest.empty()) {
     const auto one = rest.first(std::min<std::size_t>(rest.size(), datagrams.segment));
@@ -126,7 +130,8 @@ void UdpSender::send_singly(const OutgoingDatagrams& datagrams, int first_error,
     outcome.bytes += one.size();
     rest = rest.subspan(one.size());
   }
-  // EIO: the device cannot compute checksums. Single datagrams pass where segmented ones do not: the route cannot segment.
+  // EIO: the device cannot compute checksums. Single datagrams pass where segmented ones do not:
+  // the route cannot segment.
   if (first_error == EIO || first_error == EINVAL) segmentation_ = false;
 }
 

@@ -1,5 +1,6 @@
-// Sends segmented datagrams, many destinations a call, from a chosen source address (spec connectivity 1.2 "Send rule";
-// guides/performance 7). A refusal costs only the datagrams it was about.
+// Sends segmented datagrams, many destinations a call, from a chosen source address (spec
+// connectivity 1.2 "Send rule"; guides/performance 7). A refusal costs only the datagrams it was
+// about.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +11,8 @@
 
 namespace fg::io::kernel {
 
-// Sends from a socket it borrows. Each thread that sends has its own: it remembers what the route turned out not to take.
+// Sends from a socket it borrows. Each thread that sends has its own: it remembers what the route
+// turned out not to take.
 class UdpSender {
  public:
   UdpSender(int fd, bool segmentation);

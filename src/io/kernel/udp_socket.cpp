@@ -30,9 +30,12 @@ int get(int fd, int level, int option) {
 std::uint32_t set_buffer(int fd, std::pair<int, int> force_and_plain, std::uint32_t wanted) {
   const auto [force, plain] = force_and_plain;
   for (auto size = wanted; size >= UdpSocket::kBufferMin; size /= 2) {
-    if (set(fd, SOL_SOCKET, force, static_cast<int>(size)) || set(fd, SOL_SOCKET, plain, static_cast<int>(size))) break;
+    if (set(fd, SOL_SOCKET, force, static_cast<int>(size)) ||
+        set(fd, SOL_SOCKET, plain, static_cast<int>(size)))
+      break;
   }
-  return static_cast<std::uint32_t>(get(fd, SOL_SOCKET, plain)) / 2;  // the kernel doubles it for its own use
+  return static_cast<std::uint32_t>(get(fd, SOL_SOCKET, plain)) /
+         2;  // the kernel doubles it for its own use
 }
 
 void ask_for_ancillary_data(int fd, Family family) {
@@ -60,7 +63,8 @@ struct UdpSocket::ReceiveState {
   static constexpr std::size_t kControl =
       CMSG_SPACE(sizeof(in6_pktinfo)) + CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(int));
 
-  ReceiveState() : buffers(std::make_unique_for_overwrite<std::uint8_t[]>(kReceiveBatch * kReceiveBuffer)) {
+  ReceiveState()
+      : buffers(std::make_unique_for_overwrite<std::uint8_t[]>(kReceiveBatch * kReceiveBuffer)) {
     for (std::size_t i = 0; i < kReceiveBatch; ++i) {
       parts[i] = {buffers.get() + i * kReceiveBuffer, kReceiveBuffer};
       auto& header = messages[i].msg_hdr;
@@ -85,15 +89,18 @@ Result<UdpSocket, SysError> UdpSocket::open(const UdpOptions& options) {
   const auto family = options.family;
   UdpSocket s;
   s.family_ = family;
-  s.fd_ = FileDescriptor{
-      ::socket(family == Family::v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_UDP)};
+  s.fd_ = FileDescriptor{::socket(family == Family::v4 ? AF_INET : AF_INET6,
+                                  SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_UDP)};
   if (!s.fd_.is_open()) return fail(error_of(family, "open udp v4", "open udp v6"));
   const int fd = s.fd();
-  if (family == Family::v6 && !set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1)) return fail(SysError{"limit udp socket to v6", errno});
-  if (options.joins_group && !set(fd, SOL_SOCKET, SO_REUSEPORT, 1)) return fail(SysError{"share udp port", errno});
+  if (family == Family::v6 && !set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1))
+    return fail(SysError{"limit udp socket to v6", errno});
+  if (options.joins_group && !set(fd, SOL_SOCKET, SO_REUSEPORT, 1))
+    return fail(SysError{"share udp port", errno});
 
   auto& can = s.capabilities_;
-  if (options.mark != 0 && ::setsockopt(fd, SOL_SOCKET, SO_MARK, &options.mark, sizeof options.mark) != 0) {
+  if (options.mark != 0 &&
+      ::setsockopt(fd, SOL_SOCKET, SO_MARK, &options.mark, sizeof options.mark) != 0) {
     can.mark_error = SysError{"mark udp socket", errno};
   }
   can.receive_buffer = set_buffer(fd, {SO_RCVBUFFORCE, SO_RCVBUF}, options.receive_buffer);
@@ -110,7 +117,8 @@ Result<UdpSocket, SysError> UdpSocket::open(const UdpOptions& options) {
     return fail(error_of(family, "bind udp v4", "bind udp v6"));
   }
   length = sizeof name;
-  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&name), &length) != 0) return fail(SysError{"name of udp socket", errno});
+  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&name), &length) != 0)
+    return fail(SysError{"name of udp socket", errno});
   can.port = from_os(name).port;
   s.receive_.reset(new ReceiveState);
   return s;
@@ -125,7 +133,8 @@ void read_ancillary(msghdr& header, ReceivedDatagrams& out) noexcept {
   for (cmsghdr* c = CMSG_FIRSTHDR(&header); c != nullptr; c = CMSG_NXTHDR(&header, c)) {
     if (c->cmsg_level == SOL_UDP && c->cmsg_type == UDP_GRO) {
       std::memcpy(&value, CMSG_DATA(c), sizeof value);
-      if (value > 0 && static_cast<std::size_t>(value) < out.bytes.size()) out.segment = static_cast<std::uint16_t>(value);
+      if (value > 0 && static_cast<std::size_t>(value) < out.bytes.size())
+        out.segment = static_cast<std::uint16_t>(value);
     } else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
       in_pktinfo info{};
       std::memcpy(&info, CMSG_DATA(c), sizeof info);
@@ -154,7 +163,8 @@ std::size_t UdpSocket::receive(std::span<ReceivedDatagrams> out, int& error) noe
     header.msg_namelen = sizeof(sockaddr_storage);
     header.msg_controllen = ReceiveState::kControl;
   }
-  const int n = ::recvmmsg(fd(), state.messages.data(), static_cast<unsigned>(room), MSG_DONTWAIT, nullptr);
+  const int n =
+      ::recvmmsg(fd(), state.messages.data(), static_cast<unsigned>(room), MSG_DONTWAIT, nullptr);
   if (n < 0) {
     if (errno != EAGAIN && errno != EINTR) error = errno;
     return 0;

@@ -1,6 +1,7 @@
-// One UDP socket of one family on the wildcard address (spec connectivity 1.2; guides/performance 7), receiving with offload,
-// destination address and ECN. The socket is never connected and reports no ICMP errors, so what happens to one destination
-// cannot cost another one a datagram. Sending is in udp_sender.h.
+// One UDP socket of one family on the wildcard address (spec connectivity 1.2; guides/performance
+// 7), receiving with offload, destination address and ECN. The socket is never connected and
+// reports no ICMP errors, so what happens to one destination cannot cost another one a datagram.
+// Sending is in udp_sender.h.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +31,8 @@ class UdpSocket {
   static constexpr std::size_t kReceiveBuffer = 65'536;    // a receive-offload buffer
   static constexpr std::uint32_t kBufferMin = 256U << 10;  // spec operations 10.2
 
-  // Bound alone: fails with EADDRINUSE when any other socket has the port, unless joins_group is set.
+  // Bound alone: fails with EADDRINUSE when any other socket has the port, unless joins_group is
+  // set.
   static Result<UdpSocket, SysError> open(const UdpOptions& options);
   // Lets further sockets of this process join the port.
   [[nodiscard]] bool open_group();
@@ -40,7 +42,8 @@ class UdpSocket {
   [[nodiscard]] Family family() const { return family_; }
   [[nodiscard]] const UdpCapabilities& capabilities() const { return capabilities_; }
 
-  // Fills at most min(out.size(), kReceiveBatch); the bytes belong to the socket until the next call. An errno, or 0.
+  // Fills at most min(out.size(), kReceiveBatch); the bytes belong to the socket until the next
+  // call. An errno, or 0.
   std::size_t receive(std::span<ReceivedDatagrams> out, int& error) noexcept;
 
  private:

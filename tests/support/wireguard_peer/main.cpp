@@ -1,7 +1,9 @@
-// Our Tunnel on a UDP socket, for talks with other WireGuard implementations (tests/net/test_wireguard_go.py). It answers
-// pings to its tunnel address, sends its own, and prints one line per thing that happened.
+// Our Tunnel on a UDP socket, for talks with other WireGuard implementations
+// (tests/net/test_wireguard_go.py). It answers pings to its tunnel address, sends its own, and
+// prints one line per thing that happened.
 //
-//   firegate-wireguard-peer listen=51820 peer=192.0.2.2:51820 key=FILE remote=BASE64 psk=FILE address=10.9.0.1
+//   firegate-wireguard-peer listen=51820 peer=192.0.2.2:51820 key=FILE remote=BASE64 psk=FILE
+//   address=10.9.0.1
 //       [ping=10.9.0.2] [every_ms=100] [handshake_every_ms=0] [passive=1] [size=56]
 #include <arpa/inet.h>
 #include <poll.h>
@@ -56,7 +58,11 @@ std::array<std::uint8_t, 32> key_in(const std::string& path) {
 
 using Options = std::map<std::string, std::string>;
 Options parse(int argc, char** argv) {
-  Options out = {{"every_ms", "100"}, {"handshake_every_ms", "0"}, {"passive", "0"}, {"size", "56"}, {"ping", ""}};
+  Options out = {{"every_ms", "100"},
+                 {"handshake_every_ms", "0"},
+                 {"passive", "0"},
+                 {"size", "56"},
+                 {"ping", ""}};
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
     const auto equals = word.find('=');
@@ -76,7 +82,8 @@ class Peer {
         address_(*IpAddress::parse(options_["address"])),
         peer_(*SocketAddress::parse(options_["peer"])),
         identity_([this] {
-          crypto::KeyPair pair{.private_key = crypto::PrivateKey{key_in(options_["key"])}, .public_key = {}};
+          crypto::KeyPair pair{.private_key = crypto::PrivateKey{key_in(options_["key"])},
+                               .public_key = {}};
           pair.public_key = crypto::public_from_private(pair.private_key);
           return pair;
         }()),
@@ -85,11 +92,13 @@ class Peer {
         next_ping_(now()),
         next_handshake_(now() + milliseconds("handshake_every_ms")) {
     socket_ = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    const sockaddr_in local{.sin_family = AF_INET,
-                            .sin_port = htons(static_cast<std::uint16_t>(std::stoi(options_["listen"]))),
-                            .sin_addr = {},
-                            .sin_zero = {}};
-    if (::bind(socket_, reinterpret_cast<const sockaddr*>(&local), sizeof local) != 0) die("bind failed");
+    const sockaddr_in local{
+        .sin_family = AF_INET,
+        .sin_port = htons(static_cast<std::uint16_t>(std::stoi(options_["listen"]))),
+        .sin_addr = {},
+        .sin_zero = {}};
+    if (::bind(socket_, reinterpret_cast<const sockaddr*>(&local), sizeof local) != 0)
+      die("bind failed");
     std::puts("ready");
   }
   ~Peer() { ::close(socket_); }
@@ -112,12 +121,16 @@ class Peer {
       wait(t);
     }
     const auto& c = tunnel_.counters();
-    std::printf("end sent=%u pongs=%u answered=%u sessions=%lu bad=%lu\n", sent_, pongs_, answered_, c.sessions,
-                c.bad_handshakes + c.bad_mac1 + c.bad_tag + c.replayed + c.unknown_receiver + c.malformed + c.expired);
+    std::printf("end sent=%u pongs=%u answered=%u sessions=%lu bad=%lu\n", sent_, pongs_, answered_,
+                c.sessions,
+                c.bad_handshakes + c.bad_mac1 + c.bad_tag + c.replayed + c.unknown_receiver +
+                    c.malformed + c.expired);
   }
 
  private:
-  Duration milliseconds(const std::string& name) { return std::chrono::milliseconds(std::stoi(options_[name])); }
+  Duration milliseconds(const std::string& name) {
+    return std::chrono::milliseconds(std::stoi(options_[name]));
+  }
   TunnelConfig config() {
     TunnelConfig out;
     out.handshake.remote = key_of(options_["remote"]);
@@ -128,12 +141,13 @@ class Peer {
   }
 
   void ping(Instant t) {
-    const ByteVector packet = test::echo(0x4647)
-                                  .from(address_)
-                                  .to(options_["ping"])
-                                  .sequence(sent_)
-                                  .payload_size(static_cast<std::size_t>(std::stoi(options_["size"])))
-                                  .build();
+    const ByteVector packet =
+        test::echo(0x4647)
+            .from(address_)
+            .to(options_["ping"])
+            .sequence(sent_)
+            .payload_size(static_cast<std::size_t>(std::stoi(options_["size"])))
+            .build();
     ++sent_;
     tunnel_.encapsulate(packet, t, wall());
   }
@@ -159,10 +173,11 @@ class Peer {
       std::puts(kNames[static_cast<std::size_t>(*event)]);
     }
     while (auto datagram = tunnel_.poll_datagram()) {
-      sockaddr_in to{.sin_family = AF_INET, .sin_port = htons(peer_.port), .sin_addr = {}, .sin_zero = {}};
+      sockaddr_in to{
+          .sin_family = AF_INET, .sin_port = htons(peer_.port), .sin_addr = {}, .sin_zero = {}};
       std::memcpy(&to.sin_addr, peer_.ip.bytes().data(), 4);
-      (void)::sendto(socket_, datagram->data(), datagram->size(), 0, reinterpret_cast<const sockaddr*>(&to),
-                     sizeof to);
+      (void)::sendto(socket_, datagram->data(), datagram->size(), 0,
+                     reinterpret_cast<const sockaddr*>(&to), sizeof to);
     }
     std::fflush(stdout);
   }

@@ -6,8 +6,9 @@ namespace fg {
 namespace {
 
 TEST(IpAddress, PrintsTheCompressedFormItParses) {
-  for (const auto* text : {"0.0.0.0", "198.51.100.7", "::", "::1", "2001:db8::1", "fd00:2021:1111:8000::", "1:0:0:2::3",
-                           "::ffff:1.2.3.4", "1:2:3:4:5:6:7:8", "fe80::1:0:0:1"}) {
+  for (const auto* text : {"0.0.0.0", "198.51.100.7", "::", "::1", "2001:db8::1",
+                           "fd00:2021:1111:8000::", "1:0:0:2::3", "::ffff:1.2.3.4",
+                           "1:2:3:4:5:6:7:8", "fe80::1:0:0:1"}) {
     const auto ip = IpAddress::parse(text);
     ASSERT_TRUE(ip) << text;
     EXPECT_EQ(ip->to_string(), text);
@@ -16,8 +17,9 @@ TEST(IpAddress, PrintsTheCompressedFormItParses) {
 }
 
 TEST(IpAddress, RefusesEverythingElse) {
-  for (const auto* text : {"", "1.2.3", "1.2.3.4.5", "01.2.3.4", "1.2.3.256", "1.2.3.4 ", "1::2::3", "1:2:3:4:5:6:7", ":1",
-                           "1:2:3:4:5:6:7:8:9", "12345::", "::g", "[::1]", "fe80::1%eth0", "::1.2.3", "1:2:3:4:5:6:7::8"}) {
+  for (const auto* text : {"", "1.2.3", "1.2.3.4.5", "01.2.3.4", "1.2.3.256", "1.2.3.4 ", "1::2::3",
+                           "1:2:3:4:5:6:7", ":1", "1:2:3:4:5:6:7:8:9", "12345::", "::g", "[::1]",
+                           "fe80::1%eth0", "::1.2.3", "1:2:3:4:5:6:7::8"}) {
     EXPECT_FALSE(IpAddress::parse(text)) << text;
   }
 }
@@ -25,7 +27,8 @@ TEST(IpAddress, RefusesEverythingElse) {
 TEST(SocketAddress, NeedsBracketsAroundV6) {
   EXPECT_EQ(SocketAddress::parse("[2001:db8::1]:3478")->to_string(), "[2001:db8::1]:3478");
   EXPECT_EQ(SocketAddress::parse("1.2.3.4:80")->port, 80);
-  for (const auto* text : {"2001:db8::1:3478", "1.2.3.4", "1.2.3.4:", "1.2.3.4:65536", "[1.2.3.4]:80", "[::1]80", "[::1]"}) {
+  for (const auto* text : {"2001:db8::1:3478", "1.2.3.4", "1.2.3.4:", "1.2.3.4:65536",
+                           "[1.2.3.4]:80", "[::1]80", "[::1]"}) {
     EXPECT_FALSE(SocketAddress::parse(text)) << text;
   }
 }

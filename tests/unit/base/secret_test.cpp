@@ -8,7 +8,9 @@ namespace {
 TEST(Secret, IsWipedWhenMovedFrom) {
   Secret<4> a{{1, 2, 3, 4}};
   const Secret<4> b{std::move(a)};
-  EXPECT_TRUE(equal(a.expose(), std::array<std::uint8_t, 4>{}));  // NOLINT(bugprone-use-after-move): that is the promise
+  EXPECT_TRUE(equal(
+      a.expose(),
+      std::array<std::uint8_t, 4>{}));  // NOLINT(bugprone-use-after-move): that is the promise
   EXPECT_TRUE(equal(b.expose(), std::array<std::uint8_t, 4>{1, 2, 3, 4}));
 }
 

@@ -45,8 +45,10 @@ TEST(SpscRing, KeepsOrderBetweenTwoThreads) {
   constexpr std::uint32_t kCount = 200'000;
   std::thread producer{[&] {
     for (std::uint32_t i = 0; i < kCount;) {
-      if (ring.push(i)) ++i;
-      else std::this_thread::yield();
+      if (ring.push(i))
+        ++i;
+      else
+        std::this_thread::yield();
     }
   }};
   for (std::uint32_t expected = 0; expected < kCount;) {

@@ -19,11 +19,13 @@ TEST(AeadChoice, MeasuresEveryAvailableProviderAndNamesTheFastest) {
   for (const AeadProvider p : kAeadProviders) available += is_available(p) ? 1U : 0U;
   EXPECT_EQ(report.measured.size(), available);
   EXPECT_EQ(report.choice, AeadChoice::only(AeadProvider::sodium));
-  EXPECT_NE(report.to_string().find("seal sodium/sodium open sodium/sodium; sodium "), std::string::npos);
+  EXPECT_NE(report.to_string().find("seal sodium/sodium open sodium/sodium; sodium "),
+            std::string::npos);
 }
 
 TEST(AeadChoice, AForcedProviderIsNotMeasured) {
-  const auto report = choose_aead([]() -> Instant { throw std::logic_error("no clock needed"); }, AeadProvider::openssl);
+  const auto report = choose_aead([]() -> Instant { throw std::logic_error("no clock needed"); },
+                                  AeadProvider::openssl);
   EXPECT_EQ(report.choice, AeadChoice::only(AeadProvider::openssl));
   EXPECT_TRUE(report.measured.empty());
 }

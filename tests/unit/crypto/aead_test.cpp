@@ -46,7 +46,8 @@ TEST(Aead, XchachaMatchesThePublishedAnswerAndRejectsEveryChange) {
   wrong[3] ^= 1;
   EXPECT_FALSE(xchacha_open(key, {.nonce = nonce, .associated = associated, .text = wrong}, out));
   EXPECT_FALSE(xchacha_open(key, {.nonce = nonce, .associated = {}, .text = sealed}, out));
-  EXPECT_FALSE(xchacha_open(key, {.nonce = nonce, .associated = associated, .text = Bytes{sealed}.first(15)}, out));
+  EXPECT_FALSE(xchacha_open(
+      key, {.nonce = nonce, .associated = associated, .text = Bytes{sealed}.first(15)}, out));
   EXPECT_EQ(out, untouched);
   EXPECT_TRUE(xchacha_open(key, {.nonce = nonce, .associated = associated, .text = sealed}, out));
   EXPECT_EQ(out, text);

@@ -20,7 +20,8 @@ TEST(Hash, MatchesThePublishedAnswers) {
 
 TEST(Hash, PartsAreConcatenated) {
   EXPECT_EQ(blake2s({as_bytes("a"), {}, as_bytes("bc")}), blake2s({as_bytes("abc")}));
-  EXPECT_EQ(blake2s_mac(as_bytes("k"), {as_bytes("a"), as_bytes("bc")}), blake2s_mac(as_bytes("k"), {as_bytes("abc")}));
+  EXPECT_EQ(blake2s_mac(as_bytes("k"), {as_bytes("a"), as_bytes("bc")}),
+            blake2s_mac(as_bytes("k"), {as_bytes("abc")}));
 }
 
 TEST(Hash, Blake2sOfEveryLengthInThreeForms) {
@@ -52,8 +53,9 @@ TEST(Hash, HmacMatchesThePublishedAnswers) {
 
 TEST(Hash, HmacHashesKeysLongerThanABlock) {
   const ByteVector key(80, 0xAA);
-  EXPECT_EQ(to_hex(hmac_sha1(key, {as_bytes("Test Using Larger Than Block-Size Key - Hash Key First")})),
-            rfc().hex("hmac_sha1_long_key"));
+  EXPECT_EQ(
+      to_hex(hmac_sha1(key, {as_bytes("Test Using Larger Than Block-Size Key - Hash Key First")})),
+      rfc().hex("hmac_sha1_long_key"));
 }
 
 TEST(Hash, Pbkdf2MatchesThePublishedAnswer) {

@@ -66,10 +66,12 @@ TEST_P(AeadProviders, RejectsAnyFlippedBitOfTheTagAndOfTheText) {
     for (std::size_t bit = 0; bit < sealed.size() * 8; bit += size < 100 ? 1 : 61) {
       ByteVector buffer = sealed;
       buffer[bit / 8] = static_cast<std::uint8_t>(buffer[bit / 8] ^ (1U << (bit % 8)));
-      ASSERT_FALSE(opening.open(5, MutableBytes{buffer}.first(size), buffer.data() + size)) << size << " bit " << bit;
+      ASSERT_FALSE(opening.open(5, MutableBytes{buffer}.first(size), buffer.data() + size))
+          << size << " bit " << bit;
     }
     ByteVector buffer = sealed;
-    EXPECT_TRUE(opening.open(5, MutableBytes{buffer}.first(size), buffer.data() + size)) << "still works after failures";
+    EXPECT_TRUE(opening.open(5, MutableBytes{buffer}.first(size), buffer.data() + size))
+        << "still works after failures";
   }
 }
 
@@ -80,7 +82,8 @@ TEST_P(AeadProviders, RejectsAnotherCounterAndAnotherKey) {
   const ByteVector sealed = reference_seal(key, 5, test_text(100));
   for (const std::uint64_t counter : {0ULL, 4ULL, 6ULL, 5ULL << 32}) {
     ByteVector buffer = sealed;
-    EXPECT_FALSE(opening.open(counter, MutableBytes{buffer}.first(100), buffer.data() + 100)) << counter;
+    EXPECT_FALSE(opening.open(counter, MutableBytes{buffer}.first(100), buffer.data() + 100))
+        << counter;
   }
   ByteVector buffer = sealed;
   EXPECT_FALSE(other.open(5, MutableBytes{buffer}.first(100), buffer.data() + 100));

@@ -14,7 +14,8 @@ PrivateKey secret(const std::string& name) { return PrivateKey{rfc().array<32>(n
 
 TEST(X25519, MatchesThePublishedProducts) {
   for (const std::string n : {"1", "2"}) {
-    const auto out = shared_secret(secret("x25519_scalar" + n), rfc().array<32>("x25519_point" + n));
+    const auto out =
+        shared_secret(secret("x25519_scalar" + n), rfc().array<32>("x25519_point" + n));
     ASSERT_TRUE(out);
     EXPECT_EQ(to_hex(out->expose()), rfc().hex("x25519_out" + n));
   }
@@ -37,7 +38,8 @@ TEST(X25519, MatchesTheIteratedVector) {
 TEST(X25519, MatchesThePublishedAgreement) {
   const PrivateKey bob = secret("x25519_bob_private");
   EXPECT_EQ(to_hex(public_from_private(bob)), rfc().hex("x25519_bob_public"));
-  EXPECT_EQ(to_hex(shared_secret(bob, rfc().array<32>("x25519_alice_public"))->expose()), rfc().hex("x25519_shared"));
+  EXPECT_EQ(to_hex(shared_secret(bob, rfc().array<32>("x25519_alice_public"))->expose()),
+            rfc().hex("x25519_shared"));
 }
 
 // The points of small order and their other encodings; each gives zero with every clamped key.
@@ -61,7 +63,8 @@ TEST(X25519, GeneratesClampedKeysThatAgree) {
   EXPECT_EQ(a.private_key.data()[0] & 7, 0);
   EXPECT_EQ(a.private_key.data()[31] & 0xC0, 0x40);
   EXPECT_NE(a.public_key, b.public_key);
-  EXPECT_EQ(*shared_secret(a.private_key, b.public_key), *shared_secret(b.private_key, a.public_key));
+  EXPECT_EQ(*shared_secret(a.private_key, b.public_key),
+            *shared_secret(b.private_key, a.public_key));
 }
 
 }  // namespace

@@ -34,10 +34,18 @@ class Abuse : public World {
       const auto size = static_cast<std::uint32_t>(bytes.size());
       const auto any = static_cast<std::uint8_t>(random_.u32());
       switch (random_.below(4)) {
-        case 0: bytes[random_.below(size)] = any; break;
-        case 1: bytes[random_.below(std::min(60U, size))] = any; break;
-        case 2: bytes.resize(random_.below(size + 1)); break;
-        default: bytes.resize(size + random_.below(40), any); break;
+        case 0:
+          bytes[random_.below(size)] = any;
+          break;
+        case 1:
+          bytes[random_.below(std::min(60U, size))] = any;
+          break;
+        case 2:
+          bytes.resize(random_.below(size + 1));
+          break;
+        default:
+          bytes.resize(size + random_.below(40), any);
+          break;
       }
     }
     return bytes;
@@ -49,12 +57,27 @@ class Abuse : public World {
       return to_client ? b.from(far, 53535).to(own, 9) : b.from(own, 9).to(far, 53535);
     };
     switch (random_.below(6)) {
-      case 0: return tuple(tcp()).payload_size(random_.below(1200)).build();
-      case 1: return tuple(echo(5)).payload_size(random_.below(100)).build();
-      case 2: return tuple(icmp(3, 1)).payload(to_client ? request(1) : reply(1)).build();
-      case 3: return udp().from(to_client ? ip("2001:db8::1") : tunnel_v6(1), 1).to(to_client ? tunnel_v6(1) : ip("2001:db8::1"), 2).extension(60).payload_size(20).build();
-      case 4: return other_ip(static_cast<std::uint8_t>(random_.u32())).from("::").to("::").payload_size(random_.below(60)).build();
-      default: return tuple(udp()).payload_size(random_.below(1252)).build();
+      case 0:
+        return tuple(tcp()).payload_size(random_.below(1200)).build();
+      case 1:
+        return tuple(echo(5)).payload_size(random_.below(100)).build();
+      case 2:
+        return tuple(icmp(3, 1)).payload(to_client ? request(1) : reply(1)).build();
+      case 3:
+        return udp()
+            .from(to_client ? ip("2001:db8::1") : tunnel_v6(1), 1)
+            .to(to_client ? tunnel_v6(1) : ip("2001:db8::1"), 2)
+            .extension(60)
+            .payload_size(20)
+            .build();
+      case 4:
+        return other_ip(static_cast<std::uint8_t>(random_.u32()))
+            .from("::")
+            .to("::")
+            .payload_size(random_.below(60))
+            .build();
+      default:
+        return tuple(udp()).payload_size(random_.below(1252)).build();
     }
   }
   SeededRandom random_{20};
@@ -72,29 +95,38 @@ TEST_F(Abuse, ArbitraryInputIsCountedAndNothingElse) {
         auto message = mutated(client.seal(mutated(any_inner(false))));
         if (random_.below(2) == 0) {
           ByteVector framed(4);
-          packet::write_channel_header(framed.data(), ChannelNumber{0x4001}, static_cast<std::uint16_t>(message.size()));
+          packet::write_channel_header(framed.data(), ChannelNumber{0x4001},
+                                       static_cast<std::uint16_t>(message.size()));
           framed.insert(framed.end(), message.begin(), message.end());
           message = mutated(framed);
         }
-        if (!message.empty()) receive(message, random_.below(2) == 0 ? remote(1) : at("192.0.2.50:3478"), 3);
+        if (!message.empty())
+          receive(message, random_.below(2) == 0 ? remote(1) : at("192.0.2.50:3478"), 3);
         break;
       }
-      case 1: receive(client.seal(mutated(any_inner(false))), 1, static_cast<std::uint8_t>(random_.below(4))); break;
+      case 1:
+        receive(client.seal(mutated(any_inner(false))), 1,
+                static_cast<std::uint8_t>(random_.below(4)));
+        break;
       case 2: {
         packet::VnetHeader header;
         header.flags = static_cast<std::uint8_t>(random_.below(4));
         header.gso_type = static_cast<std::uint8_t>(random_.below(7));
         header.gso_size = static_cast<std::uint16_t>(random_.below(3) == 0 ? random_.u32() : 100);
-        header.checksum_start = static_cast<std::uint16_t>(random_.below(3) == 0 ? random_.u32() : 20);
-        header.checksum_offset = static_cast<std::uint16_t>(random_.below(3) == 0 ? random_.u32() : 6);
+        header.checksum_start =
+            static_cast<std::uint16_t>(random_.below(3) == 0 ? random_.u32() : 20);
+        header.checksum_offset =
+            static_cast<std::uint16_t>(random_.below(3) == 0 ? random_.u32() : 6);
         from_tun(mutated(any_inner(true)), header);
         break;
       }
       default: {
         Handoff handoff;
         handoff.kind = random_.below(2) == 0 ? Handoff::Kind::datagram : Handoff::Kind::inner;
-        const auto bytes = mutated(handoff.kind == Handoff::Kind::inner ? any_inner(true) : client.seal(any_inner(false)));
-        handoff.length = static_cast<std::uint16_t>(std::min<std::size_t>(bytes.size(), handoff.bytes.size()));
+        const auto bytes = mutated(
+            handoff.kind == Handoff::Kind::inner ? any_inner(true) : client.seal(any_inner(false)));
+        handoff.length =
+            static_cast<std::uint16_t>(std::min<std::size_t>(bytes.size(), handoff.bytes.size()));
         std::copy_n(bytes.begin(), handoff.length, handoff.bytes.begin());
         pipeline_.on_handoff(handoff, now_);
         if (random_.below(4) == 0) pipeline_.flush(now_);
@@ -136,13 +168,18 @@ TEST_F(Abuse, PacketsAllocateNothing) {
   p.apply(client.install(), now_);
   p.flush(now_);
   std::vector<ByteVector> datagrams;
-  for (int i = 0; i < 300; ++i) datagrams.push_back(client.seal(i % 3 == 0 ? request(2) : request(1)));
+  for (int i = 0; i < 300; ++i)
+    datagrams.push_back(client.seal(i % 3 == 0 ? request(2) : request(1)));
   datagrams.push_back(client.keepalive());
   datagrams.push_back(ByteVector(148, 0));
   datagrams.back()[0] = 1;
   std::vector<ReceivedDatagrams> batch;
   for (auto& d : datagrams) {
-    batch.push_back({.bytes = d, .segment = static_cast<std::uint16_t>(d.size()), .ecn = 0, .from = remote(1), .local = {}});
+    batch.push_back({.bytes = d,
+                     .segment = static_cast<std::uint16_t>(d.size()),
+                     .ecn = 0,
+                     .from = remote(1),
+                     .local = {}});
   }
   std::vector<ByteVector> reads;
   std::vector<TunRead> tun;

@@ -14,7 +14,9 @@ class ClientTableTest : public ::testing::Test {
   Client& add(std::uint32_t slot, std::string_view v4, std::string_view v6 = "fd00:2021:1111::9") {
     return *table_.add({ClientSlot{slot}, ip(v4), ip(v6), nullptr});
   }
-  std::optional<ClientTable::Owner> owner(std::string_view address) { return table_.owner_of(*tunnel_number(ip(address))); }
+  std::optional<ClientTable::Owner> owner(std::string_view address) {
+    return table_.owner_of(*tunnel_number(ip(address)));
+  }
 
   ClientTable table_{WorkerIndex{1}, 2, 4};
 };

@@ -40,7 +40,8 @@ TEST(DeadlineHeap, AgreesWithAnOrderedMapUnderRandomChanges) {
         break;
       case 1: {
         const auto due = heap.pop_due(when);
-        const auto first = std::ranges::min_element(model, {}, [](const auto& e) { return e.second; });
+        const auto first =
+            std::ranges::min_element(model, {}, [](const auto& e) { return e.second; });
         ASSERT_EQ(due.has_value(), first != model.end() && first->second <= when);
         if (due) {
           ASSERT_EQ(model.at(*due), first->second);

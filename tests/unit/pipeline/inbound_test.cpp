@@ -70,8 +70,9 @@ TEST_F(Inbound, AForgedMessageIsDroppedAndCostsTheCounterNothing) {
 TEST_F(Inbound, AnUnknownReceiverIsDropped) {
   auto client = connect(1);
   auto message = client.seal(request(1));
-  for (const auto index : {make_receiver_index(WorkerIndex{0}, kConnection + 1, 2),   // handshake slot without session
-                           make_receiver_index(WorkerIndex{0}, kConnection + 2, 1)}) {  // no such connection
+  for (const auto index :
+       {make_receiver_index(WorkerIndex{0}, kConnection + 1, 2),  // handshake slot without session
+        make_receiver_index(WorkerIndex{0}, kConnection + 2, 1)}) {  // no such connection
     store_le32(message.data() + 4, number(index));
     receive(message, 1);
   }
@@ -101,7 +102,8 @@ TEST_F(Inbound, ASpoofedSourceIsAnsweredProhibitedInThatClientsTunnel) {
 }
 
 TEST_F(Inbound, WhatNoRuleAllowsIsAnsweredProhibited) {
-  const auto policy = policy_of(rules_for("10.0.0.0/8", {.everything = false, .tcp = {}, .udp = {{80, 80}}, .icmp = false}));
+  const auto policy = policy_of(
+      rules_for("10.0.0.0/8", {.everything = false, .tcp = {}, .udp = {{80, 80}}, .icmp = false}));
   auto client = establish(1, policy.get());
   receive(client.seal(request(1, "10.1.2.3", 80)), 1);
   EXPECT_EQ(out_.tun.size(), 1U);
@@ -143,7 +145,8 @@ TEST_F(Inbound, AClientWhoseGrantsMayLagIsAnsweredOnlyWhenItRepeatsItself) {
   advance(500ms);
   EXPECT_EQ(ask("10.1.2.3"), 1U) << "a retransmission is told";
   EXPECT_EQ(ask("10.1.2.4"), 0U) << "another destination waits for itself";
-  for (std::uint8_t i = 10; i < 18; ++i) EXPECT_EQ(ask(("10.1.2." + std::to_string(i)).c_str()), 0U);
+  for (std::uint8_t i = 10; i < 18; ++i)
+    EXPECT_EQ(ask(("10.1.2." + std::to_string(i)).c_str()), 0U);
   EXPECT_EQ(ask("10.1.2.3"), 0U) << "eight are remembered";
   advance(11s);
   EXPECT_EQ(ask("10.1.2.17"), 0U) << "and for ten seconds";
@@ -152,7 +155,8 @@ TEST_F(Inbound, AClientWhoseGrantsMayLagIsAnsweredOnlyWhenItRepeatsItself) {
 
 TEST_F(Inbound, OtherTunnelAddressesAreProhibitedWhateverTheRules) {
   auto client = establish(1);
-  for (const auto* to : {"100.64.0.0", "100.64.0.102", "100.95.255.255", "fd00:2021:1111::1f:ffff"}) {
+  for (const auto* to :
+       {"100.64.0.0", "100.64.0.102", "100.95.255.255", "fd00:2021:1111::1f:ffff"}) {
     out_.sent.clear();
     const auto v4 = ip(to).is_v4();
     receive(client.seal(udp().from(v4 ? tunnel_v4(1) : tunnel_v6(1), 1).to(to, 80).build()), 1);
@@ -195,7 +199,10 @@ TEST_F(Inbound, MulticastAndIcmpErrorsVanishWithoutAnswer) {
 
 TEST_F(Inbound, WhatDoesNotParseIsDroppedByReasonWithoutAnswer) {
   auto client = establish(1);
-  receive(client.seal(udp().from(tunnel_v4(1), 1).to("10.1.2.3", 1).more_fragments().payload_size(8).build()), 1);
+  receive(
+      client.seal(
+          udp().from(tunnel_v4(1), 1).to("10.1.2.3", 1).more_fragments().payload_size(8).build()),
+      1);
   EXPECT_EQ(dropped(DropReason::fragmented), 1U);
   receive(client.seal(udp().from(tunnel_v4(1), 1).to("10.1.2.3", 1).payload_size(1253).build()), 1);
   EXPECT_EQ(dropped(DropReason::oversized_packet), 1U);
@@ -248,7 +255,8 @@ TEST_F(Inbound, CongestionIsCopiedIntoCapablePacketsOnly) {
   for (std::uint8_t inner = 0; inner < 4; ++inner) {
     for (std::uint8_t outer = 0; outer < 4; ++outer) {
       out_.tun.clear();
-      receive(client.seal(udp().from(tunnel_v4(1), 1).to("10.1.2.3", 80).ecn(inner).build()), 1, outer);
+      receive(client.seal(udp().from(tunnel_v4(1), 1).to("10.1.2.3", 80).ecn(inner).build()), 1,
+              outer);
       ASSERT_EQ(out_.tun.size(), 1U);
       const bool marked = outer == 3 && (inner == 1 || inner == 2);
       EXPECT_EQ(out_.tun[0][1] & 3, marked ? 3 : inner) << int{inner} << int{outer};
@@ -279,8 +287,8 @@ TEST_F(Inbound, StunAndHandshakesArePuntedAsTheyCame) {
 }
 
 TEST_F(Inbound, ImplausibleDatagramsAreCountedAndForgotten) {
-  for (const auto& d : {ByteVector{0}, ByteVector{4, 0, 0, 0}, ByteVector(31, 4), ByteVector(149, 1), ByteVector(500, 0xAB),
-                        ByteVector{0x40, 0, 0, 9}}) {
+  for (const auto& d : {ByteVector{0}, ByteVector{4, 0, 0, 0}, ByteVector(31, 4),
+                        ByteVector(149, 1), ByteVector(500, 0xAB), ByteVector{0x40, 0, 0, 9}}) {
     receive(d, 1);
   }
   EXPECT_EQ(dropped(DropReason::not_wireguard), 6U);
@@ -313,7 +321,8 @@ class Relayed : public Inbound {
   }
   static ByteVector framed(Bytes inner, std::uint16_t channel = 0x4001) {
     ByteVector out(4);
-    packet::write_channel_header(out.data(), ChannelNumber{channel}, static_cast<std::uint16_t>(inner.size()));
+    packet::write_channel_header(out.data(), ChannelNumber{channel},
+                                 static_cast<std::uint16_t>(inner.size()));
     out.insert(out.end(), inner.begin(), inner.end());
     return out;
   }
@@ -337,7 +346,8 @@ TEST_F(Relayed, OtherChannelsOtherSendersAndUnusableChannelsAreDropped) {
   receive(framed(client.seal(request(1))), server_);
   apply(SetRelay{RelaySlot{2}, server_});
   receive(framed(client.seal(request(1))), server_);
-  EXPECT_EQ(dropped(DropReason::unknown_channel), 6U) << "a relay that comes back has no channels yet";
+  EXPECT_EQ(dropped(DropReason::unknown_channel), 6U)
+      << "a relay that comes back has no channels yet";
   EXPECT_TRUE(out_.tun.empty());
 }
 
@@ -388,7 +398,8 @@ TEST_F(Inbound, ABatchOfManyEqualsManyBatchesOfOne) {
   for (std::uint32_t n = 0; n < 3; ++n) {
     clients.push_back(connect(n, policy.get()));
     one_by_one.apply(AddClient{ClientSlot{n}, tunnel_v4(n), tunnel_v6(n), policy.get()}, now_);
-    one_by_one.apply(SetPath{ClientSlot{n}, {Path::Kind::direct, ip("198.51.100.1"), remote(n), {}}}, now_);
+    one_by_one.apply(
+        SetPath{ClientSlot{n}, {Path::Kind::direct, ip("198.51.100.1"), remote(n), {}}}, now_);
     one_by_one.apply(clients.back().install(), now_);
   }
   SeededRandom random{1};
@@ -396,13 +407,25 @@ TEST_F(Inbound, ABatchOfManyEqualsManyBatchesOfOne) {
   std::uint32_t sequence = 1;
   for (int i = 0; i < 300; ++i) {
     const auto n = random.below(3);
-    auto packet = tcp().from(tunnel_v4(n), 1000).to("10.0.0.9", 80).sequence(sequence).payload_size(100).build();
+    auto packet = tcp()
+                      .from(tunnel_v4(n), 1000)
+                      .to("10.0.0.9", 80)
+                      .sequence(sequence)
+                      .payload_size(100)
+                      .build();
     sequence += 100;
     switch (random.below(8)) {
-      case 0: packet = request(n, "11.0.0.1"); break;
-      case 1: packet = request((n + 1) % 3); break;
-      case 2: packet = udp().from(tunnel_v4(n), 7).to("10.0.0.9", 53).payload_size(50).build(); break;
-      default: break;
+      case 0:
+        packet = request(n, "11.0.0.1");
+        break;
+      case 1:
+        packet = request((n + 1) % 3);
+        break;
+      case 2:
+        packet = udp().from(tunnel_v4(n), 7).to("10.0.0.9", 53).payload_size(50).build();
+        break;
+      default:
+        break;
     }
     auto message = clients[n].seal(packet);
     if (random.below(10) == 0) message.back() ^= 1;
@@ -410,7 +433,11 @@ TEST_F(Inbound, ABatchOfManyEqualsManyBatchesOfOne) {
     if (random.below(10) == 0) datagrams.emplace_back(message, n);
   }
   for (auto [bytes, n] : datagrams) {
-    ReceivedDatagrams r{.bytes = bytes, .segment = static_cast<std::uint16_t>(bytes.size()), .ecn = 0, .from = remote(n), .local = {}};
+    ReceivedDatagrams r{.bytes = bytes,
+                        .segment = static_cast<std::uint16_t>(bytes.size()),
+                        .ecn = 0,
+                        .from = remote(n),
+                        .local = {}};
     one_by_one.on_datagrams({&r, 1}, now_);
   }
   receive_all(datagrams);
@@ -425,7 +452,8 @@ TEST_F(Inbound, ABatchOfManyEqualsManyBatchesOfOne) {
       const auto flow = [&](const std::vector<ByteVector>& all) {
         std::vector<ByteVector> mine;
         for (auto p : all) {
-          if (p[9] != protocol || IpAddress::from_bytes(Bytes{p}.subspan(12, 4)) != tunnel_v4(n)) continue;
+          if (p[9] != protocol || IpAddress::from_bytes(Bytes{p}.subspan(12, 4)) != tunnel_v4(n))
+            continue;
           store_be16(p.data() + 4, 0);  // splitting numbers the packets anew
           store_be16(p.data() + 10, 0);
           mine.push_back(p);
@@ -449,7 +477,8 @@ TEST_F(Inbound, SegmentsOfOneReceiveBufferAreTakenApart) {
   const auto segment = static_cast<std::uint16_t>(buffer.size() / 10);
   const auto keepalive = client.keepalive();
   buffer.insert(buffer.end(), keepalive.begin(), keepalive.end());
-  ReceivedDatagrams r{.bytes = buffer, .segment = segment, .ecn = 0, .from = remote(1), .local = {}};
+  ReceivedDatagrams r{
+      .bytes = buffer, .segment = segment, .ecn = 0, .from = remote(1), .local = {}};
   pipeline_.on_datagrams({&r, 1}, now_);
   EXPECT_EQ(out_.tun.size(), 10U);
   EXPECT_EQ(pipeline_.counters().keepalives_in, 1U);
@@ -467,7 +496,9 @@ TEST_F(Inbound, MoreThanACoalescerHoldsIsWrittenInSeveralTurns) {
 
 class TwoWorkers : public Inbound {
  protected:
-  TwoWorkers() : second_({.worker = WorkerIndex{1}, .workers = 2, .clients_max = 16}, engine_, second_out_) {}
+  TwoWorkers()
+      : second_({.worker = WorkerIndex{1}, .workers = 2, .clients_max = 16}, engine_, second_out_) {
+  }
   void TearDown() override {
     Inbound::TearDown();
     expect_conserved(second_);
@@ -487,10 +518,15 @@ TEST_F(TwoWorkers, AnotherWorkersDataIsHandedOverAndDeliveredThere) {
   std::vector<ByteVector> datagrams;
   std::vector<ReceivedDatagrams> batch;
   for (std::uint8_t i = 0; i < 150; ++i) {
-    datagrams.push_back(client.seal(udp().from(tunnel_v4(4), 5000).to("10.1.2.3", i).payload(ByteVector(50, i)).build()));
+    datagrams.push_back(client.seal(
+        udp().from(tunnel_v4(4), 5000).to("10.1.2.3", i).payload(ByteVector(50, i)).build()));
   }
   for (auto& d : datagrams) {
-    batch.push_back({.bytes = d, .segment = static_cast<std::uint16_t>(d.size()), .ecn = 3, .from = remote(4), .local = {}});
+    batch.push_back({.bytes = d,
+                     .segment = static_cast<std::uint16_t>(d.size()),
+                     .ecn = 3,
+                     .from = remote(4),
+                     .local = {}});
   }
   first.on_datagrams(batch, now_);
   ASSERT_EQ(first_out.handoffs.size(), 150U);
@@ -531,7 +567,11 @@ TEST_F(Inbound, AWorkerThatDoesNotExistAndAFullRingAreCounted) {
   Recorder out;
   out.handoffs_max = 0;
   Pipeline p{{.worker = WorkerIndex{0}, .workers = 2, .clients_max = 1}, engine_, out};
-  ReceivedDatagrams r{.bytes = message, .segment = static_cast<std::uint16_t>(message.size()), .ecn = 0, .from = remote(1), .local = {}};
+  ReceivedDatagrams r{.bytes = message,
+                      .segment = static_cast<std::uint16_t>(message.size()),
+                      .ecn = 0,
+                      .from = remote(1),
+                      .local = {}};
   p.on_datagrams({&r, 1}, now_);
   EXPECT_EQ(p.counters().drops.of(DropReason::handoff_ring_full), 1U);
   expect_conserved(p);

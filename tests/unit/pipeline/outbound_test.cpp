@@ -18,7 +18,8 @@ TEST_F(Outbound, AReplyReachesItsClientFromTheNominatedAddress) {
 
 TEST_F(Outbound, ARelayedClientIsReachedByItsChannel) {
   auto client = establish(1);
-  apply(SetPath{ClientSlot{1}, {Path::Kind::relayed, {}, at("192.0.2.50:3478"), ChannelNumber{0x4007}}});
+  apply(SetPath{ClientSlot{1},
+                {Path::Kind::relayed, {}, at("192.0.2.50:3478"), ChannelNumber{0x4007}}});
   from_tun(reply(1));
   ASSERT_EQ(out_.sent.size(), 1U);
   auto& sent = out_.sent[0];
@@ -54,7 +55,8 @@ TEST_F(Outbound, WhatIsNotForAClientIsDropped) {
 }
 
 TEST_F(Outbound, TheSourceAndItsPortMustBeAllowed) {
-  const auto policy = policy_of(rules_for("10.0.0.0/8", {.everything = false, .tcp = {}, .udp = {{80, 80}}, .icmp = false}));
+  const auto policy = policy_of(
+      rules_for("10.0.0.0/8", {.everything = false, .tcp = {}, .udp = {{80, 80}}, .icmp = false}));
   auto client = establish(1, policy.get());
   from_tun(reply(1, "10.1.2.3", 80));
   EXPECT_EQ(out_.sent.size(), 1U);
@@ -77,7 +79,8 @@ TEST_F(Outbound, TunnelAddressesAreNoResourcesButTheGatewaysOwnPasses) {
 }
 
 TEST_F(Outbound, AnIcmpErrorPassesWithoutRuleWhenItQuotesTheClientsOwnTraffic) {
-  const auto policy = policy_of(rules_for("10.0.0.0/8", {.everything = false, .tcp = {{443, 443}}, .udp = {}, .icmp = false}));
+  const auto policy = policy_of(rules_for(
+      "10.0.0.0/8", {.everything = false, .tcp = {{443, 443}}, .udp = {}, .icmp = false}));
   auto client = establish(1, policy.get());
   const auto error = [&](const ByteVector& quoted) {
     from_tun(icmp(3, 1).from("192.0.2.1").to(tunnel_v4(1)).payload(quoted).build());
@@ -148,7 +151,12 @@ packet::VnetHeader tcp_super_packet(std::uint16_t gso_size) {
 
 TEST_F(Outbound, ASuperPacketLeavesAsOneSegmentedSendInOrder) {
   auto client = establish(1);
-  const auto whole = tcp().from("10.1.2.3", 80).to(tunnel_v4(1), 5000).sequence(1000).payload_size(1240 * 20 + 7).build();
+  const auto whole = tcp()
+                         .from("10.1.2.3", 80)
+                         .to(tunnel_v4(1), 5000)
+                         .sequence(1000)
+                         .payload_size(1240 * 20 + 7)
+                         .build();
   from_tun(whole, tcp_super_packet(1240));
   ASSERT_EQ(out_.sent.size(), 21U);
   EXPECT_EQ(out_.batches, 1U);
@@ -168,9 +176,11 @@ TEST_F(Outbound, ASuperPacketLeavesAsOneSegmentedSendInOrder) {
 TEST_F(Outbound, ARefusedSuperPacketCountsAllItsPackets) {
   const auto nothing = policy_of({});
   auto client = establish(1, nothing.get());
-  from_tun(tcp().from("10.1.2.3", 80).to(tunnel_v4(1), 5000).payload_size(12400).build(), tcp_super_packet(1240));
+  from_tun(tcp().from("10.1.2.3", 80).to(tunnel_v4(1), 5000).payload_size(12400).build(),
+           tcp_super_packet(1240));
   EXPECT_EQ(dropped(DropReason::inbound_not_allowed), 10U);
-  from_tun(tcp().from("10.1.2.3", 80).to(tunnel_v4(1), 5000).payload_size(3000).build(), tcp_super_packet(1241));
+  from_tun(tcp().from("10.1.2.3", 80).to(tunnel_v4(1), 5000).payload_size(3000).build(),
+           tcp_super_packet(1241));
   EXPECT_EQ(dropped(DropReason::oversized_packet), 1U) << "1281-byte segments";
   EXPECT_TRUE(out_.sent.empty());
 }
@@ -181,7 +191,11 @@ TEST_F(Outbound, EachDestinationHasItsBatchAndOrderIsKeptWithinIt) {
   std::vector<ByteVector> packets;
   for (std::uint8_t i = 0; i < 30; ++i) {
     const auto n = 1U + i % 2U;
-    packets.push_back(udp().from("10.1.2.3", 80).to(tunnel_v4(n), 5000).payload(ByteVector(i % 7 == 0 ? 50U : 100U, i)).build());
+    packets.push_back(udp()
+                          .from("10.1.2.3", 80)
+                          .to(tunnel_v4(n), 5000)
+                          .payload(ByteVector(i % 7 == 0 ? 50U : 100U, i))
+                          .build());
   }
   from_tun_all(packets);
   ASSERT_EQ(out_.sent.size(), 30U);
@@ -204,7 +218,8 @@ TEST_F(Outbound, ABatchOfManyEqualsManyBatchesOfOne) {
   std::vector<ByteVector> packets;
   SeededRandom random{5};
   for (int i = 0; i < 200; ++i) {
-    packets.push_back(udp().from("10.1.2.3", 80).to(tunnel_v4(1), 5000).payload_size(random.below(1200)).build());
+    packets.push_back(
+        udp().from("10.1.2.3", 80).to(tunnel_v4(1), 5000).payload_size(random.below(1200)).build());
   }
   from_tun_all(packets);
   std::vector<ByteVector> together;
@@ -221,7 +236,8 @@ TEST_F(Outbound, MoreThanTheBuffersHoldIsSentInSeveralTurns) {
   auto client = establish(1);
   std::vector<ByteVector> packets;
   for (int i = 0; i < 64; ++i) {
-    packets.push_back(tcp().from("10.1.2.3", 80).to(tunnel_v4(1), 5000).payload_size(1240 * 50).build());
+    packets.push_back(
+        tcp().from("10.1.2.3", 80).to(tunnel_v4(1), 5000).payload_size(1240 * 50).build());
   }
   from_tun_all(packets, tcp_super_packet(1240));
   EXPECT_EQ(out_.sent.size(), 64U * 50U);
@@ -236,7 +252,8 @@ TEST_F(Outbound, AnotherWorkersClientIsHandedOverInSegmentsAndSentThere) {
   Pipeline second{{.worker = WorkerIndex{1}, .workers = 2, .clients_max = 16}, engine_, second_out};
   RemoteClient client{engine_, ClientSlot{4}, make_receiver_index(WorkerIndex{1}, 99, 1), 5, now_};
   second.apply(AddClient{ClientSlot{4}, tunnel_v4(4), tunnel_v6(4), allow_all_.get()}, now_);
-  second.apply(SetPath{ClientSlot{4}, {Path::Kind::direct, ip("198.51.100.1"), remote(4), {}}}, now_);
+  second.apply(SetPath{ClientSlot{4}, {Path::Kind::direct, ip("198.51.100.1"), remote(4), {}}},
+               now_);
   second.apply(client.install(), now_);
   for (auto* p : {&first, &second}) {
     p->apply(SetTunnelOwner{tunnel_v4(4), WorkerIndex{1}}, now_);

@@ -66,7 +66,8 @@ TEST_F(PipelineTest, TheLastSlotIsUsableAndTheOneBehindIsRefused) {
 TEST_F(PipelineTest, CommandsForNobodyAreIgnored) {
   apply(RemoveClient{ClientSlot{3}});
   apply(SetPath{ClientSlot{3}, {}});
-  apply(RemoteClient{engine_, ClientSlot{3}, make_receiver_index(WorkerIndex{0}, 3, 1), 1, now_}.install());
+  apply(RemoteClient{engine_, ClientSlot{3}, make_receiver_index(WorkerIndex{0}, 3, 1), 1, now_}
+            .install());
   apply(SetChannel{RelaySlot{3}, ChannelNumber{0x4000}, true});
   EXPECT_TRUE(out_.events.empty());
 }
@@ -85,7 +86,8 @@ TEST_F(PipelineTest, ATunnelAddressBelongsToWhoeverGotItLast) {
 
 TEST_F(PipelineTest, AnotherConnectionOfTheClientEndsTheSessionsOfTheFirst) {
   auto before = establish(1);
-  RemoteClient after{engine_, ClientSlot{1}, make_receiver_index(WorkerIndex{0}, 0x77777, 1), 8, now_};
+  RemoteClient after{engine_, ClientSlot{1}, make_receiver_index(WorkerIndex{0}, 0x77777, 1), 8,
+                     now_};
   apply(after.install());
   receive(before.seal(request(1)), 1);
   EXPECT_EQ(dropped(DropReason::unknown_receiver), 1U);
@@ -96,7 +98,8 @@ TEST_F(PipelineTest, AnotherConnectionOfTheClientEndsTheSessionsOfTheFirst) {
 TEST_F(PipelineTest, APathChangeTakesEffectWithoutLosingTheSession) {
   auto client = establish(1);
   from_tun(reply(1));
-  apply(SetPath{ClientSlot{1}, {Path::Kind::direct, ip("2001:db8::1"), at("[2001:db8::99]:7"), {}}});
+  apply(
+      SetPath{ClientSlot{1}, {Path::Kind::direct, ip("2001:db8::1"), at("[2001:db8::99]:7"), {}}});
   from_tun(reply(1));
   ASSERT_EQ(out_.sent.size(), 2U);
   EXPECT_EQ(out_.sent[1].to, at("[2001:db8::99]:7"));
@@ -122,7 +125,9 @@ TEST_F(PipelineTest, PacketsOfTheControlThreadGoThroughTheTunnel) {
 TEST_F(PipelineTest, WhatWasSentBeforeAPathChangeKeepsItsPath) {
   auto client = establish(1);
   pipeline_.apply(SendInner{.slot = ClientSlot{1}, .length = 40}, now_);
-  pipeline_.apply(SetPath{ClientSlot{1}, {Path::Kind::direct, ip("198.51.100.1"), at("203.0.113.200:9"), {}}}, now_);
+  pipeline_.apply(
+      SetPath{ClientSlot{1}, {Path::Kind::direct, ip("198.51.100.1"), at("203.0.113.200:9"), {}}},
+      now_);
   pipeline_.apply(SendInner{.slot = ClientSlot{1}, .length = 40}, now_);
   pipeline_.flush(now_);
   ASSERT_EQ(out_.sent.size(), 2U);

@@ -11,8 +11,11 @@ using test::ip;
 
 class TransmitBatcherTest : public ::testing::Test {
  protected:
-  static Path direct(std::uint16_t port) { return {Path::Kind::direct, ip("198.51.100.1"), {ip("203.0.113.1"), port}, {}}; }
-  bool put(TransmitBatcher::Mark& mark, std::size_t size, std::uint8_t ecn = 0, std::uint16_t port = 1) {
+  static Path direct(std::uint16_t port) {
+    return {Path::Kind::direct, ip("198.51.100.1"), {ip("203.0.113.1"), port}, {}};
+  }
+  bool put(TransmitBatcher::Mark& mark, std::size_t size, std::uint8_t ecn = 0,
+           std::uint16_t port = 1) {
     auto* place = batcher_.reserve(mark, direct(port), ecn, size);
     if (place == nullptr) return false;
     std::fill_n(place, size, ++stamp_);
@@ -100,7 +103,9 @@ TEST_F(TransmitBatcherTest, OnlyADirectPathHasASource) {
   TransmitBatcher::Mark a;
   TransmitBatcher::Mark b;
   EXPECT_TRUE(put(a, 100));
-  EXPECT_NE(batcher_.reserve(b, {Path::Kind::relayed, ip("198.51.100.1"), {ip("192.0.2.1"), 3478}, {}}, 0, 100), nullptr);
+  EXPECT_NE(batcher_.reserve(
+                b, {Path::Kind::relayed, ip("198.51.100.1"), {ip("192.0.2.1"), 3478}, {}}, 0, 100),
+            nullptr);
   const auto out = batcher_.take();
   EXPECT_EQ(out[0].from, ip("198.51.100.1"));
   EXPECT_FALSE(out[1].from);

@@ -1,4 +1,5 @@
-// A pipeline between scripted clients and a recorder. Every test ends by asserting that no packet was lost uncounted.
+// A pipeline between scripted clients and a recorder. Every test ends by asserting that no packet
+// was lost uncounted.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -80,7 +81,9 @@ class Recorder final : public Output {
   Event* reserve_event() noexcept override {
     return events.size() < events_max ? &events.emplace_back() : nullptr;
   }
-  Punt* reserve_punt() noexcept override { return punts.size() < punts_max ? &punts.emplace_back() : nullptr; }
+  Punt* reserve_punt() noexcept override {
+    return punts.size() < punts_max ? &punts.emplace_back() : nullptr;
+  }
   Handoff* reserve_handoff(WorkerIndex to) noexcept override {
     if (handoffs.size() >= handoffs_max) return nullptr;
     return &handoffs.emplace_back(to, Handoff{}).second;
@@ -92,8 +95,10 @@ class Recorder final : public Output {
     std::vector<E> out;
     std::deque<Event> rest;
     for (auto& e : events) {
-      if (auto* wanted = std::get_if<E>(&e)) out.push_back(*wanted);
-      else rest.push_back(e);
+      if (auto* wanted = std::get_if<E>(&e))
+        out.push_back(*wanted);
+      else
+        rest.push_back(e);
     }
     events = std::move(rest);
     return out;
@@ -103,7 +108,8 @@ class Recorder final : public Output {
 // The far end of a session: the client's half of the keys.
 class RemoteClient {
  public:
-  RemoteClient(crypto::AeadEngine& engine, ClientSlot slot, ReceiverIndex gateway_index, std::uint32_t own_index, Instant now,
+  RemoteClient(crypto::AeadEngine& engine, ClientSlot slot, ReceiverIndex gateway_index,
+               std::uint32_t own_index, Instant now,
                wireguard::Role gateway_role = wireguard::Role::responder)
       : slot_(slot),
         gateway_{.local_index = gateway_index,
@@ -116,7 +122,8 @@ class RemoteClient {
                   .remote_index = number(gateway_index),
                   .send = gateway_.receive.copy(),
                   .receive = gateway_.send.copy(),
-                  .role = gateway_role == wireguard::Role::responder ? wireguard::Role::initiator : wireguard::Role::responder,
+                  .role = gateway_role == wireguard::Role::responder ? wireguard::Role::initiator
+                                                                     : wireguard::Role::responder,
                   .established = now},
                  engine) {}
 
@@ -163,19 +170,23 @@ inline filter::RuleFilter everything() {
   filter.everything = true;
   return filter;
 }
-inline filter::PolicyRules rules_for(std::string_view network, filter::RuleFilter filter = everything()) {
-  return {.rules = {{Cidr::parse(network, false).value(), ResourceId{}, std::move(filter)}}, .internet = {}};
+inline filter::PolicyRules rules_for(std::string_view network,
+                                     filter::RuleFilter filter = everything()) {
+  return {.rules = {{Cidr::parse(network, false).value(), ResourceId{}, std::move(filter)}},
+          .internet = {}};
 }
 
 class World : public ::testing::Test {
  protected:
   static constexpr std::uint32_t kConnection = 0x12345;
 
-  explicit World(PipelineOptions options = {.clients_max = 16}) : options_(options), pipeline_(options_, engine_, out_) {
+  explicit World(PipelineOptions options = {.clients_max = 16})
+      : options_(options), pipeline_(options_, engine_, out_) {
     apply(SetGatewayAddresses{ip("100.64.0.1"), ip("fd00:2021:1111::1")});
-    allow_all_ = policy_of({.rules = {{Cidr::parse("0.0.0.0/0", false).value(), ResourceId{}, everything()},
-                                      {Cidr::parse("::/0", false).value(), ResourceId{}, everything()}},
-                            .internet = {}});
+    allow_all_ =
+        policy_of({.rules = {{Cidr::parse("0.0.0.0/0", false).value(), ResourceId{}, everything()},
+                             {Cidr::parse("::/0", false).value(), ResourceId{}, everything()}},
+                   .internet = {}});
   }
 
   void TearDown() override { expect_conserved(pipeline_); }
@@ -183,9 +194,12 @@ class World : public ::testing::Test {
   static void expect_conserved(const Pipeline& p) {
     const auto& c = p.counters();
     EXPECT_EQ(c.datagrams_in + c.tun_in + c.handoffs_in + c.generated,
-              c.to_resources + c.to_clients + c.keepalives_in + c.punted + c.handed_over + c.drops.total());
+              c.to_resources + c.to_clients + c.keepalives_in + c.punted + c.handed_over +
+                  c.drops.total());
   }
-  [[nodiscard]] std::uint64_t dropped(DropReason reason) const { return pipeline_.counters().drops.of(reason); }
+  [[nodiscard]] std::uint64_t dropped(DropReason reason) const {
+    return pipeline_.counters().drops.of(reason);
+  }
 
   void apply(Command command) {
     pipeline_.apply(std::move(command), now_);
@@ -207,16 +221,23 @@ class World : public ::testing::Test {
     FAIL() << "never idle: " << pipeline_.wakeup()->why;
   }
 
-  // A client at 203.0.113.<n>:<4000 + n> with the tunnel addresses .100 + n, session installed, path set.
+  // A client at 203.0.113.<n>:<4000 + n> with the tunnel addresses .100 + n, session installed,
+  // path set.
   RemoteClient connect(std::uint32_t n, const filter::Policy* policy = nullptr) {
     const ClientSlot slot{n};
-    apply(AddClient{slot, tunnel_v4(n), tunnel_v6(n), policy != nullptr ? policy : allow_all_.get()});
+    apply(
+        AddClient{slot, tunnel_v4(n), tunnel_v6(n), policy != nullptr ? policy : allow_all_.get()});
     apply(SetPath{slot, {Path::Kind::direct, ip("198.51.100.1"), remote(n), {}}});
     return install(n, 1);
   }
-  RemoteClient install(std::uint32_t n, std::uint8_t handshake, wireguard::Role role = wireguard::Role::responder) {
-    RemoteClient client{engine_, ClientSlot{n}, make_receiver_index(options_.worker, kConnection + n, handshake),
-                        0xC0FFEE00 + n, now_, role};
+  RemoteClient install(std::uint32_t n, std::uint8_t handshake,
+                       wireguard::Role role = wireguard::Role::responder) {
+    RemoteClient client{engine_,
+                        ClientSlot{n},
+                        make_receiver_index(options_.worker, kConnection + n, handshake),
+                        0xC0FFEE00 + n,
+                        now_,
+                        role};
     apply(client.install());
     return client;
   }
@@ -226,13 +247,20 @@ class World : public ::testing::Test {
     receive(client.keepalive(), n);
     return client;
   }
-  static IpAddress tunnel_v4(std::uint32_t n) { return IpAddress::v4(100, 64, 0, static_cast<std::uint8_t>(100 + n)); }
-  static IpAddress tunnel_v6(std::uint32_t n) { return ip("fd00:2021:1111::" + std::to_string(100 + n)); }
+  static IpAddress tunnel_v4(std::uint32_t n) {
+    return IpAddress::v4(100, 64, 0, static_cast<std::uint8_t>(100 + n));
+  }
+  static IpAddress tunnel_v6(std::uint32_t n) {
+    return ip("fd00:2021:1111::" + std::to_string(100 + n));
+  }
   static SocketAddress remote(std::uint32_t n) {
-    return {IpAddress::v4(203, 0, 113, static_cast<std::uint8_t>(n)), static_cast<std::uint16_t>(4000 + n)};
+    return {IpAddress::v4(203, 0, 113, static_cast<std::uint8_t>(n)),
+            static_cast<std::uint16_t>(4000 + n)};
   }
 
-  void receive(ByteVector datagram, std::uint32_t n, std::uint8_t ecn = 0) { receive(std::move(datagram), remote(n), ecn); }
+  void receive(ByteVector datagram, std::uint32_t n, std::uint8_t ecn = 0) {
+    receive(std::move(datagram), remote(n), ecn);
+  }
   void receive(ByteVector datagram, const SocketAddress& from, std::uint8_t ecn = 0) {
     ReceivedDatagrams batch{.bytes = datagram,
                             .segment = static_cast<std::uint16_t>(datagram.size()),
@@ -245,11 +273,17 @@ class World : public ::testing::Test {
   void receive_all(std::vector<std::pair<ByteVector, std::uint32_t>> datagrams) {
     std::vector<ReceivedDatagrams> batch;
     for (auto& [bytes, n] : datagrams) {
-      batch.push_back({.bytes = bytes, .segment = static_cast<std::uint16_t>(bytes.size()), .ecn = 0, .from = remote(n), .local = {}});
+      batch.push_back({.bytes = bytes,
+                       .segment = static_cast<std::uint16_t>(bytes.size()),
+                       .ecn = 0,
+                       .from = remote(n),
+                       .local = {}});
     }
     pipeline_.on_datagrams(batch, now_);
   }
-  void from_tun(const ByteVector& packet, const packet::VnetHeader& header = {}) { from_tun_all({packet}, header); }
+  void from_tun(const ByteVector& packet, const packet::VnetHeader& header = {}) {
+    from_tun_all({packet}, header);
+  }
   void from_tun_all(const std::vector<ByteVector>& packets, const packet::VnetHeader& header = {}) {
     std::vector<ByteVector> reads;
     std::vector<TunRead> batch;
@@ -262,10 +296,12 @@ class World : public ::testing::Test {
     pipeline_.on_tun(batch, now_);
   }
 
-  static ByteVector request(std::uint32_t n, std::string_view to = "10.1.2.3", std::uint16_t port = 80) {
+  static ByteVector request(std::uint32_t n, std::string_view to = "10.1.2.3",
+                            std::uint16_t port = 80) {
     return udp().from(tunnel_v4(n), 5000).to(to, port).payload("request").build();
   }
-  static ByteVector reply(std::uint32_t n, std::string_view from = "10.1.2.3", std::uint16_t port = 80) {
+  static ByteVector reply(std::uint32_t n, std::string_view from = "10.1.2.3",
+                          std::uint16_t port = 80) {
     return udp().from(from, port).to(tunnel_v4(n), 5000).payload("reply").build();
   }
 

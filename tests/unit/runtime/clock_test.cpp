@@ -14,7 +14,9 @@ TEST(Clock, NeverRunsBackwards) {
   }
 }
 
-TEST(Clock, WallTimeCountsFrom1970) { EXPECT_GT(wall_now().time_since_epoch(), std::chrono::hours{24 * 365 * 50}); }
+TEST(Clock, WallTimeCountsFrom1970) {
+  EXPECT_GT(wall_now().time_since_epoch(), std::chrono::hours{24 * 365 * 50});
+}
 
 }  // namespace
 }  // namespace fg::runtime

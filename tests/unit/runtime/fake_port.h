@@ -50,7 +50,11 @@ class FakePort final : public io::Port {
     held_ = std::exchange(datagrams_, {});
     received_.clear();
     for (auto& d : held_) {
-      received_.push_back({.bytes = d.bytes, .segment = static_cast<std::uint16_t>(d.bytes.size()), .ecn = 0, .from = d.to, .local = {}});
+      received_.push_back({.bytes = d.bytes,
+                           .segment = static_cast<std::uint16_t>(d.bytes.size()),
+                           .ecn = 0,
+                           .from = d.to,
+                           .local = {}});
     }
     return received_;
   }
@@ -58,7 +62,8 @@ class FakePort final : public io::Port {
     const std::lock_guard lock{mutex_};
     for (const auto& d : batch) {
       for (std::size_t at = 0; at < d.bytes.size(); at += d.segment) {
-        sent_.push_back({d.to, copy_of(d.bytes.subspan(at, std::min<std::size_t>(d.segment, d.bytes.size() - at)))});
+        sent_.push_back({d.to, copy_of(d.bytes.subspan(
+                                   at, std::min<std::size_t>(d.segment, d.bytes.size() - at)))});
       }
     }
     changed_.notify_all();

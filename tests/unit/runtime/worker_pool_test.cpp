@@ -23,7 +23,8 @@ TEST_F(WorkerPoolTest, EventsOfAllWorkersArriveWithTheirSender) {
   }
   wait_until([&] { return events_.size() == 6; });
   for (unsigned w = 0; w < 3; ++w) {
-    EXPECT_EQ(std::ranges::count_if(events_, [&](const auto& e) { return number(e.worker) == w; }), 2);
+    EXPECT_EQ(std::ranges::count_if(events_, [&](const auto& e) { return number(e.worker) == w; }),
+              2);
   }
 }
 
@@ -47,7 +48,9 @@ TEST_F(WorkerPoolTest, AFullPuntRingIsCountedAndTheRestArrives) {
     store_be32(stun.data() + 4, 0x2112A442);
     ports_[0]->deliver(stun, remote(1));
   }
-  const auto dropped = [&] { return pool_->total().drops[static_cast<std::size_t>(DropReason::punt_ring_full)]; };
+  const auto dropped = [&] {
+    return pool_->total().drops[static_cast<std::size_t>(DropReason::punt_ring_full)];
+  };
   for (int i = 0; i < 2000 && pool_->total().punts + dropped() < 1200; ++i) {
     pollfd nothing{-1, 0, 0};
     (void)::poll(&nothing, 1, 5);
@@ -59,7 +62,8 @@ TEST_F(WorkerPoolTest, AFullPuntRingIsCountedAndTheRestArrives) {
 
 TEST_F(WorkerPoolTest, ARefusedCommandIsUntouchedAndCounted) {
   start(1);
-  // The worker drains while we fill: keep on until one is refused, or it is too fast for us altogether.
+  // The worker drains while we fill: keep on until one is refused, or it is too fast for us
+  // altogether.
   std::size_t refused = 0;
   for (int i = 0; i < 200'000 && refused == 0; ++i) {
     pipeline::Command c = pipeline::SendInner{.slot = ClientSlot{9}, .length = 1280};
@@ -74,7 +78,8 @@ TEST_F(WorkerPoolTest, ARefusedCommandIsUntouchedAndCounted) {
 TEST_F(WorkerPoolTest, StopFinishesWhatWasCommanded) {
   start(2);
   for (unsigned n = 0; n < 100; ++n) {
-    ASSERT_TRUE(pool_->send(WorkerIndex{1}, pipeline::AddClient{ClientSlot{n}, tunnel(n), {}, policy_.get()}));
+    ASSERT_TRUE(pool_->send(WorkerIndex{1},
+                            pipeline::AddClient{ClientSlot{n}, tunnel(n), {}, policy_.get()}));
     ASSERT_TRUE(pool_->send(WorkerIndex{1}, pipeline::RemoveClient{ClientSlot{n}}));
   }
   pool_->stop();

@@ -28,7 +28,11 @@ TEST_F(WorkerTest, SleepsWhileThereIsNothingToDo) {
   ports_[0]->deliver(seal(client, request(1)), remote(1));
   wait_until([&] { return count<pipeline::SessionConfirmed>() == 1; });
   ports_[0]->deliver(ByteVector{1, 2, 3}, remote(1));
-  for (int i = 0; i < 1000 && pool_->counters(WorkerIndex{0}).drops[static_cast<std::size_t>(DropReason::not_wireguard)] == 0; ++i) {
+  for (int i = 0;
+       i < 1000 &&
+       pool_->counters(WorkerIndex{0}).drops[static_cast<std::size_t>(DropReason::not_wireguard)] ==
+           0;
+       ++i) {
     pollfd p{pool_->notify_fd(), POLLIN, 0};
     (void)::poll(&p, 1, 5);
   }
@@ -43,7 +47,8 @@ TEST_F(WorkerTest, APacketOfAnotherWorkerGoesThroughTheRingInBothDirections) {
   start(3);
   auto client = connect(2, 1);
   // Every worker has the command before any packet comes.
-  for (unsigned w = 0; w < 3; ++w) command(w, pipeline::AddClient{ClientSlot{250}, tunnel(200 + w), {}, policy_.get()});
+  for (unsigned w = 0; w < 3; ++w)
+    command(w, pipeline::AddClient{ClientSlot{250}, tunnel(200 + w), {}, policy_.get()});
   for (unsigned w = 0; w < 3; ++w) command(w, pipeline::RemoveClient{ClientSlot{250}});
   wait_until([&] { return count<pipeline::ClientRemoved>() == 3; });
   ports_[0]->deliver(seal(client, request(1)), remote(1));
@@ -58,7 +63,8 @@ TEST_F(WorkerTest, ManyPacketsFromEverywhereAllArriveAndAreCounted) {
   start(3);
   std::vector<wireguard::Session> clients;
   for (unsigned n = 0; n < 6; ++n) clients.push_back(connect(n % 3, n));
-  for (unsigned w = 0; w < 3; ++w) command(w, pipeline::AddClient{ClientSlot{250}, tunnel(200 + w), {}, policy_.get()});
+  for (unsigned w = 0; w < 3; ++w)
+    command(w, pipeline::AddClient{ClientSlot{250}, tunnel(200 + w), {}, policy_.get()});
   for (unsigned w = 0; w < 3; ++w) command(w, pipeline::RemoveClient{ClientSlot{250}});
   wait_until([&] { return count<pipeline::ClientRemoved>() == 3; });
   for (unsigned i = 0; i < kPackets; ++i) {

@@ -35,24 +35,29 @@ class Cookies : public testing::Test {
 
 TEST_F(Cookies, OneHundredMessagesASecondPassAndTheNextIsAskedForACookie) {
   fill_window(kStart);
-  EXPECT_EQ(limiter_.check(initiation({}, kStart), kSource, kStart + 999ms), HandshakeVerdict::reply_with_cookie);
-  EXPECT_EQ(limiter_.check(initiation({}, kStart), kOther, kStart + 999ms), HandshakeVerdict::reply_with_cookie)
+  EXPECT_EQ(limiter_.check(initiation({}, kStart), kSource, kStart + 999ms),
+            HandshakeVerdict::reply_with_cookie);
+  EXPECT_EQ(limiter_.check(initiation({}, kStart), kOther, kStart + 999ms),
+            HandshakeVerdict::reply_with_cookie)
       << "the limit is shared by all";
-  EXPECT_EQ(limiter_.check(initiation({}, kStart), kSource, kStart + 1s), HandshakeVerdict::process);
+  EXPECT_EQ(limiter_.check(initiation({}, kStart), kSource, kStart + 1s),
+            HandshakeVerdict::process);
 }
 
 TEST_F(Cookies, ResponsesCountToo) {
   ResponseBytes response{};
   write_type(response.data(), MessageType::response);
   CookieJar{}.seal_macs(response, MacKeys::of(peers_.gateway.public_key()), kStart);
-  for (int i = 0; i < 100; ++i) EXPECT_EQ(limiter_.check(response, kSource, kStart), HandshakeVerdict::process);
+  for (int i = 0; i < 100; ++i)
+    EXPECT_EQ(limiter_.check(response, kSource, kStart), HandshakeVerdict::process);
   EXPECT_EQ(limiter_.check(response, kSource, kStart), HandshakeVerdict::reply_with_cookie);
 }
 
 TEST_F(Cookies, AWrongMac1IsDroppedAndDoesNotCount) {
   InitiationBytes forged = initiation({}, kStart);
   forged[120] ^= 1;
-  for (int i = 0; i < 1000; ++i) EXPECT_EQ(limiter_.check(forged, kSource, kStart), HandshakeVerdict::bad_mac1);
+  for (int i = 0; i < 1000; ++i)
+    EXPECT_EQ(limiter_.check(forged, kSource, kStart), HandshakeVerdict::bad_mac1);
   EXPECT_EQ(limiter_.check(initiation({}, kStart), kSource, kStart), HandshakeVerdict::process);
 }
 
@@ -70,7 +75,8 @@ class WithCookie : public Cookies {
     const auto view = parse_cookie_reply(reply_);
     ASSERT_TRUE(view);
     EXPECT_EQ(view->receiver, ReceiverIndex{0x1234});
-    ASSERT_TRUE(jar_.accept(*view, MacKeys::of(peers_.gateway.public_key()), mac1_of(first), kStart));
+    ASSERT_TRUE(
+        jar_.accept(*view, MacKeys::of(peers_.gateway.public_key()), mac1_of(first), kStart));
   }
   CookieReplyBytes reply_{};
   CookieJar jar_;
@@ -81,7 +87,8 @@ TEST_F(WithCookie, AMessageWithTheCookieIsProcessedUnderLoad) {
 }
 
 TEST_F(WithCookie, TheCookieBelongsToTheSourceAddress) {
-  EXPECT_EQ(limiter_.check(initiation(jar_, kStart), kOther, kStart), HandshakeVerdict::reply_with_cookie);
+  EXPECT_EQ(limiter_.check(initiation(jar_, kStart), kOther, kStart),
+            HandshakeVerdict::reply_with_cookie);
 }
 
 TEST_F(WithCookie, AWrongMac2IsAskedForACookieAgain) {
@@ -91,7 +98,9 @@ TEST_F(WithCookie, AWrongMac2IsAskedForACookieAgain) {
 }
 
 TEST_F(WithCookie, TheInitiatorForgetsACookieAfter120Seconds) {
-  EXPECT_NE(mac2_of(initiation(jar_, kStart + 120s - 1ns))[0] | mac2_of(initiation(jar_, kStart + 120s - 1ns))[1], 0);
+  EXPECT_NE(mac2_of(initiation(jar_, kStart + 120s - 1ns))[0] |
+                mac2_of(initiation(jar_, kStart + 120s - 1ns))[1],
+            0);
   const InitiationBytes late = initiation(jar_, kStart + 120s);
   EXPECT_TRUE(equal(mac2_of(late), Mac{}));
 }
@@ -101,8 +110,8 @@ TEST_F(WithCookie, TheSecretRotatesAfter128Seconds) {
   const InitiationBytes first = initiation({}, kStart);
   CookieJar jar;
   const CookieReplyBytes reply = checker.reply_to(first, kSource, kStart + 127s);
-  ASSERT_TRUE(jar.accept(*parse_cookie_reply(reply), MacKeys::of(peers_.gateway.public_key()), mac1_of(first),
-                         kStart + 127s));
+  ASSERT_TRUE(jar.accept(*parse_cookie_reply(reply), MacKeys::of(peers_.gateway.public_key()),
+                         mac1_of(first), kStart + 127s));
   const InitiationBytes message = initiation(jar, kStart + 127s);
   EXPECT_TRUE(checker.verify_mac2(message, kSource, kStart + 128s - 1ns));
   EXPECT_FALSE(checker.verify_mac2(message, kSource, kStart + 128s));
@@ -114,7 +123,8 @@ TEST_F(WithCookie, AReplyBoundToAnotherMac1IsRejected) {
   Mac wrong{};
   std::copy_n(mac1_of(other).begin(), 16, wrong.begin());
   wrong[0] ^= 1;
-  EXPECT_FALSE(jar.accept(*parse_cookie_reply(reply_), MacKeys::of(peers_.gateway.public_key()), wrong, kStart));
+  EXPECT_FALSE(jar.accept(*parse_cookie_reply(reply_), MacKeys::of(peers_.gateway.public_key()),
+                          wrong, kStart));
 }
 
 TEST_F(WithCookie, BothFamiliesHaveCookies) {

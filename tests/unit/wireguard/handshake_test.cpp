@@ -22,8 +22,8 @@ class Handshakes : public testing::Test {
     EXPECT_TRUE(out);
     return out.value_or(InitiationBytes{});
   }
-  static Result<Handshake::Answer, HandshakeError> answer(Handshake& who, const Identity& identity, Bytes message,
-                                                          Instant now = kStart) {
+  static Result<Handshake::Answer, HandshakeError> answer(Handshake& who, const Identity& identity,
+                                                          Bytes message, Instant now = kStart) {
     EXPECT_TRUE(identity.verify_mac1(message));
     auto opened = open_initiation(identity, message);
     if (!opened) return fail(HandshakeError::unauthentic);
@@ -194,7 +194,8 @@ TEST_F(Handshakes, AResponseIsUsedOnce) {
   EXPECT_TRUE(client_.on_response(reply->response, kStart));
   EXPECT_EQ(client_.on_response(reply->response, kStart).error(), HandshakeError::not_waiting);
   EXPECT_EQ(gateway_.on_response(reply->response, kStart).error(), HandshakeError::not_waiting);
-  EXPECT_EQ(client_.on_response(Bytes{reply->response}.first(91), kStart).error(), HandshakeError::malformed);
+  EXPECT_EQ(client_.on_response(Bytes{reply->response}.first(91), kStart).error(),
+            HandshakeError::malformed);
 }
 
 TEST_F(Handshakes, CrossingInitiationsGiveTwoSessions) {
@@ -301,7 +302,8 @@ TEST_F(Handshakes, ACookieReplyIsUsedByTheNextRetransmission) {
   client_.on_timeout(again, kWallStart + 5s);
   const auto second = client_.poll_initiation();
   ASSERT_TRUE(second);
-  for (int i = 0; i < 101; ++i) EXPECT_EQ(limiter.check(*second, source, again), HandshakeVerdict::process);
+  for (int i = 0; i < 101; ++i)
+    EXPECT_EQ(limiter.check(*second, source, again), HandshakeVerdict::process);
 }
 
 TEST_F(Handshakes, ACookieReplyForNothingWeSentIsRejected) {
@@ -310,7 +312,8 @@ TEST_F(Handshakes, ACookieReplyForNothingWeSentIsRejected) {
   InitiationBytes first = start(client_);
   CookieReplyBytes reply = limiter.cookie_reply(first, source, kStart);
   EXPECT_EQ(gateway_.on_cookie_reply(reply, kStart).error(), HandshakeError::not_waiting);
-  EXPECT_EQ(client_.on_cookie_reply(Bytes{reply}.first(63), kStart).error(), HandshakeError::malformed);
+  EXPECT_EQ(client_.on_cookie_reply(Bytes{reply}.first(63), kStart).error(),
+            HandshakeError::malformed);
   reply[40] ^= 1;
   EXPECT_EQ(client_.on_cookie_reply(reply, kStart).error(), HandshakeError::unauthentic);
   first[116] ^= 1;

@@ -33,7 +33,8 @@ TEST(Message, ReservedBytesMustBeZero) {
 }
 
 TEST(Message, FieldsLieWhereTheWhitepaperPutsThem) {
-  const ByteVector raw = message(1, 148), raw2 = message(2, 92), raw3 = message(3, 64), raw4 = message(4, 40);
+  const ByteVector raw = message(1, 148), raw2 = message(2, 92), raw3 = message(3, 64),
+                   raw4 = message(4, 40);
   const auto init = parse_initiation(raw);
   ASSERT_TRUE(init);
   EXPECT_EQ(init->sender, 0x07060504U);
@@ -84,7 +85,8 @@ TEST(Message, ReceiverIsFoundInEveryTypeThatHasOne) {
 TEST(Message, DataHeaderIsWrittenLittleEndian) {
   std::array<std::uint8_t, 16> out{};
   write_data_header(out.data(), 0x01020304, 0x1112131415161718ULL);
-  EXPECT_EQ(out, (std::array<std::uint8_t, 16>{4, 0, 0, 0, 4, 3, 2, 1, 0x18, 0x17, 0x16, 0x15, 0x14, 0x13, 0x12, 0x11}));
+  EXPECT_EQ(out, (std::array<std::uint8_t, 16>{4, 0, 0, 0, 4, 3, 2, 1, 0x18, 0x17, 0x16, 0x15, 0x14,
+                                               0x13, 0x12, 0x11}));
 }
 
 }  // namespace

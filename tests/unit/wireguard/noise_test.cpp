@@ -13,7 +13,8 @@ const test::VectorFile& vector() {
   return file;
 }
 crypto::KeyPair pair(const std::string& name) {
-  crypto::KeyPair out{.private_key = crypto::PrivateKey{vector().array<32>(name)}, .public_key = {}};
+  crypto::KeyPair out{.private_key = crypto::PrivateKey{vector().array<32>(name)},
+                      .public_key = {}};
   out.public_key = crypto::public_from_private(out.private_key);
   return out;
 }
@@ -39,8 +40,8 @@ class NoiseVector : public testing::Test {
     return out;
   }
   void read_message_one(SymmetricState& state, Bytes message) {
-    const auto who =
-        read_first_static(state, resp_static_.private_key, message.first(32), message.subspan(32, 48));
+    const auto who = read_first_static(state, resp_static_.private_key, message.first(32),
+                                       message.subspan(32, 48));
     ASSERT_TRUE(who);
     EXPECT_EQ(*who, init_static_.public_key);
     ByteVector payload(payload0_.size());
@@ -62,14 +63,16 @@ class NoiseVector : public testing::Test {
 
 TEST_F(NoiseVector, BothMessagesAndTheTransportKeysAreThePublishedOnes) {
   EXPECT_EQ(to_hex(resp_static_.public_key), vector().hex("init_remote_static"));
-  SymmetricState initiator(prologue_, resp_static_.public_key), responder(prologue_, resp_static_.public_key);
+  SymmetricState initiator(prologue_, resp_static_.public_key),
+      responder(prologue_, resp_static_.public_key);
   const ByteVector one = write_message_one(initiator);
   EXPECT_EQ(to_hex(one), vector().hex("ciphertext0"));
   read_message_one(responder, one);
   const ByteVector two = write_message_two(responder);
   EXPECT_EQ(to_hex(two), vector().hex("ciphertext1"));
   ByteVector payload(payload1_.size());
-  ASSERT_TRUE(read_second(initiator, init_ephemeral_.private_key, init_static_.private_key, psk_, two, payload));
+  ASSERT_TRUE(read_second(initiator, init_ephemeral_.private_key, init_static_.private_key, psk_,
+                          two, payload));
   EXPECT_EQ(payload, payload1_);
   EXPECT_EQ(initiator.hash(), responder.hash());
 
@@ -81,8 +84,9 @@ TEST_F(NoiseVector, BothMessagesAndTheTransportKeysAreThePublishedOnes) {
     std::array<std::uint8_t, 12> nonce{};
     nonce[4] = static_cast<std::uint8_t>((i - 2) / 2);
     ByteVector sealed(text.size() + 16);
-    crypto::aead_seal((i % 2 == 0 ? keys.initiator_to_responder : keys.responder_to_initiator).expose(),
-                      {.nonce = nonce, .associated = {}, .text = text}, sealed);
+    crypto::aead_seal(
+        (i % 2 == 0 ? keys.initiator_to_responder : keys.responder_to_initiator).expose(),
+        {.nonce = nonce, .associated = {}, .text = text}, sealed);
     EXPECT_EQ(to_hex(sealed), vector().hex("ciphertext" + std::to_string(i)));
   }
 }
@@ -94,18 +98,20 @@ TEST_F(NoiseVector, AnotherPrologueOrResponderKeyIsRejected) {
   EXPECT_FALSE(read_first_static(other_prologue, resp_static_.private_key, Bytes{one}.first(32),
                                  Bytes{one}.subspan(32, 48)));
   SymmetricState other_key(prologue_, init_static_.public_key);
-  EXPECT_FALSE(
-      read_first_static(other_key, init_static_.private_key, Bytes{one}.first(32), Bytes{one}.subspan(32, 48)));
+  EXPECT_FALSE(read_first_static(other_key, init_static_.private_key, Bytes{one}.first(32),
+                                 Bytes{one}.subspan(32, 48)));
 }
 
 TEST_F(NoiseVector, AWrongPreSharedKeyFailsAndLeavesTheStateUsable) {
-  SymmetricState initiator(prologue_, resp_static_.public_key), responder(prologue_, resp_static_.public_key);
+  SymmetricState initiator(prologue_, resp_static_.public_key),
+      responder(prologue_, resp_static_.public_key);
   read_message_one(responder, write_message_one(initiator));
   const ByteVector two = write_message_two(responder);
   ByteVector payload(payload1_.size());
-  EXPECT_FALSE(
-      read_second(initiator, init_ephemeral_.private_key, init_static_.private_key, Secret<32>{}, two, payload));
-  EXPECT_TRUE(read_second(initiator, init_ephemeral_.private_key, init_static_.private_key, psk_, two, payload));
+  EXPECT_FALSE(read_second(initiator, init_ephemeral_.private_key, init_static_.private_key,
+                           Secret<32>{}, two, payload));
+  EXPECT_TRUE(read_second(initiator, init_ephemeral_.private_key, init_static_.private_key, psk_,
+                          two, payload));
 }
 
 TEST_F(NoiseVector, AnEphemeralOfLowOrderIsRefused) {
@@ -114,7 +120,8 @@ TEST_F(NoiseVector, AnEphemeralOfLowOrderIsRefused) {
   EXPECT_FALSE(read_first_static(responder, resp_static_.private_key, Bytes{zero}.first(32), zero));
   SymmetricState initiator(prologue_, resp_static_.public_key);
   write_message_one(initiator);
-  EXPECT_FALSE(read_second(initiator, init_ephemeral_.private_key, init_static_.private_key, psk_, zero, {}));
+  EXPECT_FALSE(read_second(initiator, init_ephemeral_.private_key, init_static_.private_key, psk_,
+                           zero, {}));
 }
 
 }  // namespace

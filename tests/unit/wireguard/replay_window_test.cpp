@@ -9,8 +9,8 @@
 namespace fg::wireguard {
 namespace {
 
-constexpr std::uint64_t kWindow = 8192;                      // spec connectivity 6
-constexpr std::uint64_t kLimit = 0xFFFF'FFFF'FFFF'DFFFULL;   // whitepaper §6.1: 2^64 - 2^13 - 1
+constexpr std::uint64_t kWindow = 8192;                     // spec connectivity 6
+constexpr std::uint64_t kLimit = 0xFFFF'FFFF'FFFF'DFFFULL;  // whitepaper §6.1: 2^64 - 2^13 - 1
 
 bool take(ReplayWindow& window, std::uint64_t counter) {
   if (!window.would_accept(counter)) return false;
@@ -38,11 +38,11 @@ TEST(ReplayWindow, FollowsTheTable) {
       {2, true},
       {2, false},
       {kWindow + 16, true},
-      {17, true},                 // the oldest inside
-      {16, false},                // one behind it
-      {3, false},                 // far behind
+      {17, true},   // the oldest inside
+      {16, false},  // one behind it
+      {3, false},   // far behind
       {kWindow + 16, false},
-      {kWindow * 4, true},        // a jump beyond all words
+      {kWindow * 4, true},  // a jump beyond all words
       {kWindow * 3 + 1, true},
       {kWindow * 3, false},
       {kLimit - 1, true},
@@ -71,10 +71,12 @@ TEST(ReplayWindow, AgreesWithASetOnRandomWalks) {
     std::uint64_t top = 0;
     for (int i = 0; i < 5000; ++i) {
       const std::uint64_t back = random.below(2 * kWindow);
-      const std::uint64_t counter =
-          random.below(4) == 0 ? top + random.below(random.below(8) == 0 ? 30000 : 80) : top - std::min(top, back);
+      const std::uint64_t counter = random.below(4) == 0
+                                        ? top + random.below(random.below(8) == 0 ? 30000 : 80)
+                                        : top - std::min(top, back);
       const bool too_old = !seen.empty() && counter + kWindow <= top;
-      ASSERT_EQ(take(window, counter), !too_old && !seen.contains(counter)) << "seed " << seed << " step " << i;
+      ASSERT_EQ(take(window, counter), !too_old && !seen.contains(counter))
+          << "seed " << seed << " step " << i;
       seen.insert(counter);
       top = std::max(top, counter);
     }

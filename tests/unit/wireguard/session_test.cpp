@@ -7,7 +7,8 @@ namespace {
 
 constexpr Instant kStart{1000h};
 
-SessionKeys keys(std::uint32_t local, Role role, Instant established = kStart, std::uint8_t fill = 1) {
+SessionKeys keys(std::uint32_t local, Role role, Instant established = kStart,
+                 std::uint8_t fill = 1) {
   std::array<std::uint8_t, 32> a, b;
   a.fill(fill);
   b.fill(static_cast<std::uint8_t>(fill + 100));

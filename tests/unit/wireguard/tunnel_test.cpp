@@ -29,8 +29,8 @@ struct Sent {
   std::size_t size;
 };
 
-// Two tunnels and a link with a latency that can be cut; drains both after every input and checks the contract of a
-// machine each time.
+// Two tunnels and a link with a latency that can be cut; drains both after every input and checks
+// the contract of a machine each time.
 class Link {
  public:
   explicit Link(TunnelConfig client = {}, TunnelConfig gateway = {}) {
@@ -38,16 +38,22 @@ class Link {
     const Duration attempt = gateway.handshake.attempt_time;
     gateway.handshake = peers.gateway_config();
     gateway.handshake.attempt_time = attempt;
-    client_ = std::make_unique<Tunnel>(peers.client, std::move(client), engine_, peers.random, kStart);
-    gateway_ = std::make_unique<Tunnel>(peers.gateway, std::move(gateway), engine_, peers.random, kStart);
+    client_ =
+        std::make_unique<Tunnel>(peers.client, std::move(client), engine_, peers.random, kStart);
+    gateway_ =
+        std::make_unique<Tunnel>(peers.gateway, std::move(gateway), engine_, peers.random, kStart);
   }
 
   Tunnel& client() { return *client_; }
   Tunnel& gateway() { return *gateway_; }
   [[nodiscard]] WallTime wall() const { return kWallStart + (now - kStart); }
 
-  void client_sends(std::uint32_t mark) { client_->encapsulate(packet(mark), now, wall()), drain(true); }
-  void gateway_sends(std::uint32_t mark) { gateway_->encapsulate(packet(mark), now, wall()), drain(false); }
+  void client_sends(std::uint32_t mark) {
+    client_->encapsulate(packet(mark), now, wall()), drain(true);
+  }
+  void gateway_sends(std::uint32_t mark) {
+    gateway_->encapsulate(packet(mark), now, wall()), drain(false);
+  }
 
   void run_for(Duration d) { run_until(now + d); }
   void run_until(Instant end) {
@@ -71,7 +77,8 @@ class Link {
 
   std::size_t count(bool by_client, MessageType type, Instant since = kStart) const {
     std::size_t n = 0;
-    for (const Sent& s : sent) n += s.by_client == by_client && s.type == type && s.at >= since ? 1U : 0U;
+    for (const Sent& s : sent)
+      n += s.by_client == by_client && s.type == type && s.at >= since ? 1U : 0U;
     return n;
   }
 
@@ -117,8 +124,10 @@ class Link {
       sent.push_back({now, is_client, *classify(*datagram), datagram->size()});
       wire_.push_back({now + kLatency, is_client, std::move(*datagram)});
     }
-    while (auto inner = tunnel.poll_inner()) (is_client ? at_client : at_gateway).push_back(mark_of(*inner));
-    while (auto event = tunnel.poll_event()) (is_client ? client_events : gateway_events).push_back(*event);
+    while (auto inner = tunnel.poll_inner())
+      (is_client ? at_client : at_gateway).push_back(mark_of(*inner));
+    while (auto event = tunnel.poll_event())
+      (is_client ? client_events : gateway_events).push_back(*event);
     if (queued) {
       ASSERT_TRUE(before && *before <= now) << "queued output wakes at once";
     }
@@ -201,7 +210,8 @@ TEST(Tunnel, PacketsOnTheOldSessionAreStillReadWhileTheNewOneIsUnconfirmed) {
   link.gateway_sends(3);
   link.run_for(1s);
   EXPECT_EQ(link.at_gateway, (std::vector<std::uint32_t>{1, 2}));
-  EXPECT_EQ(link.at_client, (std::vector<std::uint32_t>{3})) << "the gateway sends on the old session";
+  EXPECT_EQ(link.at_client, (std::vector<std::uint32_t>{3}))
+      << "the gateway sends on the old session";
 }
 
 TEST(Tunnel, ARekeyAtTwoMinutesLosesNoPacket) {
@@ -212,7 +222,8 @@ TEST(Tunnel, ARekeyAtTwoMinutesLosesNoPacket) {
     link.run_for(1s);
   }
   EXPECT_EQ(link.at_gateway.size(), 300U);
-  EXPECT_EQ(link.at_client.size(), 299U) << "only what the gateway sent before the first session is dropped";
+  EXPECT_EQ(link.at_client.size(), 299U)
+      << "only what the gateway sent before the first session is dropped";
   EXPECT_EQ(link.count(true, MessageType::initiation), 3U) << "at 0, 120 and 240 s";
   EXPECT_EQ(link.count(false, MessageType::initiation), 0U) << "the responder never renews by age";
   EXPECT_EQ(link.gateway().counters().bad_tag + link.client().counters().unknown_receiver, 0U);
@@ -268,7 +279,8 @@ TEST(Tunnel, CrossingInitiationsEndInAWorkingTunnel) {
   link.run_for(20s);
   EXPECT_EQ(link.at_gateway, (std::vector<std::uint32_t>{1, 3}));
   EXPECT_EQ(link.at_client, (std::vector<std::uint32_t>{2, 4}));
-  EXPECT_EQ(link.count(true, MessageType::initiation) + link.count(false, MessageType::initiation), 2U);
+  EXPECT_EQ(link.count(true, MessageType::initiation) + link.count(false, MessageType::initiation),
+            2U);
 }
 
 TEST(Tunnel, ASessionOfTheOtherSideEndsOurOwnAttempt) {
@@ -297,7 +309,8 @@ TEST(Tunnel, RenewsTheSessionByMessageCount) {
   ASSERT_TRUE(opened);
   auto answer = gateway.on_initiation(std::move(*opened), kStart);
   ASSERT_TRUE(answer);
-  Session session(std::move(answer->keys), engine, 1ULL << 60);  // whitepaper §6.1: REKEY_AFTER_MESSAGES
+  Session session(std::move(answer->keys), engine,
+                  1ULL << 60);  // whitepaper §6.1: REKEY_AFTER_MESSAGES
   client.on_datagram(answer->response, from, kStart);
   while (client.poll_datagram()) {
   }
@@ -369,7 +382,8 @@ TEST(Tunnel, UnderLoadTheInitiatorReturnsTheCookie) {
   const auto first = link.client().poll_datagram();
   ASSERT_TRUE(first);
   // The same message fills the gateway's window: all but the first are replays, and all count.
-  for (int i = 0; i < 101; ++i) link.gateway().on_datagram(*first, IpAddress::v4(192, 0, 2, 1), link.now);
+  for (int i = 0; i < 101; ++i)
+    link.gateway().on_datagram(*first, IpAddress::v4(192, 0, 2, 1), link.now);
   EXPECT_EQ(link.gateway().counters().cookie_replies_sent, 1U);
   std::optional<ByteVector> reply;
   while (auto datagram = link.gateway().poll_datagram()) {
@@ -434,7 +448,8 @@ TEST(Tunnel, AnInnerPacketWithALyingLengthIsDroppedAndPaddingIsCut) {
   ByteVector padded = packet(3);
   padded.resize(64);
   link.client().encapsulate(padded, link.now, link.wall());
-  while (auto d = link.client().poll_datagram()) link.gateway().on_datagram(*d, IpAddress::v4(192, 0, 2, 1), link.now);
+  while (auto d = link.client().poll_datagram())
+    link.gateway().on_datagram(*d, IpAddress::v4(192, 0, 2, 1), link.now);
   EXPECT_EQ(link.gateway().counters().malformed, 1U);
   const auto inner = link.gateway().poll_inner();
   ASSERT_TRUE(inner);

@@ -28,7 +28,8 @@ TEST(TunnelControl, RefusesWhatDoesNotFit) {
 }
 
 TEST(TunnelControl, WhatFollowsTheTextMustBeNothing) {
-  const std::string text = R"({"resource":"5b8d7f13-6e2a-4b9c-8f41-0c7e9a2d6b35","domain":"a","proxy_ips":[]})";
+  const std::string text =
+      R"({"resource":"5b8d7f13-6e2a-4b9c-8f41-0c7e9a2d6b35","domain":"a","proxy_ips":[]})";
   EXPECT_TRUE(parse_assigned_ips(as_bytes(text)));
   EXPECT_TRUE(parse_assigned_ips(as_bytes(text + " ")));
   EXPECT_FALSE(parse_assigned_ips(as_bytes(text + "{")));

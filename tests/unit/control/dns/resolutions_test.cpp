@@ -19,12 +19,14 @@ TEST(Resolutions, AnswersComeWithIpv6First) {
   EXPECT_EQ(query->id, *id);
   EXPECT_EQ(query->name, "wiki.lab.test");
   EXPECT_EQ(resolutions.wakeup()->at, kNow + 10s);
-  resolutions.on_answer(*id, {ip("10.20.1.81"), ip("2001:db8::81"), ip("10.20.1.80"), ip("2001:db8::80")}, kNow + 1s);
+  resolutions.on_answer(
+      *id, {ip("10.20.1.81"), ip("2001:db8::81"), ip("10.20.1.80"), ip("2001:db8::80")}, kNow + 1s);
   EXPECT_LE(resolutions.wakeup()->at, kNow + 1s);
   const auto result = resolutions.poll_result();
   ASSERT_TRUE(result);
   EXPECT_EQ(result->id, *id);
-  EXPECT_EQ(result->addresses, (std::vector{ip("2001:db8::81"), ip("2001:db8::80"), ip("10.20.1.81"), ip("10.20.1.80")}));
+  EXPECT_EQ(result->addresses, (std::vector{ip("2001:db8::81"), ip("2001:db8::80"),
+                                            ip("10.20.1.81"), ip("10.20.1.80")}));
   EXPECT_FALSE(resolutions.wakeup());
 }
 

@@ -7,16 +7,19 @@ using Outcome = RemoteAddition::Outcome;
 
 TEST_F(AgentTest, LocalCandidatesGetPrioritiesFoundationsAndLines) {
   const auto host = agent_.add_local(LocalAddress::host(host_), now_);
-  const auto mapped = agent_.add_local(LocalAddress::server_reflexive(at("198.51.100.1:4000"), host_), now_);
+  const auto mapped =
+      agent_.add_local(LocalAddress::server_reflexive(at("198.51.100.1:4000"), host_), now_);
   const auto v4 = agent_.add_local(LocalAddress::relayed(relayed_, Family::v4), now_);
-  const auto v6 = agent_.add_local(LocalAddress::relayed(at("[2001:db8::7]:50000"), Family::v4), now_);
+  const auto v6 =
+      agent_.add_local(LocalAddress::relayed(at("[2001:db8::7]:50000"), Family::v4), now_);
   ASSERT_TRUE(host && mapped && v4 && v6);
   EXPECT_EQ(host->priority, 2130706175U);
   EXPECT_EQ(mapped->priority, 1686109951U);
   EXPECT_EQ(v4->priority, 37748479U);
   EXPECT_EQ(v6->priority, 37492735U);
-  EXPECT_EQ(agent_.line_of(*v4), "candidate:" + v4->foundation +
-                                     " 1 udp 37748479 203.0.113.7 50000 typ relay raddr 0.0.0.0 rport 0 ufrag qhpm");
+  EXPECT_EQ(agent_.line_of(*v4),
+            "candidate:" + v4->foundation +
+                " 1 udp 37748479 203.0.113.7 50000 typ relay raddr 0.0.0.0 rport 0 ufrag qhpm");
 }
 
 TEST_F(AgentTest, LocalCandidatesAreListedBestFirst) {
@@ -42,13 +45,15 @@ TEST_F(AgentTest, BetterLocalCandidateReplacesARedundantOne) {
   EXPECT_TRUE(agent_.add_local(LocalAddress::host(host_), now_));
   ASSERT_EQ(agent_.local_candidates().size(), 1U);
   EXPECT_EQ(agent_.local_candidates()[0].kind, CandidateKind::host);
-  EXPECT_FALSE(agent_.add_local(LocalAddress::server_reflexive(host_, host_), now_)) << "it does not revive";
+  EXPECT_FALSE(agent_.add_local(LocalAddress::server_reflexive(host_, host_), now_))
+      << "it does not revive";
 }
 
 TEST_F(AgentTest, UnusableLocalAddressesAreRefused) {
   EXPECT_FALSE(agent_.add_local(LocalAddress::host(at("0.0.0.0:1")), now_));
   EXPECT_FALSE(agent_.add_local(LocalAddress::host(at("169.254.0.9:1")), now_));
-  EXPECT_FALSE(agent_.add_local(LocalAddress::server_reflexive(at("[2001:db8::1]:1"), host_), now_));
+  EXPECT_FALSE(
+      agent_.add_local(LocalAddress::server_reflexive(at("[2001:db8::1]:1"), host_), now_));
   EXPECT_TRUE(agent_.add_local(LocalAddress::host(at("127.0.0.1:1")), now_));
 }
 
@@ -66,7 +71,8 @@ TEST_F(AgentTest, ManyMappedAddressesMakeNoPairsAndStayWithinTheLimit) {
   agent_.add_remote(host_line("192.0.2.20:52625"), now_);
   std::size_t signalled = 0;
   for (std::uint16_t i = 0; i < 200; ++i) {
-    const SocketAddress mapped{IpAddress::v4(198, 51, 100, 1), static_cast<std::uint16_t>(4000 + i)};
+    const SocketAddress mapped{IpAddress::v4(198, 51, 100, 1),
+                               static_cast<std::uint16_t>(4000 + i)};
     if (agent_.add_local(LocalAddress::server_reflexive(mapped, host_), now_)) ++signalled;
   }
   EXPECT_EQ(signalled, kLocalCandidatesMax - 1);
@@ -107,7 +113,8 @@ TEST_F(AgentTest, RelayedAddressThatComesBackIsTheSameCandidate) {
 TEST_F(AgentTest, DiscardedOnesCountInThePreference) {
   agent_.add_local(LocalAddress::relayed(relayed_, Family::v4), now_);
   agent_.remove_local(relayed_, now_);
-  const auto next = agent_.add_local(LocalAddress::relayed(at("203.0.113.8:50000"), Family::v4), now_);
+  const auto next =
+      agent_.add_local(LocalAddress::relayed(at("203.0.113.8:50000"), Family::v4), now_);
   EXPECT_EQ(next->priority, 37748479U - 512);
 }
 
@@ -119,16 +126,23 @@ TEST_F(AgentTest, OnlyRelayedAddressesCanBeRemoved) {
 // Spec connectivity 9.2, cases 5 and 6.
 TEST_F(AgentTest, EachBadRemoteLineIsIgnoredByItself) {
   agent_.add_local(LocalAddress::host(host_), now_);
-  EXPECT_EQ(agent_.add_remote(line("host", "192.0.2.20:1", 5, " ufrag xxxx"), now_).outcome, Outcome::foreign_ufrag);
-  EXPECT_EQ(agent_.add_remote("candidate:1 2 udp 5 192.0.2.20 1 typ host", now_).outcome, Outcome::unparsable);
-  EXPECT_EQ(agent_.add_remote("candidate:1 1 tcp 5 192.0.2.20 1 typ host", now_).outcome, Outcome::unparsable);
-  EXPECT_EQ(agent_.add_remote("candidate:1 1 udp 5 192.0.2.20 1 typ what", now_).outcome, Outcome::unparsable);
+  EXPECT_EQ(agent_.add_remote(line("host", "192.0.2.20:1", 5, " ufrag xxxx"), now_).outcome,
+            Outcome::foreign_ufrag);
+  EXPECT_EQ(agent_.add_remote("candidate:1 2 udp 5 192.0.2.20 1 typ host", now_).outcome,
+            Outcome::unparsable);
+  EXPECT_EQ(agent_.add_remote("candidate:1 1 tcp 5 192.0.2.20 1 typ host", now_).outcome,
+            Outcome::unparsable);
+  EXPECT_EQ(agent_.add_remote("candidate:1 1 udp 5 192.0.2.20 1 typ what", now_).outcome,
+            Outcome::unparsable);
   EXPECT_EQ(agent_.add_remote("rubbish", now_).outcome, Outcome::unparsable);
   EXPECT_EQ(agent_.add_remote(host_line("224.0.0.1:1"), now_).outcome, Outcome::unusable_address);
   EXPECT_EQ(agent_.pair_count(), 0U);
-  EXPECT_EQ(agent_.add_remote(line("host", "192.0.2.20:52625", 5, " generation 0 network-id 1"), now_).outcome,
+  EXPECT_EQ(
+      agent_.add_remote(line("host", "192.0.2.20:52625", 5, " generation 0 network-id 1"), now_)
+          .outcome,
+      Outcome::added);
+  EXPECT_EQ(agent_.add_remote(line("host", "192.0.2.21:52625", 5, " ufrag mp5g"), now_).outcome,
             Outcome::added);
-  EXPECT_EQ(agent_.add_remote(line("host", "192.0.2.21:52625", 5, " ufrag mp5g"), now_).outcome, Outcome::added);
   EXPECT_EQ(agent_.pair_count(), 2U);
 }
 
@@ -161,14 +175,15 @@ TEST_F(AgentTest, InvalidatedCandidateRevivesWhenItIsSignalledAgain) {
 TEST_F(AgentTest, InvalidationMatchesKindAddressAndRelatedAddress) {
   agent_.add_local(LocalAddress::host(host_), now_);
   agent_.add_remote(relay_line("192.0.2.20:52625"), now_);
-  EXPECT_FALSE(agent_.invalidate_remote(line("relay", "192.0.2.20:52625", 37748479), now_)) << "raddr differs";
+  EXPECT_FALSE(agent_.invalidate_remote(line("relay", "192.0.2.20:52625", 37748479), now_))
+      << "raddr differs";
   EXPECT_FALSE(agent_.invalidate_remote(srflx_line("192.0.2.20:52625"), now_));
   EXPECT_FALSE(agent_.invalidate_remote(relay_line("192.0.2.20:52626"), now_));
   EXPECT_FALSE(agent_.invalidate_remote(
       line("relay", "192.0.2.20:52625", 37748479, " raddr 0.0.0.0 rport 0 ufrag xxxx"), now_));
   EXPECT_FALSE(agent_.invalidate_remote("rubbish", now_));
-  EXPECT_TRUE(
-      agent_.invalidate_remote(line("relay", "192.0.2.20:52625", 1, " raddr 0.0.0.0 rport 0 ufrag mp5g"), now_))
+  EXPECT_TRUE(agent_.invalidate_remote(
+      line("relay", "192.0.2.20:52625", 1, " raddr 0.0.0.0 rport 0 ufrag mp5g"), now_))
       << "the priority does not matter";
 }
 
@@ -229,7 +244,8 @@ TEST_F(AgentTest, HundredRemoteCandidatesFitAndDiscardedOnesMakeRoom) {
 TEST_F(AgentTest, MoreThanHundredPairsDropTheLowest) {
   agent_.add_local(LocalAddress::host(host_), now_);
   agent_.add_local(LocalAddress::relayed(relayed_, Family::v4), now_);
-  for (int i = 0; i < 60; ++i) agent_.add_remote(host_line("192.0.2.20:" + std::to_string(1000 + i)), now_);
+  for (int i = 0; i < 60; ++i)
+    agent_.add_remote(host_line("192.0.2.20:" + std::to_string(1000 + i)), now_);
   EXPECT_EQ(agent_.pair_count(), 100U);
   EXPECT_TRUE(agent_.has_pair(host_, at("192.0.2.20:1059")));
   EXPECT_FALSE(agent_.has_pair(relayed_, at("192.0.2.20:1059")));

@@ -26,7 +26,8 @@ constexpr std::string_view kSuccessHex =
     "c03051c173686e5975912484802800045294dd1f";
 
 TEST(AgentMessages, CheckOfTheControllingSideIsTheVectorOfTheSpec) {
-  // Spec connectivity 10.2: tie-breaker, then an id for the first check, then the one of the vector.
+  // Spec connectivity 10.2: tie-breaker, then an id for the first check, then the one of the
+  // vector.
   ByteVector script{8, 7, 6, 5, 4, 3, 2, 1};
   script.insert(script.end(), 12, 0xFF);
   for (std::uint8_t i = 0; i < 12; ++i) script.push_back(i);
@@ -38,7 +39,8 @@ TEST(AgentMessages, CheckOfTheControllingSideIsTheVectorOfTheSpec) {
   const auto first = client.poll_transmit();
   ASSERT_TRUE(first);
   const auto answer = success(*first->transaction, first->local, "kvpwadif6734sdalah6lja");
-  EXPECT_EQ(client.on_message(*stun::Message::parse(answer), first->local, first->remote, kStart), std::nullopt);
+  EXPECT_EQ(client.on_message(*stun::Message::parse(answer), first->local, first->remote, kStart),
+            std::nullopt);
   client.on_timeout(kStart);
   const auto second = client.poll_transmit();
   ASSERT_TRUE(second);
@@ -203,14 +205,16 @@ TEST_F(AgentTest, ControllingAgentDropsUseCandidate) {
   Agent agent{std::move(options), random_, now_};
   agent.add_local(LocalAddress::host(host_), now_);
   const auto bytes = Request{.use_candidate = true, .claims_controlled = true}.bytes();
-  EXPECT_EQ(agent.on_message(*stun::Message::parse(bytes), host_, peer_, now_), DropReason::unknown_stun);
+  EXPECT_EQ(agent.on_message(*stun::Message::parse(bytes), host_, peer_, now_),
+            DropReason::unknown_stun);
   EXPECT_FALSE(agent.poll_transmit());
 }
 
 // Spec connectivity 9.2, case 20.
 TEST_F(AgentTest, WeakerPeerThatClaimsOurRoleIsToldToGiveIn) {
   agent_.add_local(LocalAddress::host(host_), now_);
-  EXPECT_EQ(receive(Request{.claims_controlled = true, .tie_breaker = 0}.bytes(), host_, peer_), std::nullopt);
+  EXPECT_EQ(receive(Request{.claims_controlled = true, .tie_breaker = 0}.bytes(), host_, peer_),
+            std::nullopt);
   const auto sent = drain();
   ASSERT_EQ(sent.size(), 1U);
   const auto reply = stun::Message::parse(sent[0].bytes);
@@ -227,8 +231,9 @@ TEST_F(AgentTest, WeakerPeerThatClaimsOurRoleIsToldToGiveIn) {
 
 TEST_F(AgentTest, StrongerPeerThatClaimsOurRoleGetsIt) {
   agent_.add_local(LocalAddress::host(host_), now_);
-  EXPECT_EQ(receive(Request{.claims_controlled = true, .tie_breaker = UINT64_MAX}.bytes(), host_, peer_),
-            std::nullopt);
+  EXPECT_EQ(
+      receive(Request{.claims_controlled = true, .tie_breaker = UINT64_MAX}.bytes(), host_, peer_),
+      std::nullopt);
   EXPECT_EQ(agent_.role(), Role::controlling);
   const auto sent = drain();
   ASSERT_EQ(sent.size(), 1U);
@@ -242,14 +247,18 @@ TEST_F(AgentTest, ResponseNobodyAskedForIsIgnored) {
   const auto sent = run_for(0s);
   ASSERT_EQ(sent.size(), 1U);
   EXPECT_EQ(receive(success({9, 9, 9}, host_), host_, peer_), DropReason::unknown_stun);
-  EXPECT_EQ(receive(success(*sent[0].transaction, host_, "wrong"), host_, peer_), DropReason::bad_stun_integrity);
-  const auto conflict = Request{.type_class = stun::Class::error, .transaction = *sent[0].transaction}.bytes();
+  EXPECT_EQ(receive(success(*sent[0].transaction, host_, "wrong"), host_, peer_),
+            DropReason::bad_stun_integrity);
+  const auto conflict =
+      Request{.type_class = stun::Class::error, .transaction = *sent[0].transaction}.bytes();
   EXPECT_EQ(receive(conflict, host_, peer_), DropReason::unknown_stun);
-  const auto bare = Request{.type_class = stun::Class::success, .transaction = *sent[0].transaction}.bytes();
+  const auto bare =
+      Request{.type_class = stun::Class::success, .transaction = *sent[0].transaction}.bytes();
   EXPECT_EQ(receive(bare, host_, peer_), DropReason::malformed_stun) << "no mapped address";
   EXPECT_EQ(receive(success(*sent[0].transaction, host_), host_, at("192.0.2.99:1")), std::nullopt)
       << "the source of a response does not matter";
-  EXPECT_EQ(receive(success(*sent[0].transaction, host_), host_, peer_), DropReason::unknown_stun) << "twice";
+  EXPECT_EQ(receive(success(*sent[0].transaction, host_), host_, peer_), DropReason::unknown_stun)
+      << "twice";
 }
 
 TEST_F(AgentTest, MappedAddressThatIsNewIsLearntButNeverSignalled) {
@@ -259,7 +268,8 @@ TEST_F(AgentTest, MappedAddressThatIsNewIsLearntButNeverSignalled) {
   receive(success(*sent[0].transaction, at("198.51.100.1:4000")), host_, peer_);
   EXPECT_EQ(agent_.local_candidates().size(), 1U);
   EXPECT_EQ(agent_.pair_count(), 1U);
-  EXPECT_TRUE(agent_.add_local(LocalAddress::server_reflexive(at("198.51.100.1:4000"), host_), now_))
+  EXPECT_TRUE(
+      agent_.add_local(LocalAddress::server_reflexive(at("198.51.100.1:4000"), host_), now_))
       << "a relay's confirmation is signalled all the same";
 }
 
@@ -273,7 +283,8 @@ TEST_F(AgentTest, WithoutRemoteCredentialsNothingIsSentOrAnswered) {
   agent.on_timeout(now_);
   EXPECT_FALSE(agent.poll_transmit());
   const auto bytes = Request{}.bytes();
-  EXPECT_EQ(agent.on_message(*stun::Message::parse(bytes), host_, peer_, now_), DropReason::unknown_stun);
+  EXPECT_EQ(agent.on_message(*stun::Message::parse(bytes), host_, peer_, now_),
+            DropReason::unknown_stun);
   agent.set_remote_credentials(client_credentials(), now_);
   EXPECT_EQ(agent.on_message(*stun::Message::parse(bytes), host_, peer_, now_), std::nullopt);
   agent.on_timeout(now_);

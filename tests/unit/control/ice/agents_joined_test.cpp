@@ -1,4 +1,5 @@
-// A client and a gateway in one process, joined by a wire with latency, loss and a NAT, in virtual time.
+// A client and a gateway in one process, joined by a wire with latency, loss and a NAT, in virtual
+// time.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -36,7 +37,8 @@ class World : public ::testing::Test {
 
   // The portal, without delay: all lines of one side to the other.
   void signal(const Agent& from, Agent& to) {
-    for (const auto& candidate : from.local_candidates()) to.add_remote(from.line_of(candidate), now_);
+    for (const auto& candidate : from.local_candidates())
+      to.add_remote(from.line_of(candidate), now_);
   }
   void signal_both() {
     signal(client_, gateway_);
@@ -84,7 +86,8 @@ class World : public ::testing::Test {
     ASSERT_TRUE(message);
     auto& agent = packet.to_gateway ? gateway_ : client_;
     auto& dispatch = packet.to_gateway ? gateway_dispatch_ : client_dispatch_;
-    if (message->is(stun::Method::binding, stun::Class::success) && !dispatch.take(message->transaction(), now_)) {
+    if (message->is(stun::Method::binding, stun::Class::success) &&
+        !dispatch.take(message->transaction(), now_)) {
       ++unknown_responses_;
       return;
     }
@@ -96,16 +99,18 @@ class World : public ::testing::Test {
       if (const auto* nominated = std::get_if<Nominated>(&*event)) {
         (is_gateway ? gateway_paths_ : client_paths_).push_back(nominated->path);
       }
-      if (std::holds_alternative<Failed>(*event)) (is_gateway ? gateway_failed_at_ : client_failed_at_) = now_;
+      if (std::holds_alternative<Failed>(*event))
+        (is_gateway ? gateway_failed_at_ : client_failed_at_) = now_;
     }
     while (auto transmit = agent.poll_transmit()) {
       if (transmit->transaction) {
-        (is_gateway ? gateway_dispatch_ : client_dispatch_).on_check_sent(*transmit->transaction, 1, now_);
+        (is_gateway ? gateway_dispatch_ : client_dispatch_)
+            .on_check_sent(*transmit->transaction, 1, now_);
       }
       const auto message = stun::Message::parse(transmit->bytes);
       ASSERT_TRUE(message);
-      sent_.push_back({now_, is_gateway, transmit->local, transmit->remote, transmit->transaction.has_value(),
-                       message->use_candidate()});
+      sent_.push_back({now_, is_gateway, transmit->local, transmit->remote,
+                       transmit->transaction.has_value(), message->use_candidate()});
       Packet packet{!is_gateway, transmit->local, transmit->remote, std::move(transmit->bytes)};
       if (nat_ && !nat_(packet)) continue;
       if (lost_ && lost_(packet)) continue;
@@ -162,7 +167,8 @@ TEST_F(World, SchedulesAreThoseOfTheProfiles) {
   ASSERT_GE(client.size(), 10U);
   // The first gap is the nomination, which does not wait.
   EXPECT_EQ(client[0], 20ms);
-  EXPECT_TRUE(std::all_of(client.begin() + 4, client.end(), [](Duration gap) { return gap == 1500ms; }));
+  EXPECT_TRUE(
+      std::all_of(client.begin() + 4, client.end(), [](Duration gap) { return gap == 1500ms; }));
   auto gateway = gaps(true, client_host_);
   ASSERT_EQ(gateway.size(), 8U) << "0.02, 0.25, 0.5, … and 15 s";
   EXPECT_EQ(gateway.back(), 15s);
@@ -239,7 +245,9 @@ TEST_F(World, RelayedPathFirstThenTheDirectOneThatIsBetter) {
   const auto relayed = at("203.0.113.7:50000");
   client_.add_local(LocalAddress::relayed(relayed, Family::v4), now_);
   bool direct_works = false;
-  lost_ = [&](const Packet& packet) { return !direct_works && packet.from != relayed && packet.to != relayed; };
+  lost_ = [&](const Packet& packet) {
+    return !direct_works && packet.from != relayed && packet.to != relayed;
+  };
   signal_both();
   run_for(2s);
   ASSERT_TRUE(gateway_.nominated());
@@ -256,7 +264,9 @@ TEST_F(World, DirectPathThatDiesIsGivenUpForTheRelay) {
   const auto relayed = at("203.0.113.7:50000");
   client_.add_local(LocalAddress::relayed(relayed, Family::v4), now_);
   bool direct_works = false;
-  lost_ = [&](const Packet& packet) { return !direct_works && packet.from != relayed && packet.to != relayed; };
+  lost_ = [&](const Packet& packet) {
+    return !direct_works && packet.from != relayed && packet.to != relayed;
+  };
   signal_both();
   run_for(2s);
   direct_works = true;
@@ -264,9 +274,11 @@ TEST_F(World, DirectPathThatDiesIsGivenUpForTheRelay) {
   EXPECT_EQ(gateway_.nominated()->remote, client_host_);
   const auto cut = now_;
   direct_works = false;
-  while (gateway_.nominated() && gateway_.nominated()->remote != relayed && now_ - cut < 60s) run_for(100ms);
+  while (gateway_.nominated() && gateway_.nominated()->remote != relayed && now_ - cut < 60s)
+    run_for(100ms);
   EXPECT_LE(now_ - cut, 6 * 1500ms + 100ms) << "six checks of the client, not 615 s";
-  while (client_.nominated() && client_.nominated()->local != relayed && now_ - cut < 60s) run_for(100ms);
+  while (client_.nominated() && client_.nominated()->local != relayed && now_ - cut < 60s)
+    run_for(100ms);
   EXPECT_LE(now_ - cut, 18s) << "the client prunes its pair after 16.5 s";
   EXPECT_GE(now_ - cut, 16s);
 }
@@ -288,7 +300,9 @@ TEST_F(World, CutWireIsNoticedByTheClientFirst) {
 
 TEST_F(World, InvalidatedRelayMovesTheGatewayAtOnce) {
   const auto relayed = at("203.0.113.7:50000");
-  const auto direct_cut = [&](const Packet& packet) { return packet.from != relayed && packet.to != relayed; };
+  const auto direct_cut = [&](const Packet& packet) {
+    return packet.from != relayed && packet.to != relayed;
+  };
   client_.add_local(LocalAddress::relayed(relayed, Family::v4), now_);
   lost_ = direct_cut;
   signal_both();
@@ -310,16 +324,18 @@ TEST_F(World, RoleConflictEndsWithOneOfEach) {
   const auto line_of_gateway = gateway_.line_of(gateway_.local_candidates()[0]);
   both_controlled.add_remote(line_of_gateway, now_);
   gateway_.add_remote(both_controlled.line_of(both_controlled.local_candidates()[0]), now_);
-  // A 487 changes nothing, so the side with the lower tie-breaker switches when it hears the other's claim.
+  // A 487 changes nothing, so the side with the lower tie-breaker switches when it hears the
+  // other's claim.
   for (int i = 0; i < 20; ++i) {
     both_controlled.on_timeout(now_);
     gateway_.on_timeout(now_);
     while (auto transmit = both_controlled.poll_transmit()) {
-      (void)gateway_.on_message(*stun::Message::parse(transmit->bytes), transmit->remote, transmit->local, now_);
+      (void)gateway_.on_message(*stun::Message::parse(transmit->bytes), transmit->remote,
+                                transmit->local, now_);
     }
     while (auto transmit = gateway_.poll_transmit()) {
-      (void)both_controlled.on_message(*stun::Message::parse(transmit->bytes), transmit->remote, transmit->local,
-                                       now_);
+      (void)both_controlled.on_message(*stun::Message::parse(transmit->bytes), transmit->remote,
+                                       transmit->local, now_);
     }
     now_ += 250ms;
   }

@@ -10,11 +10,13 @@ namespace {
 SocketAddress at(std::string_view text) { return *SocketAddress::parse(text); }
 
 constexpr std::string_view kRelayLine =
-    "candidate:fffe3f020f1e2d3c4b5a6978 1 udp 37748479 203.0.113.7 51234 typ relay raddr 0.0.0.0 rport 0 ufrag 6pya";
+    "candidate:fffe3f020f1e2d3c4b5a6978 1 udp 37748479 203.0.113.7 51234 typ relay raddr 0.0.0.0 "
+    "rport 0 ufrag 6pya";
 
 TEST(Candidate, PrioritiesAreThoseOfTheSpec) {
   const auto first = [](CandidateKind kind, Family family, bool cross = false) {
-    return candidate_priority(kind, local_preference(kind, {.family = family, .earlier = 0, .cross_family = cross}));
+    return candidate_priority(
+        kind, local_preference(kind, {.family = family, .earlier = 0, .cross_family = cross}));
   };
   EXPECT_EQ(first(CandidateKind::host, Family::v4), 2130706175U);
   EXPECT_EQ(first(CandidateKind::host, Family::v6), 2130706431U);
@@ -27,17 +29,21 @@ TEST(Candidate, PrioritiesAreThoseOfTheSpec) {
 }
 
 TEST(Candidate, EachEarlierOneOfTheKindCostsTwo) {
-  EXPECT_EQ(local_preference(CandidateKind::host, {.family = Family::v4, .earlier = 3, .cross_family = false}),
+  EXPECT_EQ(local_preference(CandidateKind::host,
+                             {.family = Family::v4, .earlier = 3, .cross_family = false}),
             65528U);
-  EXPECT_EQ(local_preference(CandidateKind::prflx, {.family = Family::v6, .earlier = 1, .cross_family = false}),
+  EXPECT_EQ(local_preference(CandidateKind::prflx,
+                             {.family = Family::v6, .earlier = 1, .cross_family = false}),
             49149U);
 }
 
 TEST(Candidate, PreferenceNeverWraps) {
-  EXPECT_EQ(local_preference(CandidateKind::relay, {.family = Family::v4, .earlier = 9000, .cross_family = true}),
+  EXPECT_EQ(local_preference(CandidateKind::relay,
+                             {.family = Family::v4, .earlier = 9000, .cross_family = true}),
             0U);
-  EXPECT_EQ(
-      local_preference(CandidateKind::host, {.family = Family::v4, .earlier = 0xFFFFFFFF, .cross_family = true}), 0U);
+  EXPECT_EQ(local_preference(CandidateKind::host,
+                             {.family = Family::v4, .earlier = 0xFFFFFFFF, .cross_family = true}),
+            0U);
 }
 
 TEST(Candidate, CheckOfTheFirstHostCarriesThePrflxPriority) {
@@ -49,7 +55,8 @@ TEST(Candidate, PairPriorityIsThatOfTheRfc) {
   EXPECT_EQ(pair_priority(2, 1), (1ULL << 32) + 2 * 2 + 1);
   EXPECT_EQ(pair_priority(1, 2), (1ULL << 32) + 2 * 2);
   EXPECT_EQ(pair_priority(7, 7), (7ULL << 32) + 14);
-  EXPECT_EQ(pair_priority(0xFFFFFFFF, 0xFFFFFFFF), 0xFFFFFFFFULL * 0x100000000ULL + 2 * 0xFFFFFFFFULL);
+  EXPECT_EQ(pair_priority(0xFFFFFFFF, 0xFFFFFFFF),
+            0xFFFFFFFFULL * 0x100000000ULL + 2 * 0xFFFFFFFFULL);
 }
 
 TEST(Candidate, FoundationIsStableOpaqueAndShort) {
@@ -58,15 +65,18 @@ TEST(Candidate, FoundationIsStableOpaqueAndShort) {
   EXPECT_EQ(foundation, make_foundation(CandidateKind::host, base, 2130706175));
   EXPECT_EQ(foundation.substr(0, 8), "fffeff7e");
   EXPECT_EQ(foundation.size(), 24U);
-  EXPECT_NE(foundation, make_foundation(CandidateKind::host, IpAddress::v4(192, 0, 2, 45), 2130706175));
+  EXPECT_NE(foundation,
+            make_foundation(CandidateKind::host, IpAddress::v4(192, 0, 2, 45), 2130706175));
   EXPECT_NE(foundation, make_foundation(CandidateKind::srflx, base, 2130706175));
 }
 
 TEST(Candidate, UnusableAddressesAreNamed) {
-  for (const auto* bad : {"0.0.0.0", "224.0.0.1", "255.255.255.255", "169.254.1.1", "::", "ff02::1"}) {
+  for (const auto* bad :
+       {"0.0.0.0", "224.0.0.1", "255.255.255.255", "169.254.1.1", "::", "ff02::1"}) {
     EXPECT_FALSE(is_valid_address(*IpAddress::parse(bad))) << bad;
   }
-  for (const auto* good : {"127.0.0.1", "10.0.0.1", "203.0.113.9", "::1", "2001:db8::1", "fe80::1"}) {
+  for (const auto* good :
+       {"127.0.0.1", "10.0.0.1", "203.0.113.9", "::1", "2001:db8::1", "fe80::1"}) {
     EXPECT_TRUE(is_valid_address(*IpAddress::parse(good))) << good;
   }
 }
@@ -78,8 +88,10 @@ TEST(Candidate, HostLineHasNoRelatedAddress) {
                        .raddr = std::nullopt,
                        .priority = 2130706175,
                        .foundation = "f"};
-  EXPECT_EQ(to_line(host, "6pya"), "candidate:f 1 udp 2130706175 192.0.2.44 52625 typ host ufrag 6pya");
-  EXPECT_EQ(to_line(host, "6pya", LineForm::legacy), "candidate:f 1 udp 2130706175 192.0.2.44 52625 typ host");
+  EXPECT_EQ(to_line(host, "6pya"),
+            "candidate:f 1 udp 2130706175 192.0.2.44 52625 typ host ufrag 6pya");
+  EXPECT_EQ(to_line(host, "6pya", LineForm::legacy),
+            "candidate:f 1 udp 2130706175 192.0.2.44 52625 typ host");
 }
 
 TEST(Candidate, ReflexiveAndRelayedLinesHideTheBase) {
@@ -90,13 +102,15 @@ TEST(Candidate, ReflexiveAndRelayedLinesHideTheBase) {
                    .priority = 1686109951,
                    .foundation = "abc"};
   EXPECT_EQ(to_line(mapped, "6pya"),
-            "candidate:abc 1 udp 1686109951 198.51.100.20 40411 typ srflx raddr 0.0.0.0 rport 0 ufrag 6pya");
+            "candidate:abc 1 udp 1686109951 198.51.100.20 40411 typ srflx raddr 0.0.0.0 rport 0 "
+            "ufrag 6pya");
   EXPECT_EQ(to_line(mapped, "6pya", LineForm::legacy),
             "candidate:abc 1 udp 1686109951 198.51.100.20 40411 typ srflx");
   mapped.kind = CandidateKind::relay;
   mapped.address = at("[2001:db8:51::30]:51799");
-  EXPECT_EQ(to_line(mapped, "d73k"),
-            "candidate:abc 1 udp 1686109951 2001:db8:51::30 51799 typ relay raddr :: rport 0 ufrag d73k");
+  EXPECT_EQ(
+      to_line(mapped, "d73k"),
+      "candidate:abc 1 udp 1686109951 2001:db8:51::30 51799 typ relay raddr :: rport 0 ufrag d73k");
 }
 
 TEST(Candidate, LineParsesIntoItsFields) {
@@ -116,7 +130,8 @@ TEST(Candidate, LenientWhereTheSpecIs) {
            "candidate:1 1 UDP 1 192.0.2.1 1 typ host",
            "candidate:1 1 udp 1 192.0.2.1 1 typ prflx",
            "candidate:1  1\tudp 1 192.0.2.1 1 typ host ",
-           "candidate:1 1 udp 1 192.0.2.1 1 typ host generation 0 network-id 3 network-cost 10 tcptype passive",
+           "candidate:1 1 udp 1 192.0.2.1 1 typ host generation 0 network-id 3 network-cost 10 "
+           "tcptype passive",
            "candidate:1 1 udp 1 192.0.2.1 1 typ srflx ufrag abcd rport 0 raddr 0.0.0.0",
            "candidate:1 1 udp 1 192.0.2.1 1 typ host trailing",
            "candidate:1 1 udp 4294967295 2001:db8::1 65535 typ host",

@@ -5,7 +5,8 @@
 namespace fg::ice {
 namespace {
 
-PairEnd end(std::uint32_t id, std::uint16_t port, std::uint32_t priority, CandidateKind kind = CandidateKind::host) {
+PairEnd end(std::uint32_t id, std::uint16_t port, std::uint32_t priority,
+            CandidateKind kind = CandidateKind::host) {
   return {CandidateId{id}, {IpAddress::v4(192, 0, 2, 1), port}, priority, kind};
 }
 
@@ -41,13 +42,15 @@ TEST(Checklist, TwoCandidatesWithTheSameAddressesShareAPairRepresentedByTheBette
 
 TEST(Checklist, HundredPairsFitAndOneMoreDropsTheLowest) {
   Checklist list{Role::controlled};
-  for (std::uint16_t i = 1; i <= 100; ++i) EXPECT_NE(list.add(end(1, 1, 9999), end(i, i, 1000U + i)), nullptr);
+  for (std::uint16_t i = 1; i <= 100; ++i)
+    EXPECT_NE(list.add(end(1, 1, 9999), end(i, i, 1000U + i)), nullptr);
   EXPECT_EQ(list.pairs().size(), 100U);
   EXPECT_EQ(list.overflows(), 0U);
   EXPECT_NE(list.add(end(1, 1, 9999), end(101, 101, 5000)), nullptr);
   EXPECT_EQ(list.pairs().size(), 100U);
   EXPECT_EQ(list.overflows(), 1U);
-  EXPECT_EQ(list.find(end(1, 1, 0).address, end(1, 1, 0).address), nullptr) << "priority 1001 was the lowest";
+  EXPECT_EQ(list.find(end(1, 1, 0).address, end(1, 1, 0).address), nullptr)
+      << "priority 1001 was the lowest";
   EXPECT_EQ(list.add(end(1, 1, 9999), end(102, 102, 1)), nullptr) << "worse than all others";
 }
 

@@ -9,9 +9,9 @@ namespace {
 
 TEST(Credentials, DerivedOnesAreThoseOfTheSpec) {
   // Spec connectivity 10.1.
-  const auto derived =
-      derive_credentials({"00000000-0000-0000-0000-000000000001", "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="},
-                         {"00000000-0000-0000-0000-000000000002", "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI="});
+  const auto derived = derive_credentials(
+      {"00000000-0000-0000-0000-000000000001", "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="},
+      {"00000000-0000-0000-0000-000000000002", "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI="});
   EXPECT_EQ(derived.initiator.ufrag, "mp5g");
   EXPECT_EQ(derived.initiator.password.expose(), "3bge3cho6ue5a4xiy6p34m");
   EXPECT_EQ(derived.receiver.ufrag, "qhpm");

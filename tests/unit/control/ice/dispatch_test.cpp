@@ -21,7 +21,8 @@ std::vector<int> keys(const Dispatch<int>& dispatch, std::string_view username) 
 TEST(Dispatch, RequestFindsItsConnectionByBothUfrags) {
   Dispatch<int> dispatch;
   EXPECT_TRUE(dispatch.add("qhpm", "mp5g", 1));
-  EXPECT_TRUE(dispatch.add("qhpm", "zzzz", 2)) << "the same local ufrag is another connection's, too";
+  EXPECT_TRUE(dispatch.add("qhpm", "zzzz", 2))
+      << "the same local ufrag is another connection's, too";
   EXPECT_EQ(keys(dispatch, "qhpm:mp5g"), std::vector<int>{1});
   EXPECT_EQ(keys(dispatch, "qhpm:zzzz"), std::vector<int>{2});
   EXPECT_TRUE(dispatch.find("qhpm:xxxx").empty());

@@ -1,5 +1,5 @@
-// What originals of all generations put on the wire (../shared/recordings), against our parser, priorities and
-// schedule.
+// What originals of all generations put on the wire (../shared/recordings), against our parser,
+// priorities and schedule.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -16,8 +16,8 @@ namespace {
 
 std::filesystem::path recordings() {
   const char* shared = std::getenv("FG_SHARED");
-  const auto root =
-      shared != nullptr ? std::filesystem::path{shared} : std::filesystem::path{FG_SOURCE_DIR "/../shared"};
+  const auto root = shared != nullptr ? std::filesystem::path{shared}
+                                      : std::filesystem::path{FG_SOURCE_DIR "/../shared"};
   return root / "recordings";
 }
 
@@ -59,7 +59,8 @@ TEST(Recorded, EveryCandidateLineParsesAndThoseOfIceModeAreWrittenBackAlike) {
 
 TEST(Recorded, FoundationsStartWithThePriorityAsOursDo) {
   for (const auto* generation : {"A", "B", "C"}) {
-    for (const auto& text : candidate_lines(read(recordings() / generation / "direct" / "portal.jsonl"))) {
+    for (const auto& text :
+         candidate_lines(read(recordings() / generation / "direct" / "portal.jsonl"))) {
       const auto candidate = parse_line(text)->candidate;
       const auto ours = make_foundation(candidate.kind, candidate.base.ip, candidate.priority);
       EXPECT_EQ(ours.substr(0, 8), candidate.foundation.substr(0, 8)) << text;
@@ -109,7 +110,9 @@ std::vector<Check> checks_in(const std::filesystem::path& path) {
     check.to.port = frame.be16();
     frame.skip(4);
     const auto message = stun::Message::parse(frame.rest());
-    if (!message || !message->is(stun::Method::binding, stun::Class::request) || !message->priority()) continue;
+    if (!message || !message->is(stun::Method::binding, stun::Class::request) ||
+        !message->priority())
+      continue;
     check.priority = *message->priority();
     check.controlled = message->ice_controlled().has_value();
     check.use_candidate = message->use_candidate();
@@ -120,26 +123,29 @@ std::vector<Check> checks_in(const std::filesystem::path& path) {
 
 TEST(Recorded, PrioritiesOfChecksAreOurs) {
   const auto expected = [](CandidateKind kind, Family family, bool cross) {
-    return check_priority(
-        candidate_priority(kind, local_preference(kind, {.family = family, .earlier = 0, .cross_family = cross})));
+    return check_priority(candidate_priority(
+        kind, local_preference(kind, {.family = family, .earlier = 0, .cross_family = cross})));
   };
   for (const auto* generation : {"A", "B", "C"}) {
     const auto checks = checks_in(recordings() / generation / "direct" / "wan.pcap");
     ASSERT_GE(checks.size(), 20U);
     for (const auto& check : checks) {
       const auto family = check.from.family();
-      const bool from_relay = check.from.ip == (family == Family::v4 ? *IpAddress::parse("198.51.100.30")
-                                                                     : *IpAddress::parse("2001:db8:51::30"));
+      const bool from_relay =
+          check.from.ip == (family == Family::v4 ? *IpAddress::parse("198.51.100.30")
+                                                 : *IpAddress::parse("2001:db8:51::30"));
       const auto kind = from_relay ? CandidateKind::relay : CandidateKind::host;
       // The relay was reached over IPv6; generation A knows no penalty for that.
       const bool cross = from_relay && family == Family::v4 && generation != std::string_view{"A"};
-      EXPECT_EQ(check.priority, expected(kind, family, cross)) << generation << ' ' << check.from.to_string();
+      EXPECT_EQ(check.priority, expected(kind, family, cross))
+          << generation << ' ' << check.from.to_string();
     }
     EXPECT_EQ(expected(CandidateKind::host, Family::v4, false), 1862270719U);
   }
 }
 
-// A gateway's pair that the client never nominates keeps the plain schedule; so does each side of ours.
+// A gateway's pair that the client never nominates keeps the plain schedule; so does each side of
+// ours.
 TEST(Recorded, GapsBetweenChecksAreOurs) {
   for (const auto* generation : {"B", "C"}) {
     std::map<std::pair<SocketAddress, SocketAddress>, std::vector<Duration>> sent;
@@ -151,7 +157,8 @@ TEST(Recorded, GapsBetweenChecksAreOurs) {
       for (std::size_t i = 1; i < times.size() && i <= 6; ++i) {
         const auto difference = times[i] - times[i - 1] - kServerDefault.delay(i);
         EXPECT_LT(std::chrono::abs(difference), 30ms)
-            << generation << ' ' << pair.first.to_string() << " -> " << pair.second.to_string() << " check " << i;
+            << generation << ' ' << pair.first.to_string() << " -> " << pair.second.to_string()
+            << " check " << i;
       }
     }
   }

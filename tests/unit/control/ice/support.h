@@ -1,4 +1,5 @@
-// One agent under glass: hand-made requests and responses with the credentials of spec connectivity 10.1.
+// One agent under glass: hand-made requests and responses with the credentials of spec
+// connectivity 10.1.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -23,17 +24,19 @@ inline Credentials gateway_credentials() { return {"qhpm", SecretText{"kvpwadif6
 inline Credentials client_credentials() { return {"mp5g", SecretText{"3bge3cho6ue5a4xiy6p34m"}}; }
 
 inline Agent::Options gateway_options() {
-  return {Role::controlled, gateway_credentials(), client_credentials(), kServerDefault, LineForm::standard};
+  return {Role::controlled, gateway_credentials(), client_credentials(), kServerDefault,
+          LineForm::standard};
 }
 inline Agent::Options client_options() {
-  return {Role::controlling, client_credentials(), gateway_credentials(), kClientDefault, LineForm::standard};
+  return {Role::controlling, client_credentials(), gateway_credentials(), kClientDefault,
+          LineForm::standard};
 }
 
 inline std::string line(std::string_view kind, std::string_view address, std::uint32_t priority,
                         std::string_view extra = "") {
   const auto socket = at(address);
-  std::string out = "candidate:1 1 udp " + std::to_string(priority) + ' ' + socket.ip.to_string() + ' ' +
-                    std::to_string(socket.port) + " typ ";
+  std::string out = "candidate:1 1 udp " + std::to_string(priority) + ' ' + socket.ip.to_string() +
+                    ' ' + std::to_string(socket.port) + " typ ";
   return out.append(kind).append(extra);
 }
 inline std::string host_line(std::string_view address) { return line("host", address, 2130706175); }
@@ -116,7 +119,8 @@ class AgentTest : public ::testing::Test {
       agent_.on_timeout(now_);
       for (auto& transmit : drain()) {
         if (answering_ && transmit.transaction) {
-          EXPECT_EQ(receive(success(*transmit.transaction, transmit.local), transmit.local, transmit.remote),
+          EXPECT_EQ(receive(success(*transmit.transaction, transmit.local), transmit.local,
+                            transmit.remote),
                     std::nullopt);
         }
         sent_at_.push_back(now_);

@@ -75,11 +75,14 @@ TEST_F(HealthServerTest, OtherPathsAndMethodsAreRefused) {
 }
 
 TEST_F(HealthServerTest, PostIsNotAllowed) {
-  EXPECT_EQ(ask("POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"), "HTTP/1.1 405 Method Not Allowed");
+  EXPECT_EQ(ask("POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"),
+            "HTTP/1.1 405 Method Not Allowed");
 }
 
 TEST_F(HealthServerTest, AHeadOverTheLimitIsCutOff) {
-  EXPECT_EQ(ask("GET /healthz HTTP/1.1\r\nX: " + std::string(2 * kHealthRequestMax, 'a') + "\r\n\r\n"), "");
+  EXPECT_EQ(
+      ask("GET /healthz HTTP/1.1\r\nX: " + std::string(2 * kHealthRequestMax, 'a') + "\r\n\r\n"),
+      "");
 }
 
 TEST_F(HealthServerTest, ConnectionsOverTheLimitAreClosedAndTheOthersServed) {
@@ -92,7 +95,8 @@ TEST_F(HealthServerTest, ConnectionsOverTheLimitAreClosedAndTheOthersServed) {
     last = read_all(extra);  // closed without a word
     ::close(extra);
     const std::string request = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
-    EXPECT_EQ(::write(fds[0], request.data(), request.size()), static_cast<ssize_t>(request.size()));
+    EXPECT_EQ(::write(fds[0], request.data(), request.size()),
+              static_cast<ssize_t>(request.size()));
     first = read_all(fds[0]);
     for (const int fd : fds) ::close(fd);
     loop.stop();

@@ -24,7 +24,8 @@ class PortalClientTest : public testing::Test, public PortalHandler {
     options.login.name = "n";
     options.login.generation = generation;
     options.mark = 0;
-    client = std::make_unique<PortalClient>(loop, resolver, random, Log{sink, "portal"}, std::move(options), *this);
+    client = std::make_unique<PortalClient>(loop, resolver, random, Log{sink, "portal"},
+                                            std::move(options), *this);
     client->start();
     loop.run();
   }
@@ -46,11 +47,13 @@ class PortalClientTest : public testing::Test, public PortalHandler {
     loop.stop();
   }
   // Refuses one request; Retry-After 0 keeps the test fast.
-  static ScriptedPortal::Script refuse(const std::string& status, const std::string& body = "", std::string* request = nullptr) {
+  static ScriptedPortal::Script refuse(const std::string& status, const std::string& body = "",
+                                       std::string* request = nullptr) {
     return [=](Peer& peer) {
       const auto got = peer.read_request();
       if (request != nullptr) *request = got.substr(0, got.find("\r\n"));
-      peer.send("HTTP/1.1 " + status + "\r\nretry-after: 0\r\ncontent-length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
+      peer.send("HTTP/1.1 " + status + "\r\nretry-after: 0\r\ncontent-length: " +
+                std::to_string(body.size()) + "\r\n\r\n" + body);
     };
   }
 
@@ -83,13 +86,17 @@ TEST_F(PortalClientTest, JoinsReadsInitAndAnswers) {
   portal.finish();
   ASSERT_EQ(messages.size(), 1U);
   EXPECT_TRUE(std::holds_alternative<portal::Init>(messages[0]));
-  EXPECT_EQ(got, (std::vector<std::string>{R"({"topic":"gateway","event":"set_snownet_capabilities","payload":{"iceless":false},"ref":1})",
-                                           R"({"topic":"gateway","event":"no_relays","payload":{},"ref":2})"}));
+  EXPECT_EQ(
+      got,
+      (std::vector<std::string>{
+          R"({"topic":"gateway","event":"set_snownet_capabilities","payload":{"iceless":false},"ref":1})",
+          R"({"topic":"gateway","event":"no_relays","payload":{},"ref":2})"}));
 }
 
 TEST_F(PortalClientTest, FindsAPortalOfGenerationA) {
   std::string first, second, third;
-  ScriptedPortal portal({refuse("404 Not Found", "", &first), refuse("401 Unauthorized", "Missing token\n", &second), [&](Peer& peer) {
+  ScriptedPortal portal({refuse("404 Not Found", "", &first),
+                         refuse("401 Unauthorized", "Missing token\n", &second), [&](Peer& peer) {
                            third = peer.accept();
                            (void)peer.read_frame();
                          }});
@@ -105,7 +112,8 @@ TEST_F(PortalClientTest, FindsAPortalOfGenerationA) {
 }
 
 TEST_F(PortalClientTest, RefusalsAreRetriedAsThePortalAsks) {
-  ScriptedPortal portal({refuse("503 Service Unavailable"), refuse("429 Too Many Requests"), refuse("302 Found"), [](Peer& peer) {
+  ScriptedPortal portal({refuse("503 Service Unavailable"), refuse("429 Too Many Requests"),
+                         refuse("302 Found"), [](Peer& peer) {
                            (void)peer.accept();
                            (void)peer.read_frame();
                          }});
@@ -214,7 +222,8 @@ TEST_F(PortalClientTest, UnreadableTrustAnchorsAreFatal) {
   PortalClientOptions options;
   options.login.url = *portal::ApiUrl::parse("wss://127.0.0.1:1");
   options.ca_file = "/nonexistent.pem";
-  client = std::make_unique<PortalClient>(loop, resolver, random, Log{sink, "portal"}, std::move(options), *this);
+  client = std::make_unique<PortalClient>(loop, resolver, random, Log{sink, "portal"},
+                                          std::move(options), *this);
   client->start();
   EXPECT_TRUE(fatal.empty());
   loop.run();

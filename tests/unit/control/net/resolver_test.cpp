@@ -28,7 +28,9 @@ class ResolverTest : public testing::Test {
   }
 
   Loop loop;
-  ScriptedDns dns{{{"both.test", {ip("192.0.2.1"), ip("192.0.2.2"), ip("2001:db8::1")}}, {"four.test", {ip("192.0.2.4")}}, {"silent.test", {}}}};
+  ScriptedDns dns{{{"both.test", {ip("192.0.2.1"), ip("192.0.2.2"), ip("2001:db8::1")}},
+                   {"four.test", {ip("192.0.2.4")}},
+                   {"silent.test", {}}}};
 };
 
 TEST_F(ResolverTest, FindsAddressesOfBothFamilies) {
@@ -60,7 +62,8 @@ TEST_F(ResolverTest, LiteralsResolveToThemselvesWithoutAQuery) {
 TEST_F(ResolverTest, TheHostsFileIsConsulted) {
   const auto answer = resolve("localhost");
   ASSERT_TRUE(answer) << answer.error();
-  EXPECT_TRUE(std::all_of(answer->begin(), answer->end(), [](const IpAddress& a) { return a.is_loopback(); }));
+  EXPECT_TRUE(std::all_of(answer->begin(), answer->end(),
+                          [](const IpAddress& a) { return a.is_loopback(); }));
   EXPECT_FALSE(answer->empty());
   EXPECT_EQ(dns.queries(), 0);
 }

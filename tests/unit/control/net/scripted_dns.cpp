@@ -13,7 +13,9 @@ namespace {
 
 constexpr std::size_t kHeader = 12;  // RFC 1035 §4.1.1
 
-std::string be16(unsigned value) { return {static_cast<char>(value >> 8), static_cast<char>(value)}; }
+std::string be16(unsigned value) {
+  return {static_cast<char>(value >> 8), static_cast<char>(value)};
+}
 
 }  // namespace
 
@@ -40,12 +42,14 @@ void ScriptedDns::serve() {
     std::array<char, 512> buffer{};
     sockaddr_in from{};
     socklen_t size = sizeof from;
-    const auto got = ::recvfrom(socket_, buffer.data(), buffer.size(), 0, reinterpret_cast<sockaddr*>(&from), &size);
+    const auto got = ::recvfrom(socket_, buffer.data(), buffer.size(), 0,
+                                reinterpret_cast<sockaddr*>(&from), &size);
     if (got <= 0) return;
     ++queries_;
     const auto reply = answer({buffer.data(), static_cast<std::size_t>(got)});
     if (!reply.empty()) {
-      (void)::sendto(socket_, reply.data(), reply.size(), 0, reinterpret_cast<const sockaddr*>(&from), size);
+      (void)::sendto(socket_, reply.data(), reply.size(), 0,
+                     reinterpret_cast<const sockaddr*>(&from), size);
     }
   }
 }
@@ -68,12 +72,14 @@ std::string ScriptedDns::answer(const std::string& query) {
     for (const auto& ip : known->second) {
       if (ip.is_v6() != wants_v6) continue;
       ++count;
-      records += be16(0xc00c) + be16(wants_v6 ? 28 : 1) + be16(1) + be16(0) + be16(60) + be16(static_cast<unsigned>(ip.bytes().size()));
+      records += be16(0xc00c) + be16(wants_v6 ? 28 : 1) + be16(1) + be16(0) + be16(60) +
+                 be16(static_cast<unsigned>(ip.bytes().size()));
       records += as_text(ip.bytes());
     }
   }
   const unsigned flags = known == zone_.end() ? 0x8183 : 0x8180;  // NXDOMAIN or not
-  return query.substr(0, 2) + be16(flags) + be16(1) + be16(count) + be16(0) + be16(0) + question + records;
+  return query.substr(0, 2) + be16(flags) + be16(1) + be16(count) + be16(0) + be16(0) + question +
+         records;
 }
 
 }  // namespace fg::net::test

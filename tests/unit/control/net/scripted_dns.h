@@ -1,5 +1,5 @@
-// A name server on a thread and a port of its own. Names it does not know do not exist; a name without addresses is never
-// answered.
+// A name server on a thread and a port of its own. Names it does not know do not exist; a name
+// without addresses is never answered.
 #pragma once
 
 #include <atomic>

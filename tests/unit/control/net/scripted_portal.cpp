@@ -37,7 +37,8 @@ bool Peer::read_exactly(std::string& out, std::size_t size) {
   while (is_good_ && size > 0) {
     std::array<char, 4096> chunk{};
     const std::size_t wanted = std::min(size, chunk.size());
-    const auto got = ssl_ != nullptr ? SSL_read(ssl_, chunk.data(), static_cast<int>(wanted)) : ::recv(fd_, chunk.data(), wanted, 0);
+    const auto got = ssl_ != nullptr ? SSL_read(ssl_, chunk.data(), static_cast<int>(wanted))
+                                     : ::recv(fd_, chunk.data(), wanted, 0);
     is_good_ = got > 0;
     if (!is_good_) break;
     out.append(chunk.data(), static_cast<std::size_t>(got));
@@ -55,8 +56,9 @@ std::string Peer::read_request() {
 
 void Peer::send(std::string_view bytes) {
   while (is_good_ && !bytes.empty()) {
-    const auto sent = ssl_ != nullptr ? SSL_write(ssl_, bytes.data(), static_cast<int>(bytes.size()))
-                                      : ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    const auto sent = ssl_ != nullptr
+                          ? SSL_write(ssl_, bytes.data(), static_cast<int>(bytes.size()))
+                          : ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
     is_good_ = sent > 0;
     if (is_good_) bytes.remove_prefix(static_cast<std::size_t>(sent));
   }
@@ -71,7 +73,10 @@ std::string Peer::upgrade() {
   const auto text = key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";  // RFC 6455 §1.3
   std::array<std::uint8_t, SHA_DIGEST_LENGTH> digest{};
   SHA1(as_bytes(text).data(), text.size(), digest.data());
-  send("HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: " + base64(digest) + "\r\n\r\n");
+  send(
+      "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: "
+      "websocket\r\nsec-websocket-accept: " +
+      base64(digest) + "\r\n\r\n");
   return request;
 }
 
@@ -91,7 +96,8 @@ Peer::Frame Peer::read_frame() {
   std::string mask(frame.is_masked ? 0 : 4, '\0');
   if (frame.is_masked && !read_exactly(mask, 4)) return frame;
   if (!read_exactly(frame.payload, length)) return frame;
-  for (std::size_t i = 0; i < length; ++i) frame.payload[i] = static_cast<char>(frame.payload[i] ^ mask[i % 4]);
+  for (std::size_t i = 0; i < length; ++i)
+    frame.payload[i] = static_cast<char>(frame.payload[i] ^ mask[i % 4]);
   frame.opcode = byte(0) & 0x0f;
   return frame;
 }
@@ -103,7 +109,8 @@ void Peer::send_frame(int opcode, std::string_view payload, bool is_final) {
     frame += static_cast<char>(payload.size());
   } else {
     frame += static_cast<char>(127);
-    for (int shift = 56; shift >= 0; shift -= 8) frame += static_cast<char>(payload.size() >> shift);
+    for (int shift = 56; shift >= 0; shift -= 8)
+      frame += static_cast<char>(payload.size() >> shift);
   }
   send(frame + std::string{payload});
 }
@@ -112,28 +119,38 @@ std::string Peer::accept() {
   auto request = upgrade();
   const auto join = read_frame();
   if (join.payload.find("phx_join") == std::string::npos) return request;
-  send_text(R"({"topic":"gateway","event":"phx_reply","ref":0,"payload":{"status":"ok","response":{}}})");
+  send_text(
+      R"({"topic":"gateway","event":"phx_reply","ref":0,"payload":{"status":"ok","response":{}}})");
   return request;
 }
 
 Certificate make_certificate(const std::string& directory) {
   Certificate made{directory + "/ca.pem", directory + "/cert.pem", directory + "/key.pem"};
   const std::string quiet = " >/dev/null 2>&1";
-  const std::string ca = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=test-ca -keyout " + directory +
-                         "/ca.key -out " + made.ca_file + quiet;
-  const std::string leaf = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=portal -addext subjectAltName=DNS:portal.test"
-                           " -addext basicConstraints=critical,CA:FALSE -CA " + made.ca_file + " -CAkey " + directory + "/ca.key -keyout " + made.key_file +
-                           " -out " + made.certificate_file + quiet;
+  const std::string ca =
+      "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj "
+      "/CN=test-ca -keyout " +
+      directory + "/ca.key -out " + made.ca_file + quiet;
+  const std::string leaf =
+      "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj "
+      "/CN=portal -addext subjectAltName=DNS:portal.test"
+      " -addext basicConstraints=critical,CA:FALSE -CA " +
+      made.ca_file + " -CAkey " + directory + "/ca.key -keyout " + made.key_file + " -out " +
+      made.certificate_file + quiet;
   EXPECT_EQ(std::system(ca.c_str()), 0);
   EXPECT_EQ(std::system(leaf.c_str()), 0);
   return made;
 }
 
-ScriptedPortal::ScriptedPortal(std::vector<Script> scripts, const Certificate* certificate) : scripts_(std::move(scripts)) {
+ScriptedPortal::ScriptedPortal(std::vector<Script> scripts, const Certificate* certificate)
+    : scripts_(std::move(scripts)) {
   if (certificate != nullptr) {
     tls_ = SSL_CTX_new(TLS_server_method());
-    EXPECT_EQ(SSL_CTX_use_certificate_file(tls_, certificate->certificate_file.c_str(), SSL_FILETYPE_PEM), 1);
-    EXPECT_EQ(SSL_CTX_use_PrivateKey_file(tls_, certificate->key_file.c_str(), SSL_FILETYPE_PEM), 1);
+    EXPECT_EQ(
+        SSL_CTX_use_certificate_file(tls_, certificate->certificate_file.c_str(), SSL_FILETYPE_PEM),
+        1);
+    EXPECT_EQ(SSL_CTX_use_PrivateKey_file(tls_, certificate->key_file.c_str(), SSL_FILETYPE_PEM),
+              1);
   }
   listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address{};

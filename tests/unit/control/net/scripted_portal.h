@@ -1,5 +1,5 @@
-// A portal that does exactly what a test tells it, on a thread and a port of its own. It writes raw bytes, so it can also do
-// what no library would.
+// A portal that does exactly what a test tells it, on a thread and a port of its own. It writes raw
+// bytes, so it can also do what no library would.
 #pragma once
 
 #include <openssl/ssl.h>
@@ -65,7 +65,8 @@ class ScriptedPortal {
   ScriptedPortal& operator=(const ScriptedPortal&) = delete;
 
   [[nodiscard]] std::uint16_t port() const { return port_; }
-  // Returns when the scripts have ended; what they wrote may be read from then on. No further connection is accepted.
+  // Returns when the scripts have ended; what they wrote may be read from then on. No further
+  // connection is accepted.
   void finish();
 
  private:

@@ -59,11 +59,12 @@ class WebSocketTest : public testing::Test {
   }
 
   test::QuietSink sink;
-  test::ScriptedDns dns{{{"portal.test", {IpAddress::v4(127, 0, 0, 1)}},
-                         // 192.0.2.0/24 leads nowhere (RFC 5737), nothing of ours listens on 127.0.0.77
-                         {"mixed.test",
-                          {IpAddress::v4(192, 0, 2, 1), *IpAddress::parse("2001:db8::1"), IpAddress::v4(127, 0, 0, 77),
-                           IpAddress::v4(127, 0, 0, 1)}}}};
+  test::ScriptedDns dns{
+      {{"portal.test", {IpAddress::v4(127, 0, 0, 1)}},
+       // 192.0.2.0/24 leads nowhere (RFC 5737), nothing of ours listens on 127.0.0.77
+       {"mixed.test",
+        {IpAddress::v4(192, 0, 2, 1), *IpAddress::parse("2001:db8::1"),
+         IpAddress::v4(127, 0, 0, 77), IpAddress::v4(127, 0, 0, 1)}}}};
   Loop loop;
   Resolver resolver{loop, ResolverOptions{0, {dns.address()}}};
   std::unique_ptr<WebSocket> socket;
@@ -88,7 +89,9 @@ TEST_F(WebSocketTest, SendsExactlyTheHeadersOfTheSpec) {
   }
   ASSERT_EQ(lines.size(), 9U);
   EXPECT_EQ(lines.front(), "GET /gateway/v2/websocket?a=b+c HTTP/1.1");
-  const auto has = [&](const std::string& line) { return std::find(lines.begin(), lines.end(), line) != lines.end(); };
+  const auto has = [&](const std::string& line) {
+    return std::find(lines.begin(), lines.end(), line) != lines.end();
+  };
   EXPECT_TRUE(has("Host: portal.test"));
   EXPECT_TRUE(has("Upgrade: websocket"));
   EXPECT_TRUE(has("Connection: upgrade") || has("Connection: Upgrade"));
@@ -101,7 +104,9 @@ TEST_F(WebSocketTest, SendsExactlyTheHeadersOfTheSpec) {
 TEST_F(WebSocketTest, ARefusalCarriesStatusHeadersAndBody) {
   ScriptedPortal portal({[](Peer& peer) {
     (void)peer.read_request();
-    peer.send("HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 7\r\ncontent-length: 2\r\n\r\n{}");
+    peer.send(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: "
+        "application/problem+json\r\nretry-after: 7\r\ncontent-length: 2\r\n\r\n{}");
   }});
   run(request(portal.port()));
   ASSERT_TRUE(refusal);
@@ -154,7 +159,9 @@ TEST_F(WebSocketTest, TextsOfAnyFragmentationArrive) {
     peer.send(std::string{"\x81\x03two\x81\x05three", 12});
     peer.send_frame(2, "binary");
     peer.send_frame(10, "pong");
-    for (const char c : std::string_view{"\x81\x04" "four"}) peer.send(std::string_view{&c, 1});
+    for (const char c : std::string_view{"\x81\x04"
+                                         "four"})
+      peer.send(std::string_view{&c, 1});
     const auto pong = peer.read_frame();
     EXPECT_EQ(pong.opcode, 10);
     EXPECT_EQ(pong.payload, "ping between");
@@ -179,7 +186,10 @@ TEST_F(WebSocketTest, OneTextIsOneMaskedFrame) {
 }
 
 TEST_F(WebSocketTest, ACloseFrameIsAnsweredAndEndsTheConnection) {
-  for (const auto payload : {std::string_view{"\x03\xf4" "deploy", 8}, std::string_view{}}) {
+  for (const auto payload : {std::string_view{"\x03\xf4"
+                                              "deploy",
+                                              8},
+                             std::string_view{}}) {
     lost.reset();
     ScriptedPortal portal({[&](Peer& peer) {
       (void)peer.upgrade();
@@ -197,13 +207,13 @@ TEST_F(WebSocketTest, ACloseFrameIsAnsweredAndEndsTheConnection) {
 
 TEST_F(WebSocketTest, ViolationsOfTheProtocolLoseTheConnection) {
   using namespace std::string_view_literals;
-  for (const auto bytes : {"\x88\x02\x03\xe7"sv,          // Close 999
-                           "\x88\x01\x03"sv,              // Close with one byte
+  for (const auto bytes : {"\x88\x02\x03\xe7"sv,           // Close 999
+                           "\x88\x01\x03"sv,               // Close with one byte
                            "\x81\x81\x01\x02\x03\x04x"sv,  // masked
-                           "\x83\x00"sv,                  // reserved opcode
-                           "\xc1\x00"sv,                  // reserved bit
-                           "\x80\x01x"sv,                 // continuation of nothing
-                           "\x81\x02\xff\xfe"sv}) {       // not UTF-8
+                           "\x83\x00"sv,                   // reserved opcode
+                           "\xc1\x00"sv,                   // reserved bit
+                           "\x80\x01x"sv,                  // continuation of nothing
+                           "\x81\x02\xff\xfe"sv}) {        // not UTF-8
     lost.reset();
     ScriptedPortal portal({[&](Peer& peer) {
       (void)peer.upgrade();

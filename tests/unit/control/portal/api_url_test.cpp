@@ -47,8 +47,9 @@ TEST(ApiUrl, OtherSchemesAreAnErrorOfTheirOwn) {
 }
 
 TEST(ApiUrl, WhatIsNoUrlIsRefused) {
-  for (const auto* text : {"", "host", "://host", "ws://", "ws:///path", "ws://ho st", "ws://host:65536", "ws://host:1x", "ws://[::1", "ws://[1.2.3.4]",
-                           "ws://[::1]x", "ws://höst"}) {
+  for (const auto* text :
+       {"", "host", "://host", "ws://", "ws:///path", "ws://ho st", "ws://host:65536",
+        "ws://host:1x", "ws://[::1", "ws://[1.2.3.4]", "ws://[::1]x", "ws://höst"}) {
     const auto url = ApiUrl::parse(text);
     ASSERT_FALSE(url) << text;
     EXPECT_EQ(url.error(), UrlError::not_a_url) << text;
@@ -56,7 +57,8 @@ TEST(ApiUrl, WhatIsNoUrlIsRefused) {
 }
 
 TEST(FormEncode, EncodesAsHtmlFormsDo) {
-  EXPECT_EQ(form_encode("M6jq1REt2rfnR5vUYLlRrjNItdB/ttSeqXqOBSqkEb0="), "M6jq1REt2rfnR5vUYLlRrjNItdB%2FttSeqXqOBSqkEb0%3D");
+  EXPECT_EQ(form_encode("M6jq1REt2rfnR5vUYLlRrjNItdB/ttSeqXqOBSqkEb0="),
+            "M6jq1REt2rfnR5vUYLlRrjNItdB%2FttSeqXqOBSqkEb0%3D");
   EXPECT_EQ(form_encode("edge one+ü*-._~"), "edge+one%2B%C3%BC*-._%7E");
 }
 

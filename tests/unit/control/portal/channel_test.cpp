@@ -12,8 +12,12 @@ const ClientId kOther = *ClientId::parse("7d0f1c52-9b1e-4c63-8a57-2f6d3f0b9e12")
 const char* const kJoin = R"({"topic":"gateway","event":"phx_join","payload":null,"ref":0})";
 
 Egress reply(const char* ref) { return Authorized{Authorize::Dialect::create_authorization, ref}; }
-Egress added(const ClientId& client, std::vector<std::string> lines) { return BroadcastCandidates{client, std::move(lines), false}; }
-Egress removed(const ClientId& client, std::vector<std::string> lines) { return BroadcastCandidates{client, std::move(lines), true}; }
+Egress added(const ClientId& client, std::vector<std::string> lines) {
+  return BroadcastCandidates{client, std::move(lines), false};
+}
+Egress removed(const ClientId& client, std::vector<std::string> lines) {
+  return BroadcastCandidates{client, std::move(lines), true};
+}
 
 class ChannelTest : public testing::Test {
  protected:
@@ -25,10 +29,13 @@ class ChannelTest : public testing::Test {
     EXPECT_EQ(joined(), 1);
   }
   static std::string ok(const std::string& topic, const std::string& ref) {
-    return R"({"topic":")" + topic + R"(","event":"phx_reply","payload":{"status":"ok","response":{}},"ref":)" + ref + "}";
+    return R"({"topic":")" + topic +
+           R"(","event":"phx_reply","payload":{"status":"ok","response":{}},"ref":)" + ref + "}";
   }
-  static std::string error(const std::string& topic, const std::string& ref, const std::string& reason) {
-    return R"({"ref":)" + ref + R"(,"payload":{"response":{"reason":")" + reason + R"(","x":1},"status":"error"},"event":"phx_reply","topic":")" + topic + "\"}";
+  static std::string error(const std::string& topic, const std::string& ref,
+                           const std::string& reason) {
+    return R"({"ref":)" + ref + R"(,"payload":{"response":{"reason":")" + reason +
+           R"(","x":1},"status":"error"},"event":"phx_reply","topic":")" + topic + "\"}";
   }
   void receive(const std::string& text) { channel.on_text(text, now); }
   void wait(Duration by) {
@@ -91,8 +98,11 @@ TEST_F(ChannelTest, JoinsFirstAndHoldsMessagesUntilTheReply) {
   receive(ok("gateway", "0"));
   EXPECT_EQ(joined(), 1);
   EXPECT_TRUE(channel.is_joined());
-  EXPECT_EQ(texts(), (Texts{R"({"topic":"gateway","event":"authorization_created","payload":{"ref":"a"},"ref":1})",
-                            R"({"topic":"gateway","event":"authorization_created","payload":{"ref":"b"},"ref":2})"}));
+  EXPECT_EQ(
+      texts(),
+      (Texts{
+          R"({"topic":"gateway","event":"authorization_created","payload":{"ref":"a"},"ref":1})",
+          R"({"topic":"gateway","event":"authorization_created","payload":{"ref":"b"},"ref":2})"}));
 }
 
 TEST_F(ChannelTest, OnlyHeartbeatsPassAPendingJoin) {
@@ -100,27 +110,29 @@ TEST_F(ChannelTest, OnlyHeartbeatsPassAPendingJoin) {
   (void)texts();
   channel.send(NoRelays{}, now);
   EXPECT_TRUE(texts().empty());
-  receive(R"({"topic":"gateway","event":"init","payload":{"interface":{"ipv4":"100.64.0.1","ipv6":"fd00::1"}}})");
+  receive(
+      R"({"topic":"gateway","event":"init","payload":{"interface":{"ipv4":"100.64.0.1","ipv6":"fd00::1"}}})");
   EXPECT_EQ(ingress(), 1);
 }
 
 TEST_F(ChannelTest, RepliesThatDoNotFitDoNotCompleteTheJoin) {
   open();
   (void)texts();
-  for (const auto* text : {
-           R"({"topic":"gateway","event":"phx_reply","ref":0,"payload":{"status":"ok","response":null}})",
-           R"({"topic":"gateway","event":"phx_reply","ref":0,"payload":{"status":"ok","response":{"a":1}}})",
-           R"({"topic":"gateway","event":"phx_reply","ref":0,"payload":{"status":"ok"}})",
-           R"({"topic":"gateway","event":"phx_reply","ref":"0","payload":{"status":"ok","response":{}}})",
-           R"({"topic":"gateway","event":"phx_reply","ref":0.0,"payload":{"status":"ok","response":{}}})",
-           R"({"topic":"gateway","event":"phx_reply","ref":-1,"payload":{"status":"ok","response":{}}})",
-           R"({"topic":"gateway","event":"phx_reply","ref":1,"payload":{"status":"ok","response":{}}})",
-           R"({"topic":"gateway","event":"phx_reply","ref":null,"payload":{"status":"ok","response":{}}})",
-           R"({"topic":"gateway","event":"phx_reply","payload":{"status":"ok","response":{}}})",
-           R"({"topic":"phoenix","event":"phx_reply","ref":0,"payload":{"status":"ok","response":{}}})",
-           R"({"topic":"gateway","event":"phx_reply","ref":0,"payload":{"status":"ok","response":{}},"payload":{}})",
-           R"({"topic":"gateway","event":"phx_reply","ref":0,"payload":{"status":"error","response":{"reason":5}}})",
-       }) {
+  for (
+      const auto* text : {
+          R"({"topic":"gateway","event":"phx_reply","ref":0,"payload":{"status":"ok","response":null}})",
+          R"({"topic":"gateway","event":"phx_reply","ref":0,"payload":{"status":"ok","response":{"a":1}}})",
+          R"({"topic":"gateway","event":"phx_reply","ref":0,"payload":{"status":"ok"}})",
+          R"({"topic":"gateway","event":"phx_reply","ref":"0","payload":{"status":"ok","response":{}}})",
+          R"({"topic":"gateway","event":"phx_reply","ref":0.0,"payload":{"status":"ok","response":{}}})",
+          R"({"topic":"gateway","event":"phx_reply","ref":-1,"payload":{"status":"ok","response":{}}})",
+          R"({"topic":"gateway","event":"phx_reply","ref":1,"payload":{"status":"ok","response":{}}})",
+          R"({"topic":"gateway","event":"phx_reply","ref":null,"payload":{"status":"ok","response":{}}})",
+          R"({"topic":"gateway","event":"phx_reply","payload":{"status":"ok","response":{}}})",
+          R"({"topic":"phoenix","event":"phx_reply","ref":0,"payload":{"status":"ok","response":{}}})",
+          R"({"topic":"gateway","event":"phx_reply","ref":0,"payload":{"status":"ok","response":{}},"payload":{}})",
+          R"({"topic":"gateway","event":"phx_reply","ref":0,"payload":{"status":"error","response":{"reason":5}}})",
+      }) {
     receive(text);
     EXPECT_EQ(joined(), 0) << text;
     EXPECT_FALSE(failed()) << text;
@@ -175,7 +187,8 @@ TEST_F(ChannelTest, HeartbeatsLeaveEveryTenSecondsWhateverElseIsSent) {
     wait(7s);
     const auto sent = texts();
     const auto ref = std::to_string(2 * i);
-    EXPECT_EQ(sent, Texts{R"({"topic":"phoenix","event":"heartbeat","payload":{},"ref":)" + ref + "}"});
+    EXPECT_EQ(sent,
+              Texts{R"({"topic":"phoenix","event":"heartbeat","payload":{},"ref":)" + ref + "}"});
     receive(ok("phoenix", ref));
   }
   EXPECT_FALSE(failed());
@@ -187,7 +200,8 @@ TEST_F(ChannelTest, TheFourthUnansweredHeartbeatFailsTheConnection) {
     wait(10s);
     EXPECT_EQ(texts().size(), 1U);
     receive(ok("phoenix", "99"));  // a foreign ref
-    receive(R"({"topic":"phoenix","event":"phx_reply","ref":1,"payload":{"status":"ok","response":null}})");
+    receive(
+        R"({"topic":"phoenix","event":"phx_reply","ref":1,"payload":{"status":"ok","response":null}})");
     EXPECT_FALSE(failed());
   }
   wait(10s);
@@ -228,8 +242,11 @@ TEST_F(ChannelTest, CapabilitiesAreTheFirstMessageAfterEveryJoinOnV2Only) {
   channel.send(reply("a"), now);
   (void)texts();
   receive(ok("gateway", "0"));
-  EXPECT_EQ(texts(), (Texts{R"({"topic":"gateway","event":"set_snownet_capabilities","payload":{"iceless":false},"ref":1})",
-                            R"({"topic":"gateway","event":"authorization_created","payload":{"ref":"a"},"ref":2})"}));
+  EXPECT_EQ(
+      texts(),
+      (Texts{
+          R"({"topic":"gateway","event":"set_snownet_capabilities","payload":{"iceless":false},"ref":1})",
+          R"({"topic":"gateway","event":"authorization_created","payload":{"ref":"a"},"ref":2})"}));
   channel.on_closed();
   open(true);
   (void)texts();
@@ -267,10 +284,14 @@ TEST_F(ChannelTest, AnUnmatchedTopicElsewhereAndOtherErrorsAreIgnored) {
 }
 
 TEST_F(ChannelTest, ControlEventsOfThePortal) {
-  for (const auto* text : {R"({"topic":"x","event":"phx_error","payload":{}})", R"({"topic":"gateway","event":"phx_error","payload":{"reason":"channel_crash"},"ref":3})",
-                           R"({"topic":"gateway","event":"phx_close","payload":null})", R"({"topic":"gateway","event":"phx_close","payload":{"a":1}})",
-                           R"({"topic":"gateway","event":"phx_close"})", R"({"topic":"gateway","event":"disconnect","payload":{"reason":"certificate_revoked"}})",
-                           R"({"topic":"gateway","event":"disconnect","payload":{}})"}) {
+  for (const auto* text :
+       {R"({"topic":"x","event":"phx_error","payload":{}})",
+        R"({"topic":"gateway","event":"phx_error","payload":{"reason":"channel_crash"},"ref":3})",
+        R"({"topic":"gateway","event":"phx_close","payload":null})",
+        R"({"topic":"gateway","event":"phx_close","payload":{"a":1}})",
+        R"({"topic":"gateway","event":"phx_close"})",
+        R"({"topic":"gateway","event":"disconnect","payload":{"reason":"certificate_revoked"}})",
+        R"({"topic":"gateway","event":"disconnect","payload":{}})"}) {
     open_and_join();
     receive(text);
     EXPECT_FALSE(failed()) << text;
@@ -281,7 +302,8 @@ TEST_F(ChannelTest, ControlEventsOfThePortal) {
   ASSERT_TRUE(failure);
   EXPECT_FALSE(failure->is_fatal);
   open_and_join();
-  receive(R"({"topic":"other","event":"disconnect","payload":{"reason":"token_expired","extra":null}})");
+  receive(
+      R"({"topic":"other","event":"disconnect","payload":{"reason":"token_expired","extra":null}})");
   failure = failed();
   ASSERT_TRUE(failure);
   EXPECT_TRUE(failure->is_fatal);
@@ -289,7 +311,8 @@ TEST_F(ChannelTest, ControlEventsOfThePortal) {
 }
 
 TEST_F(ChannelTest, TruncatedTextsFailTheConnectionAndOtherGarbageIsDropped) {
-  for (const auto* text : {"", "  ", "t", "{\"topic\":\"gateway\"", "{\"topic\":\"gateway\",\"event\":\"init\",\"payload\":{"}) {
+  for (const auto* text : {"", "  ", "t", "{\"topic\":\"gateway\"",
+                           "{\"topic\":\"gateway\",\"event\":\"init\",\"payload\":{"}) {
     open_and_join();
     receive(text);
     const auto failure = failed();
@@ -297,9 +320,12 @@ TEST_F(ChannelTest, TruncatedTextsFailTheConnectionAndOtherGarbageIsDropped) {
     EXPECT_FALSE(failure->is_fatal);
   }
   open_and_join();
-  for (const auto* text : {"hello", "[]", "[\"0\",\"0\",\"gateway\",\"init\",{}]", "7", "{}", R"({"event":"phx_close","payload":{}})",
-                           R"({"topic":"gateway","event":"unheard_of","payload":{}})", R"({"topic":"gateway","event":"init","payload":{}})",
-                           R"({"topic":"gateway","event":"phx_close","payload":{}}x)", R"({"topic":"g","topic":"g","event":"phx_close","payload":{}})",
+  for (const auto* text : {"hello", "[]", "[\"0\",\"0\",\"gateway\",\"init\",{}]", "7", "{}",
+                           R"({"event":"phx_close","payload":{}})",
+                           R"({"topic":"gateway","event":"unheard_of","payload":{}})",
+                           R"({"topic":"gateway","event":"init","payload":{}})",
+                           R"({"topic":"gateway","event":"phx_close","payload":{}}x)",
+                           R"({"topic":"g","topic":"g","event":"phx_close","payload":{}})",
                            R"({"topic":"g","event":"phx_close","payload":{},"ref":"1"})"}) {
     receive(text);
     EXPECT_FALSE(failed()) << text;
@@ -312,7 +338,8 @@ TEST_F(ChannelTest, TruncatedTextsFailTheConnectionAndOtherGarbageIsDropped) {
 TEST_F(ChannelTest, TopicAndUnknownKeysOfAMessageDoNotMatter) {
   open_and_join();
   receive(kRejectAccess);
-  receive(R"({"extra":null,"join_ref":"1","payload":{"client_id":"7d0f1c52-9b1e-4c63-8a57-2f6d3f0b9e11","resource_id":"c2a9e4d7-0b35-4f18-92c6-5d71f3e8ab04","z":null},"event":"reject_access","topic":"t","ref":4})");
+  receive(
+      R"({"extra":null,"join_ref":"1","payload":{"client_id":"7d0f1c52-9b1e-4c63-8a57-2f6d3f0b9e11","resource_id":"c2a9e4d7-0b35-4f18-92c6-5d71f3e8ab04","z":null},"event":"reject_access","topic":"t","ref":4})");
   EXPECT_EQ(ingress(), 2);
 }
 

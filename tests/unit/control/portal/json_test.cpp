@@ -14,7 +14,8 @@ JsonError error_of(std::string_view text) {
 }
 
 TEST(Json, ReadsEveryKindOfValue) {
-  const auto json = parse_json(R"({"a":null,"b":true,"c":-7,"d":18446744073709551615,"e":1.5,"f":"x","g":[1,[]]})");
+  const auto json = parse_json(
+      R"({"a":null,"b":true,"c":-7,"d":18446744073709551615,"e":1.5,"f":"x","g":[1,[]]})");
   ASSERT_TRUE(json);
   ASSERT_EQ(json->members.size(), 7U);
   EXPECT_TRUE(json->members[0].value.is_null());
@@ -36,14 +37,15 @@ TEST(Json, TheSmallestIntegerIsRead) {
 }
 
 TEST(Json, ATextThatEndsTooEarlyIsTruncated) {
-  for (const auto* text : {"", " ", "\n\t", "t", "tru", "{", "{\"a\"", "{\"a\":", "{\"a\":1", "{\"a\":1,", "\"abc", "\"\\u12", "[1,", "-",
-                           "{\"a\":{\"b\":[]}"}) {
+  for (const auto* text : {"", " ", "\n\t", "t", "tru", "{", "{\"a\"", "{\"a\":", "{\"a\":1",
+                           "{\"a\":1,", "\"abc", "\"\\u12", "[1,", "-", "{\"a\":{\"b\":[]}"}) {
     EXPECT_EQ(error_of(text), JsonError::truncated) << text;
   }
 }
 
 TEST(Json, ATextThatIsNoJsonIsMalformed) {
-  for (const auto* text : {"x", "hello", "{\"a\":1}x", "{\"a\":1} {}", "{a:1}", "[1 2]", "truE ", "{\"a\":01}", "]", "{\"a\":tru}"}) {
+  for (const auto* text : {"x", "hello", "{\"a\":1}x", "{\"a\":1} {}", "{a:1}", "[1 2]", "truE ",
+                           "{\"a\":01}", "]", "{\"a\":tru}"}) {
     EXPECT_EQ(error_of(text), JsonError::malformed) << text;
   }
 }
@@ -101,7 +103,8 @@ TEST(ObjectReader, RejectsMissingMembersWrongKindsAndNonObjects) {
 
 TEST(Json, ANulIsNowhereTheEndOfTheText) {
   using std::string_view_literals::operator""sv;
-  for (const auto text : {"{}\0"sv, "{}\0garbage"sv, "\0"sv, "\0{}"sv, "{\"a\":1\0}"sv, "\"a\0b\""sv}) {
+  for (const auto text :
+       {"{}\0"sv, "{}\0garbage"sv, "\0"sv, "\0{}"sv, "{\"a\":1\0}"sv, "\"a\0b\""sv}) {
     const auto json = parse_json(text);
     ASSERT_FALSE(json);
     EXPECT_EQ(json.error(), JsonError::malformed);

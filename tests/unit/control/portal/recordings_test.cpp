@@ -1,4 +1,5 @@
-// Every line the recorded portals pushed to gateways parses, and every message the recorded gateways sent has our shape.
+// Every line the recorded portals pushed to gateways parses, and every message the recorded
+// gateways sent has our shape.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -32,30 +33,35 @@ std::string shape_of(const json& value) {
     for (const auto& [key, member] : value.items()) out += key + ":" + shape_of(member) + ",";
     return out + "}";
   }
-  if (value.is_array()) return "[" + (value.empty() ? std::string{} : shape_of(value.front())) + "]";
+  if (value.is_array())
+    return "[" + (value.empty() ? std::string{} : shape_of(value.front())) + "]";
   return value.type_name();
 }
 
 DomainResponse domain_of(const json& value) {
   DomainResponse response{value.at("domain"), {}};
-  for (const auto& text : value.at("address")) response.addresses.push_back(*IpAddress::parse(text.get<std::string>()));
+  for (const auto& text : value.at("address"))
+    response.addresses.push_back(*IpAddress::parse(text.get<std::string>()));
   return response;
 }
 
 std::optional<Egress> egress_of(const std::string& event, const json& payload) {
-  if (event == "flow_authorized") return Authorized{Authorize::Dialect::authorize_flow, payload.at("ref")};
-  if (event == "authorization_created") return Authorized{Authorize::Dialect::create_authorization, payload.at("ref")};
+  if (event == "flow_authorized")
+    return Authorized{Authorize::Dialect::authorize_flow, payload.at("ref")};
+  if (event == "authorization_created")
+    return Authorized{Authorize::Dialect::create_authorization, payload.at("ref")};
   if (event == "no_relays") return NoRelays{};
   if (event == "broadcast_ice_candidates" || event == "broadcast_invalidated_ice_candidates") {
-    return BroadcastCandidates{*ClientId::parse(payload.at("client_ids").at(0).get<std::string>()), payload.at("candidates"),
-                               event != "broadcast_ice_candidates"};
+    return BroadcastCandidates{*ClientId::parse(payload.at("client_ids").at(0).get<std::string>()),
+                               payload.at("candidates"), event != "broadcast_ice_candidates"};
   }
   if (event != "connection_ready") return std::nullopt;
   ConnectionReady ready{payload.at("ref"), std::nullopt, std::nullopt};
   const auto& body = payload.at("gateway_payload").begin().value();
   if (payload.at("gateway_payload").contains("ConnectionAccepted")) {
     const auto& ice = body.at("ice_parameters");
-    ready.ice = IceCredentials{ice.at("username"), SecretText{ice.at("password").get<std::string>()}};
+    ready.ice =
+        IceCredentials{ice.at("username"), SecretText{ice.at("password").get<std::string>()}};
   }
   if (!body.at("domain_response").is_null()) ready.domain = domain_of(body.at("domain_response"));
   return ready;

@@ -8,7 +8,8 @@ namespace fg::portal {
 namespace {
 
 constexpr WallTime kWall{std::chrono::seconds{1'790'000'000}};
-const char* const kJoinOk = R"({"topic":"gateway","event":"phx_reply","payload":{"status":"ok","response":{}},"ref":0})";
+const char* const kJoinOk =
+    R"({"topic":"gateway","event":"phx_reply","payload":{"status":"ok","response":{}},"ref":0})";
 
 class SessionTest : public testing::Test {
  protected:
@@ -39,7 +40,8 @@ class SessionTest : public testing::Test {
       if (const auto* up = std::get_if<Session::Joined>(&*event)) joined = up->generation;
     }
   }
-  void refuse(int status, std::string body = "", std::optional<std::string> retry_after = std::nullopt) {
+  void refuse(int status, std::string body = "",
+              std::optional<std::string> retry_after = std::nullopt) {
     session.on_refused({status, "text/plain", std::move(retry_after), std::move(body)}, now, kWall);
     drain();
   }
@@ -105,8 +107,9 @@ TEST_F(SessionTest, ARefusedPortalIsRetriedFifteenTimesThenThatIsFatal) {
   EXPECT_EQ(attempts, 16);
   EXPECT_EQ(now, Instant{1015s});
   ASSERT_TRUE(fatal);
-  EXPECT_EQ(*fatal, "Failed to login to portal: Got disconnected from portal and hit the max-retry limit. "
-                    "Last connection error: Connection refused");
+  EXPECT_EQ(*fatal,
+            "Failed to login to portal: Got disconnected from portal and hit the max-retry limit. "
+            "Last connection error: Connection refused");
   EXPECT_FALSE(session.wakeup());
 }
 
@@ -142,7 +145,8 @@ TEST_F(SessionTest, A401IsFatalAtOnce) {
   session.start(now);
   (void)dialled();
   refuse(401, "Invalid token");
-  EXPECT_EQ(fatal, "Failed to login to portal: Failed to authenticate with portal: no reason provided");
+  EXPECT_EQ(fatal,
+            "Failed to login to portal: Failed to authenticate with portal: no reason provided");
   EXPECT_FALSE(dialled());
 }
 
@@ -181,7 +185,8 @@ TEST_F(SessionTest, TokenExpiredOnARunningConnectionIsFatal) {
   session.start(now);
   (void)dialled();
   join();
-  session.on_text(R"({"topic":"gateway","event":"disconnect","payload":{"reason":"token_expired"}})", now);
+  session.on_text(
+      R"({"topic":"gateway","event":"disconnect","payload":{"reason":"token_expired"}})", now);
   drain();
   EXPECT_EQ(fatal, "Failed to login to portal: Authentication token invalid");
   (void)dialled();

@@ -10,7 +10,9 @@ namespace fg::portal::test {
 
 class RememberingSink final : public LogSink {
  public:
-  [[nodiscard]] bool is_enabled(LogLevel /*level*/, std::string_view /*target*/) const override { return true; }
+  [[nodiscard]] bool is_enabled(LogLevel /*level*/, std::string_view /*target*/) const override {
+    return true;
+  }
   void write(LogLevel /*level*/, std::string_view /*target*/, std::string_view message,
              std::span<const LogField> fields) override {
     std::string line{message};

@@ -34,7 +34,8 @@ TEST_F(KernelPortTest, BothFamiliesAreReceivedInOneBatch) {
   auto v4 = open_or_die(Family::v4);
   auto v6 = open_or_die(Family::v6);
   const ByteVector payload{9};
-  const OutgoingDatagrams to4{.to = {ip("127.0.0.1"), 52625}, .from = {}, .segment = 1, .bytes = payload};
+  const OutgoingDatagrams to4{
+      .to = {ip("127.0.0.1"), 52625}, .from = {}, .segment = 1, .bytes = payload};
   const OutgoingDatagrams to6{.to = {ip("::1"), 52625}, .from = {}, .segment = 1, .bytes = payload};
   EXPECT_EQ((UdpSender{v4.fd(), true}.send({&to4, 1}).datagrams), 1);
   EXPECT_EQ((UdpSender{v6.fd(), true}.send({&to6, 1}).datagrams), 1);
@@ -56,7 +57,8 @@ TEST_F(KernelPortTest, ABatchOfBothFamiliesIsSentFromTheSharedPort) {
   auto v6 = open_or_die(Family::v6);
   const auto bytes = datagrams(3, 100, 50);
   const std::array batch{
-      OutgoingDatagrams{.to = {ip("127.0.0.1"), v4.port()}, .from = {}, .segment = 100, .bytes = bytes},
+      OutgoingDatagrams{
+          .to = {ip("127.0.0.1"), v4.port()}, .from = {}, .segment = 100, .bytes = bytes},
       OutgoingDatagrams{.to = {ip("::1"), v6.port()}, .from = {}, .segment = 100, .bytes = bytes},
   };
   port().send(batch);
@@ -68,7 +70,8 @@ TEST_F(KernelPortTest, ABatchOfBothFamiliesIsSentFromTheSharedPort) {
 
 TEST_F(KernelPortTest, ARefusedDatagramIsCounted) {
   const auto bytes = datagrams(3, 100, 50);
-  const OutgoingDatagrams d{.to = {ip("203.0.113.9"), 9}, .from = {}, .segment = 100, .bytes = bytes};
+  const OutgoingDatagrams d{
+      .to = {ip("203.0.113.9"), 9}, .from = {}, .segment = 100, .bytes = bytes};
   port().send({&d, 1});
   EXPECT_EQ(port().drops().of(DropReason::udp_send_failed), 3);
   EXPECT_FALSE(backend_.backend.sender->send(d));
@@ -78,14 +81,18 @@ TEST_F(KernelPortTest, ARefusedDatagramIsCounted) {
 TEST_F(KernelPortTest, TheControlThreadSendsFromTheSamePort) {
   auto v4 = open_or_die(Family::v4);
   const ByteVector payload{1, 2};
-  EXPECT_TRUE(backend_.backend.sender->send({.to = {ip("127.0.0.1"), v4.port()}, .from = ip("127.0.0.5"), .segment = 2, .bytes = payload}));
+  EXPECT_TRUE(backend_.backend.sender->send({.to = {ip("127.0.0.1"), v4.port()},
+                                             .from = ip("127.0.0.5"),
+                                             .segment = 2,
+                                             .bytes = payload}));
   EXPECT_EQ(collect(v4, 1).at(0).from, (SocketAddress{ip("127.0.0.5"), 52625}));
 }
 
 TEST_F(KernelPortTest, TheTunDeviceIsReadAndWritten) {
   auto v4 = open_or_die(Family::v4);
   const ByteVector payload{1, 2};
-  const OutgoingDatagrams d{.to = {ip("100.64.0.9"), 53}, .from = {}, .segment = 2, .bytes = payload};
+  const OutgoingDatagrams d{
+      .to = {ip("100.64.0.9"), 53}, .from = {}, .segment = 2, .bytes = payload};
   ASSERT_EQ((UdpSender{v4.fd(), true}.send({&d, 1}).datagrams), 1);
   EXPECT_EQ(port().read_tun(ready()).size(), 1);
   const ByteVector garbage{0x45, 0};

@@ -37,8 +37,11 @@ inline bool set_address(const std::string& name, const char* address, const char
   auto request = interface_request(name);
   auto& in = reinterpret_cast<sockaddr_in&>(request.ifr_addr);
   in.sin_family = AF_INET;
-  if (::inet_pton(AF_INET, address, &in.sin_addr) != 1 || ::ioctl(control.get(), SIOCSIFADDR, &request) != 0) return false;
-  return ::inet_pton(AF_INET, mask, &in.sin_addr) == 1 && ::ioctl(control.get(), SIOCSIFNETMASK, &request) == 0;
+  if (::inet_pton(AF_INET, address, &in.sin_addr) != 1 ||
+      ::ioctl(control.get(), SIOCSIFADDR, &request) != 0)
+    return false;
+  return ::inet_pton(AF_INET, mask, &in.sin_addr) == 1 &&
+         ::ioctl(control.get(), SIOCSIFNETMASK, &request) == 0;
 }
 
 class NetworkTest : public ::testing::Test {
@@ -91,7 +94,8 @@ inline IpAddress ip(std::string_view text) { return IpAddress::parse(text).value
 // n datagrams of `size` bytes, the last of `last`; each filled with its number.
 inline ByteVector datagrams(std::size_t n, std::size_t size, std::size_t last) {
   ByteVector out;
-  for (std::size_t i = 0; i < n; ++i) out.insert(out.end(), i + 1 == n ? last : size, static_cast<std::uint8_t>(i));
+  for (std::size_t i = 0; i < n; ++i)
+    out.insert(out.end(), i + 1 == n ? last : size, static_cast<std::uint8_t>(i));
   return out;
 }
 

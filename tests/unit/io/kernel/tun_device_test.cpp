@@ -93,7 +93,8 @@ TEST_F(TunDeviceTest, ASuperPacketReachesTheHostAsItsDatagrams) {
   auto socket = open_or_die(Family::v4);
   const auto payload = datagrams(10, 1000, 100);
   auto p = udp_packet(socket.port(), payload);
-  store_be16(p.data() + 26, packet::pseudo_header(Bytes{p}.subspan(12, 4), Bytes{p}.subspan(16, 4), 17, p.size() - 20));
+  store_be16(p.data() + 26, packet::pseudo_header(Bytes{p}.subspan(12, 4), Bytes{p}.subspan(16, 4),
+                                                  17, p.size() - 20));
   TunWrite write;
   write.packets = 10;
   VnetHeader{.flags = VnetHeader::kNeedsChecksum,
@@ -108,22 +109,25 @@ TEST_F(TunDeviceTest, ASuperPacketReachesTheHostAsItsDatagrams) {
   EXPECT_EQ(queue().write(write), 10);
   const auto got = collect(socket, 10);
   ASSERT_EQ(got.size(), 10);
-  for (std::size_t i = 0; i < 10; ++i) EXPECT_EQ(got[i].bytes, ByteVector(i == 9 ? 100 : 1000, static_cast<std::uint8_t>(i)));
+  for (std::size_t i = 0; i < 10; ++i)
+    EXPECT_EQ(got[i].bytes, ByteVector(i == 9 ? 100 : 1000, static_cast<std::uint8_t>(i)));
 }
 
 TEST_F(TunDeviceTest, ARefusedSuperPacketIsWrittenInItsPartsAndTheKindIsGivenUp) {
   auto socket = open_or_die(Family::v4);
   const auto payload = datagrams(4, 1000, 1000);
   auto p = udp_packet(socket.port(), payload);
-  store_be16(p.data() + 26, packet::pseudo_header(Bytes{p}.subspan(12, 4), Bytes{p}.subspan(16, 4), 17, p.size() - 20));
+  store_be16(p.data() + 26, packet::pseudo_header(Bytes{p}.subspan(12, 4), Bytes{p}.subspan(16, 4),
+                                                  17, p.size() - 20));
   TunWrite write;
   write.packets = 4;
-  VnetHeader{.flags = VnetHeader::kNeedsChecksum,
-             .gso_type = VnetHeader::kGsoUdp,
-             .header_length = 0xFFFF,  // more than there is: EINVAL, as from a kernel without the kind
-             .gso_size = 1000,
-             .checksum_start = 20,
-             .checksum_offset = 6}
+  VnetHeader{
+      .flags = VnetHeader::kNeedsChecksum,
+      .gso_type = VnetHeader::kGsoUdp,
+      .header_length = 0xFFFF,  // more than there is: EINVAL, as from a kernel without the kind
+      .gso_size = 1000,
+      .checksum_start = 20,
+      .checksum_offset = 6}
       .store(write.header.data());
   const std::array<Bytes, 1> parts{Bytes{p}};
   write.parts = parts;
@@ -138,7 +142,8 @@ TEST_F(TunDeviceTest, SegmentedTrafficOfTheHostIsReadAsOneSuperPacket) {
   auto socket = open_or_die(Family::v4);
   UdpSender sender{socket.fd(), true};
   const auto payload = datagrams(20, 1200, 7);
-  const OutgoingDatagrams d{.to = {ip("100.64.0.9"), 53}, .from = {}, .segment = 1200, .bytes = payload};
+  const OutgoingDatagrams d{
+      .to = {ip("100.64.0.9"), 53}, .from = {}, .segment = 1200, .bytes = payload};
   ASSERT_EQ(sender.send({&d, 1}).datagrams, 20);
   ASSERT_TRUE(wait_readable(queue().fd()));
   int error = 0;
@@ -155,7 +160,8 @@ TEST_F(TunDeviceTest, ManyWaitingPacketsAreReadInGrowingBurstsAndInOrder) {
   UdpSender sender{socket.fd(), true};
   for (std::uint8_t i = 0; i < 100; ++i) {
     const ByteVector payload(100, i);
-    const OutgoingDatagrams d{.to = {ip("100.64.0.9"), 53}, .from = {}, .segment = 100, .bytes = payload};
+    const OutgoingDatagrams d{
+        .to = {ip("100.64.0.9"), 53}, .from = {}, .segment = 100, .bytes = payload};
     ASSERT_EQ(sender.send({&d, 1}).datagrams, 1);
   }
   std::vector<std::uint8_t> seen;

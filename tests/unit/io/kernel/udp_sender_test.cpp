@@ -9,7 +9,8 @@ namespace {
 
 class UdpSenderTest : public NetworkTest {
  protected:
-  [[nodiscard]] OutgoingDatagrams to(const UdpSocket& socket, const ByteVector& bytes, std::uint16_t segment) const {
+  [[nodiscard]] OutgoingDatagrams to(const UdpSocket& socket, const ByteVector& bytes,
+                                     std::uint16_t segment) const {
     return {.to = {ip("127.0.0.1"), socket.port()}, .from = {}, .segment = segment, .bytes = bytes};
   }
 };
@@ -24,7 +25,8 @@ TEST_F(UdpSenderTest, AClosedPortCostsTheNextDatagramNothing) {
   }
   UdpSender sender{from.fd(), true};
   const ByteVector payload{7};
-  const OutgoingDatagrams refused{.to = {ip("127.0.0.1"), closed_port}, .from = {}, .segment = 1, .bytes = payload};
+  const OutgoingDatagrams refused{
+      .to = {ip("127.0.0.1"), closed_port}, .from = {}, .segment = 1, .bytes = payload};
   for (int i = 0; i < 10; ++i) {
     EXPECT_EQ(sender.send({&refused, 1}).failed, 0);
     const auto good = to(open, payload, 1);
@@ -42,8 +44,10 @@ TEST_F(UdpSenderTest, ADestinationWithoutARouteCostsTheOthersNothing) {
   auto from = open_or_die(Family::v4);
   UdpSender sender{from.fd(), true};
   const auto bytes = datagrams(3, 100, 100);
-  const OutgoingDatagrams unreachable{.to = {ip("203.0.113.1"), 1}, .from = {}, .segment = 100, .bytes = bytes};
-  const std::array batch{to(open, bytes, 100), unreachable, to(open, bytes, 100), unreachable, to(open, bytes, 100)};
+  const OutgoingDatagrams unreachable{
+      .to = {ip("203.0.113.1"), 1}, .from = {}, .segment = 100, .bytes = bytes};
+  const std::array batch{to(open, bytes, 100), unreachable, to(open, bytes, 100), unreachable,
+                         to(open, bytes, 100)};
   const auto outcome = sender.send(batch);
   EXPECT_EQ(outcome.datagrams, 9);
   EXPECT_EQ(outcome.failed, 6);

@@ -57,7 +57,11 @@ TEST_F(UdpSocketTest, ADatagramTellsItsSourceDestinationAndCongestionMark) {
   auto from = open_or_die(Family::v4);
   UdpSender sender{from.fd(), true};
   const ByteVector payload{1, 2, 3};
-  const OutgoingDatagrams d{.to = {ip("127.0.0.9"), to.port()}, .from = ip("127.0.0.3"), .ecn = 1, .segment = 3, .bytes = payload};
+  const OutgoingDatagrams d{.to = {ip("127.0.0.9"), to.port()},
+                            .from = ip("127.0.0.3"),
+                            .ecn = 1,
+                            .segment = 3,
+                            .bytes = payload};
   EXPECT_EQ(sender.send({&d, 1}).datagrams, 1);
   const auto got = collect(to, 1);
   ASSERT_EQ(got.size(), 1);
@@ -72,7 +76,8 @@ TEST_F(UdpSocketTest, TheSameHoldsForIpv6) {
   auto from = open_or_die(Family::v6);
   UdpSender sender{from.fd(), true};
   const ByteVector payload{1, 2, 3};
-  const OutgoingDatagrams d{.to = {ip("::1"), to.port()}, .from = ip("::1"), .ecn = 3, .segment = 3, .bytes = payload};
+  const OutgoingDatagrams d{
+      .to = {ip("::1"), to.port()}, .from = ip("::1"), .ecn = 3, .segment = 3, .bytes = payload};
   EXPECT_EQ(sender.send({&d, 1}).datagrams, 1);
   const auto got = collect(to, 1);
   ASSERT_EQ(got.size(), 1);
