@@ -88,6 +88,16 @@ def test_a_client_that_moves_to_another_address_is_served_there(make_lab, genera
     healed(page(lab), 20)
 
 
+def test_a_client_that_notices_its_new_address_goes_on(make_lab, generation):
+    """In one process: what an operating system tells the original client, the lab's is told by its control socket."""
+    lab = make_lab(generation, shape=t.Shape(outer=("v4",)))
+    healed(page(lab), 15)
+    netns.ip([f"addr del {t.CLIENT4}/24 dev eth0", f"addr add {t.WAN4}22/24 dev eth0",
+              f"route replace default via {t.SINK4}"], lab.world.ns("client"))
+    lab.client.ask("reset")
+    healed(page(lab), 20)
+
+
 def test_a_nat_that_changes_its_address_under_traffic_is_followed(make_lab, generation):
     """The client notices nothing; its packets come from elsewhere."""
     lab = make_lab(generation, shape=t.Shape(client_nat="preserving"))
