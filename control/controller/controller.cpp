@@ -139,6 +139,7 @@ std::optional<Wakeup> Controller::wakeup() const {
   if (!datagrams_.empty() || !commands_.empty() || !portal_.empty() || !interfaces_.empty()) {
     return Wakeup{last_now_, "output queued"};
   }
+  if (!dirty_.empty()) return Wakeup{last_now_, "connections to serve"};
   std::optional<Wakeup> out = relays_.wakeup();
   if (!deadlines_.empty()) out = earlier(out, Wakeup{deadlines_.begin()->first, "connection"});
   if (!held_.empty()) out = earlier(out, Wakeup{held_.front().until, "request waits for a relay"});

@@ -267,14 +267,14 @@ void Controller::update_path(Connection& connection, Instant now) {
     }
   }
   if (path == connection.path) return;
-  connection.path = path;
+  const auto kind_before = std::exchange(connection.path, path).kind;
   tell(connection.options.worker, pipeline::SetPath{connection.options.slot, path});
-  if (path.kind != pipeline::Path::Kind::none) {
-    log_.info("client reachable",
-              {{"client", connection.options.client},
-               {"path", path.kind == pipeline::Path::Kind::direct ? "direct" : "relayed"}});
-    log_.debug("path", {{"client", connection.options.client}, {"remote", path.remote}});
-  }
+  log_.debug("path", {{"client", connection.options.client}, {"remote", path.remote}});
+  // A client can change its address as often as it likes, but hardly the kind of its path.
+  if (path.kind == pipeline::Path::Kind::none || path.kind == kind_before) return;
+  log_.info("client reachable",
+            {{"client", connection.options.client},
+             {"path", path.kind == pipeline::Path::Kind::direct ? "direct" : "relayed"}});
 }
 
 void Controller::send_handshake(Connection& connection, Bytes message, Instant now) {
