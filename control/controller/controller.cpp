@@ -18,22 +18,22 @@ Controller::Controller(Options options, const wireguard::Identity& identity, Ran
 
 void Controller::on_portal_joined(portal::Generation generation) { generation_ = generation; }
 
-void Controller::on_portal(portal::Ingress message, Instant now, WallTime wall) {
+void Controller::on_portal(portal::Ingress message, Instant now, WallTime) {
   last_now_ = now;
   std::visit([&](auto&& m) { on(std::forward<decltype(m)>(m), now); }, std::move(message));
   drain_resolutions(now);
-  pump_relays(now, wall);
+  pump_relays(now);
 }
 
-void Controller::on_punt(const pipeline::Punt& punt, Instant now, WallTime wall) {
+void Controller::on_punt(const pipeline::Punt& punt, Instant now, WallTime) {
   last_now_ = now;
   const Bytes bytes = Bytes{punt.bytes}.first(punt.length);
   if (punt.kind == pipeline::Punt::Kind::inner) {
     on_control_packet(punt.slot, bytes, now);
   } else {
-    on_datagram(punt.local, punt.from, bytes, now, wall);
+    on_datagram(punt.local, punt.from, bytes, now);
   }
-  pump_relays(now, wall);
+  pump_relays(now);
 }
 
 void Controller::on_event(const pipeline::Event& event, Instant now, WallTime wall) {
@@ -60,15 +60,15 @@ void Controller::on_event(const pipeline::Event& event, Instant now, WallTime wa
   } else if (const auto* removed = std::get_if<pipeline::ClientRemoved>(&event)) {
     slots_.give_back(removed->slot);
   }
-  pump_relays(now, wall);
+  pump_relays(now);
 }
 
 void Controller::on_resolved(dns::ResolutionId id, const std::vector<IpAddress>& addresses,
-                             Instant now, WallTime wall) {
+                             Instant now, WallTime) {
   last_now_ = now;
   resolutions_.on_answer(id, addresses, now);
   drain_resolutions(now);
-  pump_relays(now, wall);
+  pump_relays(now);
 }
 
 void Controller::on_timeout(Instant now, WallTime wall) {
@@ -77,7 +77,7 @@ void Controller::on_timeout(Instant now, WallTime wall) {
   // do (spec connectivity 1.5).
   relays_.on_timeout(now);
   if (retry_relays_at_ && *retry_relays_at_ <= now) retry_relays(now);
-  pump_relays(now, wall);
+  pump_relays(now);
   // Each connection once a call: one that is due again at this very instant does not starve the
   // others.
   std::vector<ConnectionKey> due;
@@ -95,7 +95,7 @@ void Controller::on_timeout(Instant now, WallTime wall) {
     answer_no_relays();
   }
   std::erase_if(retired_keys_, [&](const auto& entry) { return entry.second <= now; });
-  pump_relays(now, wall);
+  pump_relays(now);
 }
 
 void Controller::shut_down(Instant now) {

@@ -128,6 +128,9 @@ class Controller {
   void update_relays(const std::vector<RelayId>& removed, const std::vector<portal::Relay>& added,
                      Instant now);
   void retry_relays(Instant now);
+  // Resolves the name a request carries, if it does, before accept().
+  template <class Request>
+  void resolve_then_accept(const ClientId& client, Request&& request, Instant now);
   void accept(const portal::Authorize& message, Instant now);
   void accept(const portal::RequestConnection& message, std::vector<IpAddress> resolved,
               Instant now);
@@ -158,7 +161,7 @@ class Controller {
   void add_local(Connection& connection, const turn::Candidate& candidate, Instant now);
   void wake(Connection& connection, Instant now);
   void migrate_orphans(Instant now);
-  void pump(Connection& connection, Instant now, WallTime wall);
+  void pump(Connection& connection, Instant now);
   void pump_agent(Connection& connection, Instant now);
   void transmit(Connection& connection, ice::Transmit transmit, Instant now);
   void update_path(Connection& connection, Instant now);
@@ -173,20 +176,19 @@ class Controller {
   [[nodiscard]] Connection* find(ConnectionKey key);
 
   // Relays and datagrams: controller_network.cpp.
-  void on_datagram(const SocketAddress& local, const SocketAddress& from, Bytes bytes, Instant now,
-                   WallTime wall);
+  void on_datagram(const SocketAddress& local, const SocketAddress& from, Bytes bytes, Instant now);
   struct Arrival {
     SocketAddress local;  // our address, or our relayed one
     SocketAddress from;
     std::optional<RelayId> relay;  // came as channel data
   };
-  void on_stun(const Arrival& arrival, Bytes bytes, Instant now, WallTime wall);
-  void on_handshake(const Arrival& arrival, Bytes bytes, Instant now, WallTime wall);
-  void on_initiation(const Arrival& arrival, Bytes bytes, Instant now, WallTime wall);
+  void on_stun(const Arrival& arrival, Bytes bytes, Instant now);
+  void on_handshake(const Arrival& arrival, Bytes bytes, Instant now);
+  void on_initiation(Bytes bytes, Instant now);
   void reply(const Arrival& arrival, Bytes bytes, Instant now);
   void install(Connection& connection, wireguard::SessionKeys keys);
   void on_control_packet(ClientSlot slot, Bytes packet, Instant now);
-  void pump_relays(Instant now, WallTime wall);
+  void pump_relays(Instant now);
   void on_relay_event(const turn::RelayEvent& event, Instant now);
   void send_inner(const Connection& connection, Bytes packet);
   template <class Command>

@@ -189,11 +189,10 @@ void Controller::on_connection_timeout(Connection& connection, Instant now, Wall
     connection.is_idle = true;
     connection.agent.set_profile(ice::kServerIdle, now);
   }
-  pump(connection, now, wall);
+  pump(connection, now);
 }
 
-void Controller::pump(Connection& connection, Instant now, WallTime wall) {
-  (void)wall;
+void Controller::pump(Connection& connection, Instant now) {
   const auto key = connection.options.key;
   pump_agent(connection, now);
   if (find(key) == nullptr) return;

@@ -27,7 +27,7 @@ std::string_view name_of(turn::RelayGone::Why why) {
 }  // namespace
 
 void Controller::on_datagram(const SocketAddress& local, const SocketAddress& from, Bytes bytes,
-                             Instant now, WallTime wall) {
+                             Instant now) {
   const auto classified = relays_.on_datagram(local, from, bytes, now);
   if (const auto* reason = std::get_if<DropReason>(&classified)) {
     drop(*reason);
@@ -41,12 +41,12 @@ void Controller::on_datagram(const SocketAddress& local, const SocketAddress& fr
   }
   switch (packet::classify(bytes)) {
     case packet::DatagramKind::stun:
-      on_stun(arrival, bytes, now, wall);
+      on_stun(arrival, bytes, now);
       break;
     case packet::DatagramKind::wireguard_initiation:
     case packet::DatagramKind::wireguard_response:
     case packet::DatagramKind::wireguard_cookie:
-      on_handshake(arrival, bytes, now, wall);
+      on_handshake(arrival, bytes, now);
       break;
     default:
       // Data is the workers' business; what they passed on belongs to no session.
@@ -54,8 +54,7 @@ void Controller::on_datagram(const SocketAddress& local, const SocketAddress& fr
   }
 }
 
-void Controller::on_stun(const Arrival& arrival, Bytes bytes, Instant now, WallTime wall) {
-  (void)wall;
+void Controller::on_stun(const Arrival& arrival, Bytes bytes, Instant now) {
   const auto message = stun::Message::parse(bytes);
   if (!message) {
     drop(DropReason::malformed_stun);
@@ -84,7 +83,7 @@ void Controller::on_stun(const Arrival& arrival, Bytes bytes, Instant now, WallT
   drop(reason);
 }
 
-void Controller::on_handshake(const Arrival& arrival, Bytes bytes, Instant now, WallTime wall) {
+void Controller::on_handshake(const Arrival& arrival, Bytes bytes, Instant now) {
   if (packet::classify(bytes) == packet::DatagramKind::wireguard_cookie) {
     const auto receiver = ReceiverIndex{load_le32(bytes.data() + 4)};
     auto* connection = find(ConnectionKey{pipeline::connection_of(receiver)});
@@ -108,7 +107,7 @@ void Controller::on_handshake(const Arrival& arrival, Bytes bytes, Instant now, 
       return;
   }
   if (packet::classify(bytes) == packet::DatagramKind::wireguard_initiation) {
-    on_initiation(arrival, bytes, now, wall);
+    on_initiation(bytes, now);
     return;
   }
   const auto receiver = ReceiverIndex{load_le32(bytes.data() + 8)};
@@ -123,9 +122,7 @@ void Controller::on_handshake(const Arrival& arrival, Bytes bytes, Instant now, 
   install(*connection, std::move(*keys));
 }
 
-void Controller::on_initiation(const Arrival& arrival, Bytes bytes, Instant now, WallTime wall) {
-  (void)arrival;
-  (void)wall;
+void Controller::on_initiation(Bytes bytes, Instant now) {
   auto opened = wireguard::open_initiation(identity_, bytes);
   if (!opened) {
     drop(DropReason::bad_handshake);
@@ -204,7 +201,7 @@ void Controller::on_control_packet(ClientSlot slot, Bytes packet, Instant now) {
 
 // ---- relays ----
 
-void Controller::pump_relays(Instant now, WallTime wall) {
+void Controller::pump_relays(Instant now) {
   // Connections and relays feed each other: checks need channels, lost candidates end pairs. Each
   // round moves what the round before produced; a handful is enough, and the bound turns a loop
   // into a counter.
@@ -225,7 +222,7 @@ void Controller::pump_relays(Instant now, WallTime wall) {
     }
     for (auto dirty = std::exchange(dirty_, {}); const auto key : dirty) {
       any = true;
-      if (auto* connection = find(key)) pump(*connection, now, wall);
+      if (auto* connection = find(key)) pump(*connection, now);
     }
     if (!any) break;
   }

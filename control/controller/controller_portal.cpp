@@ -121,22 +121,30 @@ void Controller::accept(const portal::Authorize& message, Instant now) {
 }
 
 void Controller::on(portal::RequestConnection&& message, Instant now) {
+  const auto client = message.client.id;
+  resolve_then_accept(client, std::move(message), now);
+}
+
+void Controller::on(portal::AllowAccess&& message, Instant now) {
+  const auto client = message.client;
+  resolve_then_accept(client, std::move(message), now);
+}
+
+template <class Request>
+void Controller::resolve_then_accept(const ClientId& client, Request&& request, Instant now) {
   // A refused domain gets no answer and touches nothing else (spec portal 2.3.2 step 4).
-  if (!covers(message.resource, message.domain)) {
+  if (!covers(request.resource, request.domain)) {
     log_.warn("request for a name outside its resource",
-              {{"client", message.client.id}, {"resource", message.resource.id}});
+              {{"client", client}, {"resource", request.resource.id}});
     return;
   }
-  if (message.domain) {
-    const auto id = resolutions_.start(message.domain->name, now);
-    if (!id) {
-      drop(DropReason::resolutions_full);
-      return;
-    }
-    asked_.emplace(*id, std::move(message));
-    return;
+  if (!request.domain) {
+    accept(request, {}, now);
+  } else if (const auto id = resolutions_.start(request.domain->name, now)) {
+    asked_.emplace(*id, std::forward<Request>(request));
+  } else {
+    drop(DropReason::resolutions_full);
   }
-  accept(message, {}, now);
 }
 
 void Controller::accept(const portal::RequestConnection& message, std::vector<IpAddress> resolved,
@@ -174,24 +182,6 @@ void Controller::accept(const portal::RequestConnection& message, std::vector<Ip
   portal_.emplace_back(portal::Egress{
       portal::ConnectionReady{message.ref, portal::IceCredentials{ours.ufrag, ours.password},
                               response_to(message.domain, std::move(resolved))}});
-}
-
-void Controller::on(portal::AllowAccess&& message, Instant now) {
-  if (!covers(message.resource, message.domain)) {
-    log_.warn("access to a name outside its resource",
-              {{"client", message.client}, {"resource", message.resource.id}});
-    return;
-  }
-  if (message.domain) {
-    const auto id = resolutions_.start(message.domain->name, now);
-    if (!id) {
-      drop(DropReason::resolutions_full);
-      return;
-    }
-    asked_.emplace(*id, std::move(message));
-    return;
-  }
-  accept(message, {}, now);
 }
 
 void Controller::accept(const portal::AllowAccess& message, std::vector<IpAddress> resolved,

@@ -137,6 +137,19 @@ TEST(Controller, RequestsThatComeWhileRelaysAreMeasuredWaitForThem) {
   EXPECT_TRUE(world.all_said<portal::NoRelays>().empty());
 }
 
+TEST(Controller, OneRequestMoreThanCanBeHeldIsRefusedAtOnce) {
+  World world;
+  world.relay.is_silent = true;
+  world.init();
+  for (int i = 0; i < 1024; ++i) world.portal_says(authorize(kFirst, "10.20.0.0/24"));
+  EXPECT_TRUE(world.said.empty());
+  world.portal_says(authorize(kFirst, "10.20.0.0/24"));
+  EXPECT_EQ(world.all_said<portal::NoRelays>().size(), 1U);
+  world.relay.is_silent = false;
+  world.advance(3s);
+  EXPECT_EQ(world.all_said<portal::Authorized>().size(), 1024U) << "what is held is served";
+}
+
 TEST(Controller, WithoutAnyRelayItSaysNoRelaysAndGrantsNothing) {
   World world;
   portal::Init init{ip("100.71.20.9"), ip("fd00:2021:1111::9:14"), {}, std::nullopt};
