@@ -17,6 +17,10 @@ GENERATIONS = ("A", "B", "C")
 NOT_PRIVILEGED = 77
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: minutes of waiting; tests/net/run --long")
+
+
 def pytest_sessionstart(session):
     if os.geteuid() != 0:
         pytest.exit("namespace tests need root", NOT_PRIVILEGED)

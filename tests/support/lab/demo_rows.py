@@ -94,9 +94,9 @@ class Show:
         wait_for("gateway back", lambda: lab.portal.state()["counts"].get("gateway:phx_join", 0) > joins, 20, 0.05)
         back = (time.monotonic() - started) * 1000
         time.sleep(0.5)
-        sent, answered, _ = stream.stop()
+        outcome = stream.stop()
         return self.row("portal connection dropped", Answer(
-            answered == sent and sent > 100, f"{sent} datagrams", f"{answered} echoes; portal again", back))
+            not outcome.lost and outcome.sent > 100, f"{outcome.sent} datagrams", f"{outcome}; portal again", back))
 
     def gateway_restarted(self):
         lab = self.lab

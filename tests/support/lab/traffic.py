@@ -3,12 +3,27 @@ import socket
 import struct
 import threading
 import time
+from dataclasses import dataclass
 
 from lab import netns, topology as t
 
 
+@dataclass(frozen=True)
+class Outcome:
+    sent: int
+    answered: int
+    gap: float          # seconds: the longest run of requests in a row that nobody answered, by the times they were sent
+
+    @property
+    def lost(self):
+        return self.sent - self.answered
+
+    def __str__(self):
+        return f"{self.answered} of {self.sent} answered, longest gap {self.gap:.2f} s"
+
+
 class Stream(threading.Thread):
-    """UDP echoes at a fixed rate. `stop()` waits for stragglers and returns (sent, answered, longest silence in s)."""
+    """UDP echoes at a fixed rate. `stop()` waits for stragglers and returns the Outcome."""
 
     def __init__(self, world, address=t.RESOURCE4, rate=200, size=200, host="client"):
         super().__init__(daemon=True)
@@ -18,13 +33,14 @@ class Stream(threading.Thread):
         self.socket.settimeout(0.2)
         self.socket.connect((address, t.ECHO))
         self.rate, self.size, self.ended = rate, size, threading.Event()
-        self.sent, self.answered, self.longest = 0, set(), 0.0
+        self.sent, self.answered, self.at = 0, set(), []
         self.receiver = threading.Thread(target=self._receive, daemon=True)
 
     def run(self):
         self.receiver.start()
         started = time.monotonic()
         while not self.ended.is_set():
+            self.at.append(time.monotonic())
             try:
                 self.socket.send(struct.pack("!I", self.sent) + bytes(self.size - 4))
             except OSError:
@@ -39,12 +55,21 @@ class Stream(threading.Thread):
                 self.answered.add(struct.unpack_from("!I", self.socket.recv(65536))[0])
             except OSError:
                 continue
-            now = time.monotonic()
-            self.longest, last = max(self.longest, now - last), now
+            last = time.monotonic()
 
     def stop(self):
         self.ended.set()
         self.join(5)
         self.receiver.join(5)
         self.socket.close()
-        return self.sent, len(self.answered), self.longest
+        return Outcome(self.sent, len(self.answered), self._gap())
+
+    def _gap(self):
+        longest, since = 0.0, None
+        for number, at in enumerate(self.at):
+            if number in self.answered:
+                since = None
+            else:
+                since = at if since is None else since
+                longest = max(longest, at - since + 1 / self.rate)
+        return longest
