@@ -8,10 +8,12 @@ import time
 
 import pytest
 
+import stun
 from lab import netns, topology as t
 from lab.probes import Probes
-from lab.services import SIZES, content, start_dns, start_resource
+from lab.services import SIZES, Relay, content, start_dns, start_resource
 from lab.world import SUPPORT
+from relay_peer import RelayPeer
 
 
 def udp(world, host):
@@ -137,6 +139,23 @@ table inet refuse {
     for address, errno in ((t.RESOURCE4, "EHOSTUNREACH"), (t.RESOURCE6, "EACCES")):
         assert probes.udp(address).error == errno
         assert probes.get(address, seconds=3).error == errno
+
+
+def test_a_relay_can_be_deafened_or_cut_off_from_one_host(bare_world):
+    world = bare_world(relays=3)
+    relays = [Relay(world, "C", host, join=False).start() for host in world.shape.relay_hosts]
+    binding = stun.Message(stun.BINDING).encode()
+
+    def heard(relay, host, family="v4"):
+        return not RelayPeer(world.ns(host), getattr(relay, family), "").silent(binding, 0.2)
+
+    relays[0].cut("gateway")
+    relays[1].deafen()
+    assert [[heard(r, h, f) for r in relays] for h in ("client", "gateway") for f in ("v4", "v6")] == [
+        [True, False, True], [True, False, True], [False, False, True], [False, False, True]]
+    relays[0].mend()
+    relays[1].mend()
+    assert all(heard(r, h) for r in relays for h in ("client", "gateway"))
 
 
 LEFTOVER = """

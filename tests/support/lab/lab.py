@@ -3,7 +3,7 @@ from lab import topology as t
 from lab.client import Client
 from lab.gateway import Gateway
 from lab.probes import Probes
-from lab.services import Portal, start_dns, start_relay, start_resource
+from lab.services import Portal, Relay, start_dns, start_resource
 from lab.world import World
 
 NET4, NET6, NAMES = ("c2a9e4d7-0b35-4f18-92c6-5d71f3e8ab04", "c2a9e4d7-0b35-4f18-92c6-5d71f3e8ab06",
@@ -44,8 +44,7 @@ class Lab:
         self.gateway = Gateway(self.world)
         self.client = Client(self.world, generation)
         self.probes = Probes(self.world)
-        self.relay_generation = relay_generation or generation
-        self.relay = None
+        self.relays = [Relay(self.world, relay_generation or generation, h) for h in self.world.shape.relay_hosts]
 
     def __enter__(self):
         try:
@@ -75,9 +74,10 @@ class Lab:
         self.world.up()
         self.portal.start()
         start_dns(self.world)
-        self.relay = start_relay(self.world, self.relay_generation)
+        for relay in self.relays:
+            relay.start()
         start_resource(self.world)
-        self.portal.wait_joined("relay")
+        self.portal.wait_joined("relay", len(self.relays))
         return self
 
     def narrow_grants(self):
@@ -85,7 +85,11 @@ class Lab:
         for resource in narrowed():
             self.portal.ask("update", resource=resource, quiet=True)
 
+    @property
+    def relay(self):
+        """The first relay's program."""
+        return self.relays[0].process
+
     def restart_relay(self):
-        self.relay.stop()
-        self.relay = start_relay(self.world, self.relay_generation)
+        self.relays[0].restart()
         return self.relay

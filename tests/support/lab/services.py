@@ -8,7 +8,7 @@ import socket
 import subprocess
 import time
 
-from lab import topology as t
+from lab import netns, topology as t
 from lab.process import wait_for
 from lab.world import PYTHON, ROOT, SUPPORT
 
@@ -120,14 +120,57 @@ class Portal:
 
 
 # -- relays ------------------------------------------------------------------------------------------------------
-def start_relay(world, generation, host="relay", join=True):
-    v4, v6 = (t.RELAY4, t.RELAY6) if host == "relay" else (t.RELAY2_4, t.RELAY2_6)
-    command = [PYTHON, f"{SUPPORT}/relay.py", "--ipv4", v4, "--ipv6", v6, "--generation", generation]
-    if join:
-        command += ["--portal", f"ws://{t.PORTAL4}:{t.PORTAL_PORT}", "--token", TOKENS["relay"]]
-    process = world.start(host, host, command)
-    process.wait_log('"listening"')
-    return process
+class Relay:
+    """One relay host: its program, and what can happen to it. Each start has another secret, so the credentials handed
+    out before are void (spec connectivity 7.1)."""
+
+    def __init__(self, world, generation, host="relay", join=True):
+        self.world, self.generation, self.host, self.join = world, generation, host, join
+        self.v4, self.v6 = t.RELAYS[host]
+        self.process = None
+
+    def start(self):
+        command = [PYTHON, f"{SUPPORT}/relay.py", "--ipv4", self.v4, "--ipv6", self.v6, "--generation", self.generation]
+        if self.join:
+            command += ["--portal", f"ws://{t.PORTAL4}:{t.PORTAL_PORT}", "--token", TOKENS["relay"]]
+        self.process = self.world.start(self.host, self.host, command)
+        self.process.wait_log('"listening"')
+        return self
+
+    def stop(self):
+        return self.process.stop()
+
+    def kill(self):
+        """Gone without a word; its host resets the connection to the portal."""
+        self.process.kill()
+
+    def restart(self):
+        self.kill()
+        return self.start()
+
+    def counts(self):
+        return relay_counts(self.process)
+
+    def deafen(self):
+        """All UDP is dropped, both ways; the portal goes on believing in the relay."""
+        self._drop("deaf", ["meta l4proto udp"], ["meta l4proto udp"])
+
+    def cut(self, host):
+        """Nothing passes between this relay and the client or the gateway."""
+        v4, nat, v6 = {"gateway": (t.GATEWAY4, t.GATEWAY_NAT4, t.GATEWAY6),
+                       "client": (t.CLIENT4, t.CLIENT_NAT4, t.CLIENT6)}[host]
+        self._drop("cut", *([f"ip {end} {{ {v4}, {nat} }}", f"ip6 {end} {v6}"] for end in ("saddr", "daddr")))
+
+    def mend(self):
+        """Takes back deafen() and cut()."""
+        ns = self.world.ns(self.host)
+        for table in [line.split()[-1] for line in netns.execute(ns, "nft", "list", "tables").splitlines()]:
+            netns.execute(ns, "nft", "delete", "table", "inet", table)
+
+    def _drop(self, name, arriving, leaving):
+        chains = "\n".join(f"chain {hook} {{ type filter hook {hook} priority filter; {' drop; '.join(rules)} drop; }}"
+                           for hook, rules in (("input", arriving), ("output", leaving)))
+        netns.nft(self.world.ns(self.host), f"table inet lab_{name} {{\n{chains}\n}}\n")
 
 
 def relay_counts(process):
@@ -141,7 +184,7 @@ def relay_counts(process):
 
 def start_coturn(world, host="relay"):
     """coturn in a relay's place (spec connectivity 7.5): user u, password p, realm firezone."""
-    v4, v6 = (t.RELAY4, t.RELAY6) if host == "relay" else (t.RELAY2_4, t.RELAY2_6)
+    v4, v6 = t.RELAYS[host]
     config = world.path("turnserver.conf")
     with open(config, "w", encoding="ascii") as f:
         f.write("\n".join([f"listening-ip={v4}", f"listening-ip={v6}", f"relay-ip={v4}", f"relay-ip={v6}",
@@ -155,7 +198,7 @@ def start_coturn(world, host="relay"):
 
 
 def coturn_entries(host="relay"):
-    v4, v6 = (t.RELAY4, t.RELAY6) if host == "relay" else (t.RELAY2_4, t.RELAY2_6)
+    v4, v6 = t.RELAYS[host]
     return [{"id": "0c07a4e0-0000-4000-8000-000000000001", "type": "turn", "addr": a, "username": "u",
              "password": "p", "expires_at": 2145916800} for a in (f"{v4}:3478", f"[{v6}]:3478")]
 

@@ -2,7 +2,7 @@
 
     client --- [nat-c] --- internet --- [nat-g] --- gateway --- resource
                            |  |   |
-                       relay portal relay2
+                   relay relay2 … portal
 
 Addresses are those of the recordings (recordings/README.md); documentation prefixes only.
 """
@@ -14,6 +14,7 @@ GATEWAY4, GATEWAY6, GATEWAY_NAT4 = WAN4 + "10", WAN6 + "10", WAN4 + "11"
 CLIENT4, CLIENT6, CLIENT_NAT4 = WAN4 + "20", WAN6 + "20", WAN4 + "21"
 RELAY4, RELAY6 = WAN4 + "30", WAN6 + "30"
 RELAY2_4, RELAY2_6 = WAN4 + "31", WAN6 + "31"
+RELAYS = {"relay": (RELAY4, RELAY6), "relay2": (RELAY2_4, RELAY2_6), "relay3": (WAN4 + "32", WAN6 + "32")}
 SINK4, SINK6, SINK_MAC = WAN4 + "254", WAN6 + "fe", "02:00:00:00:00:fe"
 
 RESOURCE4, RESOURCE6 = "10.20.0.2", "fd20::2"
@@ -32,7 +33,7 @@ class Shape:
     client_nat: str = ""                 # "", "preserving" or "random"
     gateway_nat: str = ""
     outer: tuple = ("v4", "v6")
-    relays: int = 1
+    relays: int = 1                      # hosts, three at most
     plain_offloads: bool = True          # False: checksum offload off, as user-space packet I/O needs
 
     @property
@@ -43,9 +44,12 @@ class Shape:
     def gateway_hosts(self):
         return ["gateway"] + (["natg"] if self.gateway_nat else [])
 
+    @property
+    def relay_hosts(self):
+        return list(RELAYS)[:self.relays]
+
     def hosts(self):
-        extra = ["relay2"] if self.relays > 1 else []
-        return ["inet", "portal", "relay", *extra, "resource", *self.client_hosts, *self.gateway_hosts]
+        return ["inet", "portal", *self.relay_hosts, "resource", *self.client_hosts, *self.gateway_hosts]
 
 
 @dataclass
@@ -67,9 +71,8 @@ def links(shape):
     def both(v4, v6):
         return [v4 + "/24"] + [v6 + "/64"] * ("v6" in shape.outer)
 
-    cables = [wan("portal", PORTAL4 + "/24", PORTAL6 + "/64"), wan("relay", RELAY4 + "/24", RELAY6 + "/64")]
-    if shape.relays > 1:
-        cables.append(wan("relay2", RELAY2_4 + "/24", RELAY2_6 + "/64"))
+    cables = [wan("portal", PORTAL4 + "/24", PORTAL6 + "/64"),
+              *(wan(host, RELAYS[host][0] + "/24", RELAYS[host][1] + "/64") for host in shape.relay_hosts)]
     if shape.client_nat:
         cables += [wan("natc", CLIENT_NAT4 + "/24"),
                    Link("client", "eth0", "natc", "lan", ["192.168.7.2/24"], ["192.168.7.1/24"])]
@@ -90,7 +93,7 @@ def default_routes(shape):
     private address vanishes, as on the internet, instead of failing at once (guides/testing.md)."""
     sink = [f"neigh add {SINK4} lladdr {SINK_MAC} dev eth0 nud permanent", f"route add default via {SINK4}"]
     sink6 = [f"neigh add {SINK6} lladdr {SINK_MAC} dev eth0 nud permanent", f"route add default via {SINK6}"]
-    routes = {h: sink + sink6 for h in ("portal", "relay", "relay2") if h in shape.hosts()}
+    routes = {h: sink + sink6 for h in ("portal", *shape.relay_hosts)}
     for host, nat, lan in (("client", shape.client_nat, "192.168.7.1"), ("gateway", shape.gateway_nat, "192.168.8.1")):
         if nat:
             routes[host] = [f"route add default via {lan}"]
