@@ -22,6 +22,7 @@
 #include "gateway/host_checks.h"
 #include "gateway/host_network.h"
 #include "gateway/identity.h"
+#include "gateway/netlink_monitor.h"
 #include "io/kernel/kernel_backend.h"
 #include "runtime/worker_pool.h"
 #include "wireguard/identity.h"
@@ -97,6 +98,9 @@ class Gateway final : public net::PortalHandler {
     }
     loop_.on_signals({SIGINT, SIGTERM}, [this](int) { begin_shutdown(0); });
     loop_.watch(pool_->notify_fd(), [this] { pool_->awake(); });
+    loop_.watch(monitor_->fd(), [this] {
+      monitor_->read([this](const HostChange& change) { on_host_change(change); });
+    });
     loop_.on_turn([this](Instant now) { turn(now); });
     portal_->start();
     turn(loop_.now());
@@ -116,6 +120,7 @@ class Gateway final : public net::PortalHandler {
   void turn(Instant now);
   bool drain_workers(Instant now, WallTime wall);
   void drain_controller();
+  void on_host_change(const HostChange& change);
   void begin_shutdown(int status);
   void clean_up();
   void report_drops(LogLevel level);
@@ -135,6 +140,7 @@ class Gateway final : public net::PortalHandler {
   Firewall firewall_;
   bool has_firewall_ = false;
   std::unique_ptr<HostNetwork> network_;
+  std::optional<NetlinkMonitor> monitor_;
   std::unique_ptr<runtime::WorkerPool> pool_;
   std::unique_ptr<controller::Controller> controller_;
   std::unique_ptr<net::PortalClient> portal_;
@@ -175,6 +181,9 @@ Result<void, std::string> Gateway::prepare() {
   if (!netlink) return fail(netlink.error().to_string() + ": run with CAP_NET_ADMIN");
   network_ = std::make_unique<HostNetwork>(std::move(*netlink), configuration_.tun_name,
                                            Log{log_.sink(), "host"});
+  auto monitor = NetlinkMonitor::open(NetlinkMonitor::Topic::routing);
+  if (!monitor) return fail(monitor.error().to_string() + ": allow netlink sockets (AF_NETLINK)");
+  monitor_ = std::move(*monitor);
   if (configuration_.masquerade) {
     if (auto installed = firewall_.install(); !installed) return installed;
     has_firewall_ = true;
@@ -317,6 +326,13 @@ void Gateway::drain_controller() {
       begin_shutdown(1);
     }
   }
+}
+
+// Of links, addresses, routes and rules, our own device's among them.
+void Gateway::on_host_change(const HostChange& change) {
+  if (change.kind == HostChange::Kind::link && change.removed &&
+      change.interface == configuration_.tun_name)
+    log_.warn("the TUN device was deleted", {{"name", change.interface}});
 }
 
 void Gateway::begin_shutdown(int status) {

@@ -1,32 +1,12 @@
-// In a network namespace of this test's own: needs root.
 #include "gateway/host_network.h"
 
-#include <fcntl.h>
 #include <gtest/gtest.h>
-#include <linux/if.h>
-#include <linux/if_tun.h>
-#include <sched.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
-
-#include <array>
-#include <cstdio>
-#include <cstring>
 
 #include "gateway/firewall.h"
+#include "tests/unit/gateway/own_namespace.h"
 
 namespace fg::gateway {
 namespace {
-
-std::string output_of(const std::string& command) {
-  std::string out;
-  FILE* pipe = ::popen((command + " 2>&1").c_str(), "r");
-  if (pipe == nullptr) return out;
-  std::array<char, 512> buffer{};
-  while (std::fgets(buffer.data(), buffer.size(), pipe) != nullptr) out += buffer.data();
-  ::pclose(pipe);
-  return out;
-}
 
 class QuietSink final : public LogSink {
  public:
@@ -34,35 +14,16 @@ class QuietSink final : public LogSink {
   void write(LogLevel, std::string_view, std::string_view, std::span<const LogField>) override {}
 };
 
-class OwnNamespace : public ::testing::Test {
+class HostNetworkTest : public OwnNamespace {
  protected:
-  void SetUp() override {
-    home = ::open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-    ASSERT_GE(home, 0);
-    ASSERT_EQ(::unshare(CLONE_NEWNET), 0)
-        << "run the tests as root: they make a network namespace of their own";
-    tun = ::open("/dev/net/tun", O_RDWR | O_CLOEXEC);
-    ASSERT_GE(tun, 0);
-    ifreq request{};
-    std::strncpy(request.ifr_name, "tun-test", IFNAMSIZ - 1);
-    request.ifr_flags = IFF_TUN | IFF_NO_PI;
-    ASSERT_EQ(::ioctl(tun, TUNSETIFF, &request), 0);
-  }
-  void TearDown() override {
-    ::close(tun);
-    EXPECT_EQ(::setns(home, CLONE_NEWNET), 0);
-    ::close(home);
-  }
   HostNetwork make() { return {std::move(*Netlink::open()), "tun-test", Log{sink, "host"}}; }
 
-  int home = -1;
-  int tun = -1;
   QuietSink sink;
   IpAddress v4 = *IpAddress::parse("100.71.20.9");
   IpAddress v6 = *IpAddress::parse("fd00:2021:1111::9:14");
 };
 
-TEST_F(OwnNamespace, AddressesRoutesAndRulesAreThoseOfTheOriginal) {
+TEST_F(HostNetworkTest, AddressesRoutesAndRulesAreThoseOfTheOriginal) {
   auto network = make();
   const auto configured = network.configure(v4, v6);
   ASSERT_TRUE(configured) << configured.error();
@@ -85,7 +46,7 @@ TEST_F(OwnNamespace, AddressesRoutesAndRulesAreThoseOfTheOriginal) {
   }
 }
 
-TEST_F(OwnNamespace, RepeatingAndMovingLeavesOneOfEach) {
+TEST_F(HostNetworkTest, RepeatingAndMovingLeavesOneOfEach) {
   auto network = make();
   ASSERT_TRUE(network.configure(v4, v6));
   ASSERT_TRUE(network.configure(v4, v6));
@@ -100,14 +61,14 @@ TEST_F(OwnNamespace, RepeatingAndMovingLeavesOneOfEach) {
   EXPECT_EQ(output_of("ip -6 rule").find("fwmark"), std::string::npos);
 }
 
-TEST_F(OwnNamespace, AnInterfaceThatIsGoneIsAnErrorThatNamesIt) {
+TEST_F(HostNetworkTest, AnInterfaceThatIsGoneIsAnErrorThatNamesIt) {
   HostNetwork network{std::move(*Netlink::open()), "tun-gone", Log{sink, "host"}};
   const auto configured = network.configure(v4, v6);
   ASSERT_FALSE(configured);
   EXPECT_NE(configured.error().find("tun-gone"), std::string::npos);
 }
 
-TEST_F(OwnNamespace, TheFirewallTableIsOursAloneAndLeavesNothingBehind) {
+TEST_F(HostNetworkTest, TheFirewallTableIsOursAloneAndLeavesNothingBehind) {
   Firewall firewall{"tun-test"};
   const auto installed = firewall.install();
   ASSERT_TRUE(installed) << installed.error();
