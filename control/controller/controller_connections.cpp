@@ -266,6 +266,7 @@ void Controller::update_path(Connection& connection, Instant now) {
     }
   }
   if (path == connection.path) return;
+  if (path.kind == pipeline::Path::Kind::direct) tell_all(pipeline::ExpectSource{path.remote.ip});
   const auto kind_before = std::exchange(connection.path, path).kind;
   tell(connection.options.worker, pipeline::SetPath{connection.options.slot, path});
   log_.debug("path", {{"client", connection.options.client}, {"remote", path.remote}});

@@ -226,6 +226,7 @@ void Controller::on(const portal::IceCandidates& message, Instant now) {
       continue;
     }
     const auto added = connection->agent.add_remote(line, now);
+    if (added.is_accepted()) tell_all(pipeline::ExpectSource{added.candidate.address.ip});
     if (added.outcome == ice::RemoteAddition::Outcome::unparsable)
       drop(DropReason::unparsable_candidate);
     if (added.is_accepted() && ice::wants_channel(added.candidate.kind) && connection->relay) {

@@ -27,6 +27,8 @@ namespace fg {
   X(bad_handshake, "handshake message does not authenticate or is replayed")                   \
   X(unknown_initiator, "handshake initiation from a public key no connection has")             \
   X(handshake_rate_limited, "handshake message over the limit and without a valid MAC2")       \
+  X(stranger_stun_limited, "STUN from an address no client is expected at, over the limit")    \
+  X(stranger_handshake_limited, "the same of WireGuard handshake messages")                    \
   X(punt_ring_full, "ring to the control thread is full")                                      \
   X(handoff_ring_full, "ring to the owning worker is full")                                    \
   X(oversized_datagram, "datagram larger than anything this protocol sends")                   \

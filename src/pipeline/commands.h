@@ -109,10 +109,15 @@ struct SetGatewayAddresses {
   std::optional<IpAddress> v4;
   std::optional<IpAddress> v6;
 };
+// The portal named this address as a client's, or somebody there authenticated: what comes from it
+// is punted as PuntClass::expected.
+struct ExpectSource {
+  IpAddress address;
+};
 
-using Command =
-    std::variant<std::monostate, AddClient, RemoveClient, SetPolicy, SetPath, InstallSession,
-                 SendInner, SetRelay, SetChannel, SetTunnelOwner, SetGatewayAddresses>;
+using Command = std::variant<std::monostate, AddClient, RemoveClient, SetPolicy, SetPath,
+                             InstallSession, SendInner, SetRelay, SetChannel, SetTunnelOwner,
+                             SetGatewayAddresses, ExpectSource>;
 
 // ---- worker -> control thread ----
 
@@ -150,6 +155,16 @@ struct ClientRemoved {
 
 using Event = std::variant<std::monostate, SessionConfirmed, HandshakeNeeded, ClientActivity,
                            ChannelActivity, PolicyRetired, ClientRemoved>;
+
+// Which punts suffer when there are too many: each class has a ring of its own, so that a flood
+// fills only the one it belongs to.
+enum class PuntClass : std::uint8_t {
+  trusted,   // in-tunnel control packets; relays in use and what came on their channels
+  expected,  // STUN and handshakes from where a client may be
+  stranger,  // STUN and handshakes from anywhere else, so many a second at most
+  count_
+};
+inline constexpr std::size_t kPuntClasses = static_cast<std::size_t>(PuntClass::count_);
 
 // What the fast path does not finish, copied for the control thread.
 struct Punt {

@@ -42,14 +42,16 @@ void Pipeline::on_datagrams(std::span<ReceivedDatagrams> batch, Instant now) noe
 
 void Pipeline::sort_datagram(MutableBytes datagram, const ReceivedDatagrams& from,
                              RelayTable::Relay* relay, Instant now) noexcept {
-  switch (packet::classify(datagram)) {
+  const auto kind = packet::classify(datagram);
+  switch (kind) {
     case DatagramKind::wireguard_data:
       return sort_data_message(datagram, from, now);
     case DatagramKind::stun:
     case DatagramKind::wireguard_initiation:
     case DatagramKind::wireguard_response:
     case DatagramKind::wireguard_cookie:
-      return punt_datagram(datagram, from);
+      if (relay != nullptr) return punt_datagram(PuntClass::trusted, datagram, from);
+      return punt_from_client(kind, datagram, from, now);
     case DatagramKind::channel_data:
       break;
     case DatagramKind::unknown:
@@ -60,11 +62,11 @@ void Pipeline::sort_datagram(MutableBytes datagram, const ReceivedDatagrams& fro
   if (relay == nullptr || !relay->is_usable(channel)) return drop(DropReason::unknown_channel);
   if (relay->mark_active(channel, now)) report(ChannelActivity{relay->slot(), channel}, false);
   const auto inner = datagram.subspan(packet::kChannelHeader);
-  const auto kind = packet::classify(inner);
-  if (kind == DatagramKind::wireguard_data) return sort_data_message(inner, from, now);
-  if (kind == DatagramKind::unknown || kind == DatagramKind::channel_data)
+  const auto inner_kind = packet::classify(inner);
+  if (inner_kind == DatagramKind::wireguard_data) return sort_data_message(inner, from, now);
+  if (inner_kind == DatagramKind::unknown || inner_kind == DatagramKind::channel_data)
     return drop(DropReason::not_wireguard);
-  punt_datagram(datagram, from);
+  punt_datagram(PuntClass::trusted, datagram, from);
 }
 
 void Pipeline::sort_data_message(MutableBytes message, const ReceivedDatagrams& from,
@@ -218,8 +220,20 @@ void Pipeline::answer(Client& client, packet::IcmpAnswer kind, const InnerPacket
   (void)send_inner(client, Bytes{scratch_}.first(length), now);
 }
 
-void Pipeline::punt_datagram(Bytes datagram, const ReceivedDatagrams& from) noexcept {
-  auto* punt = datagram.size() <= kPuntMax ? output_.reserve_punt() : nullptr;
+void Pipeline::punt_from_client(DatagramKind kind, Bytes datagram, const ReceivedDatagrams& from,
+                                Instant now) noexcept {
+  if (expected_.contains(from.from.ip)) return punt_datagram(PuntClass::expected, datagram, from);
+  const bool is_stun = kind == DatagramKind::stun;
+  if (!(is_stun ? stranger_stun_ : stranger_handshakes_).take(now)) {
+    return drop(is_stun ? DropReason::stranger_stun_limited
+                        : DropReason::stranger_handshake_limited);
+  }
+  punt_datagram(PuntClass::stranger, datagram, from);
+}
+
+void Pipeline::punt_datagram(PuntClass punt_class, Bytes datagram,
+                             const ReceivedDatagrams& from) noexcept {
+  auto* punt = datagram.size() <= kPuntMax ? output_.reserve_punt(punt_class) : nullptr;
   if (punt == nullptr) {
     return drop(datagram.size() <= kPuntMax ? DropReason::punt_ring_full
                                             : DropReason::oversized_datagram);
@@ -235,7 +249,7 @@ void Pipeline::punt_datagram(Bytes datagram, const ReceivedDatagrams& from) noex
 }
 
 void Pipeline::punt_inner(const Client& client, Bytes inner, std::uint8_t ecn) noexcept {
-  auto* punt = output_.reserve_punt();
+  auto* punt = output_.reserve_punt(PuntClass::trusted);
   if (punt == nullptr) return drop(DropReason::punt_ring_full);
   punt->kind = Punt::Kind::inner;
   punt->ecn = ecn;

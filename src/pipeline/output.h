@@ -37,7 +37,7 @@ class Output {
 
   // A place to fill; nullptr when the ring is full. Visible to the other side after publish().
   [[nodiscard]] virtual Event* reserve_event() noexcept = 0;
-  [[nodiscard]] virtual Punt* reserve_punt() noexcept = 0;
+  [[nodiscard]] virtual Punt* reserve_punt(PuntClass punt_class) noexcept = 0;
   [[nodiscard]] virtual Handoff* reserve_handoff(WorkerIndex to) noexcept = 0;
   virtual void publish() noexcept = 0;
 };

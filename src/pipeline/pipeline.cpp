@@ -107,6 +107,7 @@ void Pipeline::on_command(const SetGatewayAddresses& command, Instant) {
   gateway_v4_ = command.v4;
   gateway_v6_ = command.v6;
 }
+void Pipeline::on_command(const ExpectSource& command, Instant) { expected_.add(command.address); }
 
 void Pipeline::on_timeout(Instant now) noexcept {
   last_now_ = now;

@@ -19,6 +19,7 @@
 #include "base/time.h"
 #include "crypto/aead.h"
 #include "packet/coalesce.h"
+#include "packet/demux.h"
 #include "packet/icmp.h"
 #include "packet/inner.h"
 #include "packet/segment.h"
@@ -26,8 +27,10 @@
 #include "pipeline/commands.h"
 #include "pipeline/counters.h"
 #include "pipeline/deadline_heap.h"
+#include "pipeline/expected_sources.h"
 #include "pipeline/output.h"
 #include "pipeline/relay_table.h"
+#include "pipeline/token_bucket.h"
 #include "pipeline/transmit_batcher.h"
 
 namespace fg::pipeline {
@@ -46,6 +49,11 @@ class Pipeline {
   static constexpr std::size_t kPendingEventsMax = 65'536;
   static constexpr Duration kActivityInterval = 5s;        // pipeline/commands.h: ClientActivity
   static constexpr std::uint16_t kGatewayDnsPort = 53535;  // spec policy 1.4
+  // What the control thread is asked to look at of strangers: some percent of a core. Clients are
+  // expected sources before their first datagram, so only floods come near these.
+  static constexpr Duration kStrangerStunInterval = 200us;     // 5000 a second
+  static constexpr Duration kStrangerHandshakeInterval = 1ms;  // ten times spec connectivity 4.7
+  static constexpr int kStrangerBurst = 100;
 
   Pipeline(const PipelineOptions& options, crypto::AeadEngine& engine, Output& output);
 
@@ -95,6 +103,7 @@ class Pipeline {
   void on_command(const SetChannel& command, Instant now);
   void on_command(const SetTunnelOwner& command, Instant now);
   void on_command(const SetGatewayAddresses& command, Instant now);
+  void on_command(const ExpectSource& command, Instant now);
   void remove_client(Client& client);
 
   // client to resource (inbound.cpp)
@@ -121,7 +130,9 @@ class Pipeline {
                                                   const packet::InnerPacket& packet) const noexcept;
   void answer(Client& client, packet::IcmpAnswer kind, const packet::InnerPacket& original,
               Instant now) noexcept;
-  void punt_datagram(Bytes datagram, const ReceivedDatagrams& from) noexcept;
+  void punt_from_client(packet::DatagramKind kind, Bytes datagram, const ReceivedDatagrams& from,
+                        Instant now) noexcept;
+  void punt_datagram(PuntClass punt_class, Bytes datagram, const ReceivedDatagrams& from) noexcept;
   void punt_inner(const Client& client, Bytes inner, std::uint8_t ecn) noexcept;
   void hand_over_datagram(WorkerIndex worker, Bytes message,
                           const ReceivedDatagrams& from) noexcept;
@@ -158,6 +169,9 @@ class Pipeline {
 
   ClientTable clients_;
   RelayTable relays_;
+  ExpectedSources expected_;
+  TokenBucket stranger_stun_{kStrangerStunInterval, kStrangerBurst};
+  TokenBucket stranger_handshakes_{kStrangerHandshakeInterval, kStrangerBurst};
   std::optional<IpAddress> gateway_v4_;
   std::optional<IpAddress> gateway_v6_;
   [[nodiscard]] bool is_gateway(const IpAddress& ip) const noexcept {

@@ -210,8 +210,8 @@ pipeline::Event* Worker::reserve_event() noexcept {
   return place;
 }
 
-pipeline::Punt* Worker::reserve_punt() noexcept {
-  auto* place = punts_.reserve();
+pipeline::Punt* Worker::reserve_punt(pipeline::PuntClass punt_class) noexcept {
+  auto* place = punts(punt_class).reserve();
   has_control_output_ |= place != nullptr;
   return place;
 }
@@ -228,7 +228,7 @@ void Worker::publish() noexcept {
   if (has_control_output_) {
     has_control_output_ = false;
     events_.publish();
-    punts_.publish();
+    for (auto& ring : punts_) ring.publish();
     control_.ring();
   }
   if (!has_handoffs_) return;

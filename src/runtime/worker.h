@@ -3,6 +3,7 @@
 // when there is nothing to do.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -25,6 +26,7 @@ namespace fg::runtime {
 inline constexpr std::size_t kCommandRing = 4096;
 inline constexpr std::size_t kEventRing = 4096;
 inline constexpr std::size_t kPuntRing = 1024;
+inline constexpr std::size_t kStrangerRing = 256;
 inline constexpr std::size_t kHandoffRing = 256;
 
 struct WorkerOptions {
@@ -52,7 +54,13 @@ class Worker final : private pipeline::Output {
   // ---- of the control thread ----
   SpscRing<pipeline::Command>& commands() { return commands_; }
   SpscRing<pipeline::Event>& events() { return events_; }
-  SpscRing<pipeline::Punt>& punts() { return punts_; }
+  SpscRing<pipeline::Punt>& punts(pipeline::PuntClass punt_class) {
+    return punts_[static_cast<std::size_t>(punt_class)];
+  }
+  [[nodiscard]] bool has_output() {
+    return !events_.is_empty() ||
+           std::ranges::any_of(punts_, [](auto& ring) { return !ring.is_empty(); });
+  }
   void ring() noexcept { bell_.ring(); }
 
   // ---- of anyone ----
@@ -72,7 +80,7 @@ class Worker final : private pipeline::Output {
   void write_tun(const TunWrite& packet) noexcept override;
   void transmit(std::span<const OutgoingDatagrams> batch) noexcept override;
   pipeline::Event* reserve_event() noexcept override;
-  pipeline::Punt* reserve_punt() noexcept override;
+  pipeline::Punt* reserve_punt(pipeline::PuntClass punt_class) noexcept override;
   pipeline::Handoff* reserve_handoff(WorkerIndex to) noexcept override;
   void publish() noexcept override;
 
@@ -94,7 +102,9 @@ class Worker final : private pipeline::Output {
   io::TunOffloads offloads_;
   SpscRing<pipeline::Command> commands_{kCommandRing};
   SpscRing<pipeline::Event> events_{kEventRing};
-  SpscRing<pipeline::Punt> punts_{kPuntRing};
+  std::array<SpscRing<pipeline::Punt>, pipeline::kPuntClasses> punts_{
+      {SpscRing<pipeline::Punt>{kPuntRing}, SpscRing<pipeline::Punt>{kPuntRing},
+       SpscRing<pipeline::Punt>{kStrangerRing}}};
   std::vector<std::unique_ptr<SpscRing<pipeline::Handoff>>>
       incoming_;  // by sender; none of our own
   struct Peer {

@@ -42,8 +42,14 @@ struct WorkerPool::State {
   std::vector<std::unique_ptr<Worker>> workers;
   std::size_t next_event = 0;  // whose turn it is to be asked
   std::size_t next_punt = 0;
-  Worker* held = nullptr;  // owner of the punt handed out
-  DropCounters drops;      // of the control thread
+  std::size_t punts_taken = 0;
+  SpscRing<pipeline::Punt>* held = nullptr;  // where the punt handed out lies
+  DropCounters drops;                        // of the control thread
+
+  [[nodiscard]] const pipeline::Punt* poll_punt(pipeline::PuntClass punt_class);
+  void release_punt() {
+    if (held != nullptr) std::exchange(held, nullptr)->pop();
+  }
 };
 
 WorkerPool::WorkerPool(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -108,17 +114,30 @@ std::optional<WorkerEvent> WorkerPool::poll_event() {
   return std::nullopt;
 }
 
-const pipeline::Punt* WorkerPool::poll_punt() {
-  if (state_->held != nullptr) std::exchange(state_->held, nullptr)->punts().pop();
-  const auto n = state_->workers.size();
+const pipeline::Punt* WorkerPool::State::poll_punt(pipeline::PuntClass punt_class) {
+  const auto n = workers.size();
   for (std::size_t i = 0; i < n; ++i) {
-    const auto at = (state_->next_punt + i) % n;
-    auto& worker = *state_->workers[at];
-    const auto* punt = worker.punts().front();
+    const auto at = (next_punt + i) % n;
+    auto& ring = workers[at]->punts(punt_class);
+    const auto* punt = ring.front();
     if (punt == nullptr) continue;
-    state_->held = &worker;
-    state_->next_punt = (at + 1) % n;
+    held = &ring;
+    next_punt = (at + 1) % n;
+    ++punts_taken;
     return punt;
+  }
+  return nullptr;
+}
+
+const pipeline::Punt* WorkerPool::poll_punt() {
+  using enum pipeline::PuntClass;
+  static constexpr std::array kShares = {trusted, expected, trusted, expected,
+                                         trusted, expected, trusted, stranger};
+  state_->release_punt();
+  if (const auto* punt = state_->poll_punt(kShares[state_->punts_taken % kShares.size()]))
+    return punt;
+  for (const auto punt_class : {trusted, expected, stranger}) {
+    if (const auto* punt = state_->poll_punt(punt_class)) return punt;
   }
   return nullptr;
 }
@@ -128,10 +147,10 @@ void WorkerPool::awake() { state_->bell.awake(true); }
 
 bool WorkerPool::prepare_to_sleep() {
   // The punt handed out last is done with.
-  if (state_->held != nullptr) std::exchange(state_->held, nullptr)->punts().pop();
+  state_->release_punt();
   state_->bell.announce();
   for (auto& worker : state_->workers) {
-    if (worker->events().is_empty() && worker->punts().is_empty()) continue;
+    if (!worker->has_output()) continue;
     state_->bell.awake(false);
     return false;
   }

@@ -71,7 +71,9 @@ class WorkerPool {
   bool send(WorkerIndex worker, pipeline::Command&& command);
 
   std::optional<WorkerEvent> poll_event();
-  // The oldest punt, in place; stays valid until the next poll_punt() or prepare_to_sleep().
+  // A punt, in place, oldest first in its class; stays valid until the next poll_punt() or
+  // prepare_to_sleep(). When all classes wait, four of eight are trusted, three expected, one of a
+  // stranger.
   [[nodiscard]] const pipeline::Punt* poll_punt();
 
   [[nodiscard]] int notify_fd() const;

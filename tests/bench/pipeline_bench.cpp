@@ -29,7 +29,7 @@ class NullOutput final : public Output {
     benchmark::DoNotOptimize(batch.data());
   }
   Event* reserve_event() noexcept override { return &event_; }
-  Punt* reserve_punt() noexcept override { return nullptr; }
+  Punt* reserve_punt(PuntClass) noexcept override { return nullptr; }
   Handoff* reserve_handoff(WorkerIndex) noexcept override { return nullptr; }
   void publish() noexcept override {}
 

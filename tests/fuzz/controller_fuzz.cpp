@@ -81,7 +81,9 @@ class Rings final : public pipeline::Output {
     }
   }
   pipeline::Event* reserve_event() noexcept override { return &events.emplace_back(); }
-  pipeline::Punt* reserve_punt() noexcept override { return &punts.emplace_back(); }
+  pipeline::Punt* reserve_punt(pipeline::PuntClass) noexcept override {
+    return &punts.emplace_back();
+  }
   pipeline::Handoff* reserve_handoff(WorkerIndex to) noexcept override {
     return handoffs.size() < 16 ? &handoffs.emplace_back(to, pipeline::Handoff{}).second : nullptr;
   }

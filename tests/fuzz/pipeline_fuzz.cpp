@@ -87,7 +87,7 @@ class Recorder final : public Output {
   Event* reserve_event() noexcept override {
     return events.size() < 8 ? &events.emplace_back() : nullptr;
   }
-  Punt* reserve_punt() noexcept override {
+  Punt* reserve_punt(PuntClass) noexcept override {
     return punts.size() < 4 ? &punts.emplace_back() : nullptr;
   }
   Handoff* reserve_handoff(WorkerIndex to) noexcept override {

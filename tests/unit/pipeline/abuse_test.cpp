@@ -148,7 +148,7 @@ class Sink final : public Output {
   void write_tun(const TunWrite&) noexcept override {}
   void transmit(std::span<const OutgoingDatagrams>) noexcept override {}
   Event* reserve_event() noexcept override { return &event_; }
-  Punt* reserve_punt() noexcept override { return &punt_; }
+  Punt* reserve_punt(PuntClass) noexcept override { return &punt_; }
   Handoff* reserve_handoff(WorkerIndex) noexcept override { return &handoff_; }
   void publish() noexcept override {}
 

@@ -308,6 +308,62 @@ TEST_F(Inbound, AFullPuntRingAndAnOversizedDatagramAreCounted) {
   EXPECT_EQ(dropped(DropReason::punt_ring_full), 1U);
 }
 
+// ---- strangers ----
+
+class Strangers : public Inbound {
+ protected:
+  static ByteVector stun() {
+    ByteVector out(20, 0);
+    store_be32(out.data() + 4, 0x2112A442);
+    return out;
+  }
+  static ByteVector initiation() {
+    ByteVector out(148, 0);
+    out[0] = 1;
+    return out;
+  }
+  static SocketAddress nobody(int i) {
+    return {IpAddress::v4(192, 0, 2, static_cast<std::uint8_t>(i)), 4242};
+  }
+  [[nodiscard]] std::size_t punted(PuntClass punt_class) const {
+    return static_cast<std::size_t>(std::ranges::count(out_.punt_classes, punt_class));
+  }
+};
+
+TEST_F(Strangers, AreLookedAtUpToARateEachKindForItself) {
+  for (int i = 0; i < 250; ++i) {
+    receive(stun(), nobody(i));
+    receive(initiation(), nobody(i));
+  }
+  EXPECT_EQ(punted(PuntClass::stranger), 200U);
+  EXPECT_EQ(dropped(DropReason::stranger_stun_limited), 150U);
+  EXPECT_EQ(dropped(DropReason::stranger_handshake_limited), 150U);
+  advance(10ms);
+  for (int i = 0; i < 100; ++i) {
+    receive(stun(), nobody(i));
+    receive(initiation(), nobody(i));
+  }
+  EXPECT_EQ(punted(PuntClass::stranger), 200U + 50U + 10U);
+}
+
+TEST_F(Strangers, DoNotLimitThoseWhoAreExpected) {
+  apply(ExpectSource{remote(1).ip});
+  for (int i = 0; i < 300; ++i) receive(stun(), nobody(i));
+  for (int i = 0; i < 300; ++i) receive(initiation(), 1);
+  EXPECT_EQ(punted(PuntClass::expected), 300U);
+  // A NAT gives the same client many ports.
+  receive(stun(), {remote(1).ip, 60'000});
+  EXPECT_EQ(punted(PuntClass::expected), 301U);
+}
+
+TEST_F(Strangers, DoNotLimitRelays) {
+  const auto server = at("192.0.2.50:3478");
+  apply(SetRelay{RelaySlot{2}, server});
+  for (int i = 0; i < 300; ++i) receive(stun(), nobody(i));
+  receive(stun(), server);
+  EXPECT_EQ(punted(PuntClass::trusted), 1U);
+}
+
 // ---- channels ----
 
 class Relayed : public Inbound {

@@ -48,6 +48,7 @@ class Recorder final : public Output {
   std::size_t batches = 0;
   std::deque<Event> events;
   std::deque<Punt> punts;
+  std::vector<PuntClass> punt_classes;  // of all there ever were
   std::deque<std::pair<WorkerIndex, Handoff>> handoffs;
   std::size_t events_max = 1000;
   std::size_t punts_max = 1000;
@@ -81,8 +82,10 @@ class Recorder final : public Output {
   Event* reserve_event() noexcept override {
     return events.size() < events_max ? &events.emplace_back() : nullptr;
   }
-  Punt* reserve_punt() noexcept override {
-    return punts.size() < punts_max ? &punts.emplace_back() : nullptr;
+  Punt* reserve_punt(PuntClass punt_class) noexcept override {
+    if (punts.size() >= punts_max) return nullptr;
+    punt_classes.push_back(punt_class);
+    return &punts.emplace_back();
   }
   Handoff* reserve_handoff(WorkerIndex to) noexcept override {
     if (handoffs.size() >= handoffs_max) return nullptr;

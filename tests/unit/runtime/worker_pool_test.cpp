@@ -30,6 +30,7 @@ TEST_F(WorkerPoolTest, EventsOfAllWorkersArriveWithTheirSender) {
 
 TEST_F(WorkerPoolTest, PuntsArriveInOrderAndInPlace) {
   start(1);
+  ASSERT_TRUE(pool_->send(WorkerIndex{0}, pipeline::ExpectSource{remote(1).ip}));
   constexpr std::size_t kPunts = 500;
   for (std::size_t i = 0; i < kPunts; ++i) {
     ByteVector stun(20, 0);
@@ -43,6 +44,7 @@ TEST_F(WorkerPoolTest, PuntsArriveInOrderAndInPlace) {
 
 TEST_F(WorkerPoolTest, AFullPuntRingIsCountedAndTheRestArrives) {
   start(1);
+  ASSERT_TRUE(pool_->send(WorkerIndex{0}, pipeline::ExpectSource{remote(1).ip}));
   for (int i = 0; i < 1200; ++i) {
     ByteVector stun(20, 0);
     store_be32(stun.data() + 4, 0x2112A442);
@@ -58,6 +60,29 @@ TEST_F(WorkerPoolTest, AFullPuntRingIsCountedAndTheRestArrives) {
   EXPECT_EQ(pool_->total().punts, 1024U);
   EXPECT_EQ(dropped(), 176U);
   wait_until([&] { return punts_.size() == 1024; });
+}
+
+TEST_F(WorkerPoolTest, AStrangersPuntWaitsForSevenOfClientsButNotForAll) {
+  start(1);
+  ASSERT_TRUE(pool_->send(WorkerIndex{0}, pipeline::ExpectSource{remote(1).ip}));
+  ByteVector stun(20, 0);
+  store_be32(stun.data() + 4, 0x2112A442);
+  const auto deliver = [&](const SocketAddress& from, int count) {
+    for (int i = 0; i < count; ++i) ports_[0]->deliver(stun, from);
+  };
+  deliver(remote(2), 4);
+  deliver(remote(1), 40);
+  for (int i = 0; i < 2000 && pool_->total().punts < 44; ++i) {
+    pollfd nothing{-1, 0, 0};
+    (void)::poll(&nothing, 1, 5);
+  }
+  take_all();
+  ASSERT_EQ(punts_.size(), 44U);
+  std::vector<std::size_t> strangers;
+  for (std::size_t i = 0; i < punts_.size(); ++i) {
+    if (punts_[i].from == remote(2)) strangers.push_back(i);
+  }
+  EXPECT_EQ(strangers, (std::vector<std::size_t>{7, 15, 23, 31}));
 }
 
 TEST_F(WorkerPoolTest, ARefusedCommandIsUntouchedAndCounted) {

@@ -144,6 +144,11 @@ class Connected : public ::testing::Test {
   Client client{world};
 };
 
+TEST_F(Connected, TellsTheWorkersWhereTheClientMayBe) {
+  ASSERT_FALSE(world.commanded<pipeline::ExpectSource>().empty());
+  EXPECT_EQ(world.commanded<pipeline::ExpectSource>().front()->address, client.address.ip);
+}
+
 TEST_F(Connected, ReachesTheClientDirectlyAndInstallsItsSession) {
   ASSERT_FALSE(world.commanded<pipeline::SetPath>().empty());
   const auto& path = world.commanded<pipeline::SetPath>().back()->path;
