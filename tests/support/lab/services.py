@@ -193,7 +193,7 @@ def start_coturn(world, host="relay"):
                            "fingerprint=0", "allow-loopback-peers", f"pidfile={world.path('turnserver.pid')}",
                            f"userdb={world.path('turndb')}"]) + "\n")
     process = world.start("coturn", host, ["turnserver", "-c", config])
-    wait_for("coturn listens", lambda: "listener opened on" in process.log_text().lower(), 10)
+    process.wait_log("SQLite DB connection success", 10)       # the last thing it says before it serves
     return process
 
 
