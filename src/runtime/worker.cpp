@@ -107,6 +107,7 @@ void Worker::run() {
   auto ready = io::kAllReady;
   while (true) {
     const bool is_last = stop_.load(std::memory_order_acquire);
+    if (watch_again_.load(std::memory_order_relaxed)) watch_port();
     take_commands(now);
     take_handoffs(now);
     move_packets(ready, now);
@@ -160,7 +161,9 @@ void Worker::move_packets(io::ReadySet ready, Instant now) noexcept {
 }
 
 bool Worker::has_messages() noexcept {
-  if (!commands_.is_empty() || stop_.load(std::memory_order_acquire)) return true;
+  if (!commands_.is_empty() || stop_.load(std::memory_order_acquire) ||
+      watch_again_.load(std::memory_order_relaxed))
+    return true;
   return std::ranges::any_of(incoming_,
                              [](const auto& ring) { return ring != nullptr && !ring->is_empty(); });
 }
@@ -197,6 +200,16 @@ bool Worker::is_worth_reading(std::uint32_t fd, std::uint32_t events) noexcept {
   if (errors <= kErrorsMax) return true;
   ::epoll_ctl(epoll_, EPOLL_CTL_DEL, port_.wait_fds()[fd], nullptr);
   return false;
+}
+
+void Worker::watch_port() noexcept {
+  watch_again_.store(false, std::memory_order_relaxed);
+  errors_ = {};
+  const auto fds = port_.wait_fds();
+  for (std::size_t i = 0; i < fds.size(); ++i) {
+    epoll_event event{.events = EPOLLIN, .data = {.u32 = static_cast<std::uint32_t>(i)}};
+    (void)::epoll_ctl(epoll_, EPOLL_CTL_ADD, fds[i], &event);  // EEXIST: never given up
+  }
 }
 
 // ---- what the pipeline gives ----

@@ -52,6 +52,11 @@ class Worker final : private pipeline::Output {
   void join();
 
   // ---- of the control thread ----
+  // Descriptors that were given up for their errors are watched again: the device is back.
+  void watch_again() noexcept {
+    watch_again_.store(true, std::memory_order_release);
+    bell_.ring();
+  }
   SpscRing<pipeline::Command>& commands() { return commands_; }
   SpscRing<pipeline::Event>& events() { return events_; }
   SpscRing<pipeline::Punt>& punts(pipeline::PuntClass punt_class) {
@@ -92,6 +97,7 @@ class Worker final : private pipeline::Output {
   // readable.
   [[nodiscard]] io::ReadySet wait(Instant now) noexcept;
   [[nodiscard]] bool has_messages() noexcept;
+  void watch_port() noexcept;
   [[nodiscard]] bool is_worth_reading(std::uint32_t fd, std::uint32_t events) noexcept;
 
   WorkerOptions options_;
@@ -119,6 +125,7 @@ class Worker final : private pipeline::Output {
   int epoll_ = -1;
   std::array<unsigned, 32> errors_{};  // by descriptor of the port
   std::atomic<bool> stop_{false};
+  std::atomic<bool> watch_again_{false};
   Turns turns_;
   std::thread thread_;
 };

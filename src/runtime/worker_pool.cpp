@@ -172,6 +172,10 @@ bool WorkerPool::udp_send(const SocketAddress& to, const std::optional<IpAddress
                    .bytes = payload});
 }
 
+void WorkerPool::watch_again() {
+  for (auto& worker : state_->workers) worker->watch_again();
+}
+
 WorkerCounters WorkerPool::counters(WorkerIndex worker) const {
   const auto& w = *state_->workers.at(number(worker));
   const auto& c = w.counters();

@@ -85,6 +85,9 @@ class WorkerPool {
   // One datagram.
   bool udp_send(const SocketAddress& to, const std::optional<IpAddress>& from, Bytes payload);
 
+  // The port's device is back: descriptors a worker gave up for their errors are watched again.
+  void watch_again();
+
   [[nodiscard]] WorkerCounters counters(WorkerIndex worker) const;
   [[nodiscard]] WorkerCounters total() const;  // with the control thread's own drops
 

@@ -9,6 +9,7 @@
 #include "io/kernel/steering.h"
 #include "io/kernel/tun_device.h"
 #include "io/kernel/udp_socket.h"
+#include "io/kernel/upkeep.h"
 
 namespace fg::io::kernel {
 namespace {
@@ -61,7 +62,8 @@ Result<KernelBackend, SysError> open_kernel_backend(const KernelOptions& options
   auto v4 = open_group(options, Family::v4);
   auto v6 = open_group(options, Family::v6);
   if (!v4 && !v6) return fail(v4.error());
-  auto tun = open_tun({.name = options.tun_name, .queues = options.workers});
+  const TunOptions tun_options{.name = options.tun_name, .queues = options.workers};
+  auto tun = open_tun(tun_options);
   if (!tun) return fail(tun.error());
 
   KernelBackend out;
@@ -77,6 +79,11 @@ Result<KernelBackend, SysError> open_kernel_backend(const KernelOptions& options
   can.steering = options.workers > 1 && (!v4 || v4->steering) && (!v6 || v6->steering);
   can.tun = tun->capabilities;
   out.backend.sender = std::make_unique<KernelSender>(first_of(v4), first_of(v6));
+  out.upkeep = std::make_shared<Upkeep>(tun_options, tun->queues);
+  for (const auto* group : {&v4, &v6}) {
+    if (!*group) continue;
+    for (const auto& socket : (*group)->sockets) out.upkeep->add(socket);
+  }
   for (std::size_t i = 0; i < options.workers; ++i) {
     out.backend.ports.push_back(
         std::make_unique<KernelPort>(take(v4, i), take(v6, i), std::move(tun->queues[i])));

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -52,9 +53,12 @@ struct Capabilities {
   TunCapabilities tun;
 };
 
+class Upkeep;
+
 struct KernelBackend {
   Backend backend;
   Capabilities capabilities;
+  std::shared_ptr<Upkeep> upkeep;  // the control thread's
 };
 
 // Fails when neither family can be bound or the TUN device cannot be had (another process holds it:

@@ -11,6 +11,7 @@
 
 #include <array>
 #include <cerrno>
+#include <cstring>
 
 #include "packet/inner.h"
 #include "packet/segment.h"
@@ -46,20 +47,8 @@ ifreq request_for(const std::string& name) {
   return request;
 }
 
-Result<FileDescriptor, SysError> open_queue(const std::string& name, short flags) {
-  auto fd = open_node();
-  if (!fd) return fd;
-  auto request = request_for(name);
-  request.ifr_flags = flags;
-  if (::ioctl(fd->get(), TUNSETIFF, &request) != 0)
-    return fail(SysError{"attach to the TUN device", errno});
-  int size = kVnetHeaderSize;
-  if (::ioctl(fd->get(), TUNSETVNETHDRSZ, &size) != 0)
-    return fail(SysError{"set the TUN header size", errno});
-  return fd;
-}
-
-void set_offloads(int fd, TunCapabilities& can) {
+TunCapabilities set_offloads(int fd) {
+  TunCapabilities can;
   const auto accepts = [fd](unsigned flags) {
     return ::ioctl(fd, TUNSETOFFLOAD, static_cast<unsigned long>(flags)) == 0;
   };
@@ -67,10 +56,12 @@ void set_offloads(int fd, TunCapabilities& can) {
   can.udp_segmentation = accepts(kTcp | kUso4 | kUso6);
   can.tcp_segmentation = can.udp_segmentation || accepts(kTcp);
   can.checksum = can.tcp_segmentation || accepts(TUN_F_CSUM);
+  return can;
 }
 
-// Of the interface itself; any queue length but the default may be refused, and is then reported.
-std::optional<SysError> configure(const TunOptions& options, TunCapabilities& can) {
+}  // namespace
+
+std::optional<SysError> configure_tun(const TunOptions& options, TunCapabilities& can) {
   const FileDescriptor control{::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
   if (!control.is_open()) return SysError{"open control socket", errno};
   auto request = request_for(options.name);
@@ -88,23 +79,37 @@ std::optional<SysError> configure(const TunOptions& options, TunCapabilities& ca
   return std::nullopt;
 }
 
-}  // namespace
-
-Result<TunDevice, SysError> open_tun(const TunOptions& options) {
-  TunDevice device;
+std::optional<SysError> attach_queue(int fd, const TunOptions& options, bool is_first) {
+  auto request = request_for(options.name);
   // One queue: the kernel itself refuses a second process. Several: anyone may join later queues,
   // so the first must create the device.
   const short several = options.queues > 1 ? IFF_MULTI_QUEUE : 0;
-  const auto flags = static_cast<short>(IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | several);
+  const short exclusive = is_first && several != 0 ? kExclusive : 0;
+  request.ifr_flags = static_cast<short>(IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | several | exclusive);
+  if (::ioctl(fd, TUNSETIFF, &request) != 0) return SysError{"attach to the TUN device", errno};
+  int size = kVnetHeaderSize;
+  if (::ioctl(fd, TUNSETVNETHDRSZ, &size) != 0) return SysError{"set the TUN header size", errno};
+  (void)set_offloads(fd);
+  return std::nullopt;
+}
+
+std::optional<std::string> attached_name(int fd) {
+  ifreq request{};
+  if (::ioctl(fd, TUNGETIFF, &request) != 0) return std::nullopt;
+  return std::string{request.ifr_name, ::strnlen(request.ifr_name, IFNAMSIZ)};
+}
+
+Result<TunDevice, SysError> open_tun(const TunOptions& options) {
+  TunDevice device;
   std::vector<FileDescriptor> fds;
   for (unsigned i = 0; i < options.queues; ++i) {
-    auto fd = open_queue(options.name,
-                         i == 0 && several != 0 ? static_cast<short>(flags | kExclusive) : flags);
+    auto fd = open_node();
     if (!fd) return fail(fd.error());
-    set_offloads(fd->get(), device.capabilities);
+    if (const auto error = attach_queue(fd->get(), options, i == 0)) return fail(*error);
     fds.push_back(std::move(*fd));
   }
-  if (const auto error = configure(options, device.capabilities)) return fail(*error);
+  device.capabilities = set_offloads(fds.front().get());
+  if (const auto error = configure_tun(options, device.capabilities)) return fail(*error);
   const TunOffloads offloads{device.capabilities.tcp_segmentation,
                              device.capabilities.udp_segmentation};
   for (auto& fd : fds) device.queues.emplace_back(std::move(fd), offloads);

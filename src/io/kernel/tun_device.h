@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -61,5 +62,16 @@ struct TunDevice {
 
 // EBUSY: another process has the device.
 [[nodiscard]] Result<TunDevice, SysError> open_tun(const TunOptions& options);
+
+// ---- its steps, for upkeep.h ----
+
+// Makes the device with its first queue, joins it with the others.
+[[nodiscard]] std::optional<SysError> attach_queue(int fd, const TunOptions& options,
+                                                   bool is_first);
+// Of the interface itself; any queue length but the default may be refused, and is then reported.
+[[nodiscard]] std::optional<SysError> configure_tun(const TunOptions& options,
+                                                    TunCapabilities& can);
+// None: the queue has no device.
+[[nodiscard]] std::optional<std::string> attached_name(int fd);
 
 }  // namespace fg::io::kernel

@@ -1,5 +1,10 @@
 #include "runtime/worker.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <atomic>
+
 #include "tests/unit/runtime/pool_fixture.h"
 
 namespace fg::runtime::testing {
@@ -56,6 +61,65 @@ TEST_F(WorkerTest, APacketOfAnotherWorkerGoesThroughTheRingInBothDirections) {
   ports_[1]->deliver_tun(reply(1));
   EXPECT_EQ(ports_[2]->wait_sent(1).size(), 1U);
   EXPECT_EQ(pool_->total().handed_over, 2U);
+}
+
+// A port whose only descriptor reports an error for as long as nobody writes to it.
+class BrokenPort final : public io::Port {
+ public:
+  BrokenPort() {
+    std::array<int, 2> ends{};
+    EXPECT_EQ(::pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK), 0);
+    fds_[0] = ends[0];
+    ::close(ends[1]);
+  }
+  ~BrokenPort() override { ::close(fds_[0]); }
+  [[nodiscard]] int open_writer() const {
+    return ::open(("/proc/self/fd/" + std::to_string(fds_[0])).c_str(), O_WRONLY | O_CLOEXEC);
+  }
+  [[nodiscard]] std::span<const int> wait_fds() const noexcept override { return fds_; }
+  std::span<ReceivedDatagrams> receive(io::ReadySet) noexcept override { return {}; }
+  void send(std::span<const OutgoingDatagrams>) noexcept override {}
+  std::span<TunRead> read_tun(io::ReadySet) noexcept override {
+    char byte = 0;
+    if (::read(fds_[0], &byte, 1) == 1) read_one = true;
+    return {};
+  }
+  bool write_tun(const TunWrite&) noexcept override { return false; }
+  [[nodiscard]] io::TunOffloads tun_offloads() const noexcept override { return {}; }
+
+  std::atomic<bool> read_one{false};
+
+ private:
+  std::array<int, 1> fds_{};
+};
+
+TEST_F(WorkerTest, ADeviceThatIsGoneIsGivenUpAndWatchedAgainOnRequest) {
+  io::Backend backend;
+  auto owned = std::make_unique<BrokenPort>();
+  auto& port = *owned;
+  backend.ports.push_back(std::move(owned));
+  auto pool = WorkerPool::start(std::move(backend), {.clients_max = 16});
+  ASSERT_TRUE(pool) << pool.error().to_string();
+  const auto wait = [&](int milliseconds, const std::function<bool()>& enough) {
+    for (int i = 0; i < milliseconds && !enough(); ++i) {
+      pollfd nothing{-1, 0, 0};
+      (void)::poll(&nothing, 1, 1);
+    }
+    return enough();
+  };
+  const auto turns = [&] { return (*pool)->total().turns; };
+  ASSERT_TRUE(wait(5000, [&] { return turns() > 16; }));
+  std::uint64_t before = 0;
+  ASSERT_TRUE(wait(5000, [&] { return std::exchange(before, turns()) == turns(); }))
+      << "it never sleeps";
+  const int writer = port.open_writer();
+  ASSERT_GE(writer, 0);
+  ASSERT_EQ(::write(writer, "x", 1), 1);
+  EXPECT_FALSE(wait(50, [&] { return port.read_one.load(); })) << "it was given up";
+  (*pool)->watch_again();
+  EXPECT_TRUE(wait(5000, [&] { return port.read_one.load(); }));
+  (*pool)->stop();
+  ::close(writer);
 }
 
 TEST_F(WorkerTest, ManyPacketsFromEverywhereAllArriveAndAreCounted) {
