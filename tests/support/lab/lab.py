@@ -2,6 +2,7 @@
 from lab import topology as t
 from lab.client import Client
 from lab.gateway import Gateway
+from lab.impair import Impairment
 from lab.probes import Probes
 from lab.services import Portal, Relay, start_dns, start_resource
 from lab.world import World
@@ -43,7 +44,7 @@ class Lab:
         self.portal = Portal(self.world, base | (scenario or {}), portal)
         self.gateway = Gateway(self.world)
         self.client = client(self.world) if client else Client(self.world, generation)
-        self.probes = Probes(self.world)
+        self.probes, self.impairment = Probes(self.world), None
         self.relays = [Relay(self.world, relay_generation or generation, h) for h in self.world.shape.relay_hosts]
 
     def __enter__(self):
@@ -72,6 +73,8 @@ class Lab:
     def base(self):
         """Everything but gateway and client."""
         self.world.up()
+        if self.world.shape.impair:
+            self.impairment = Impairment(self.world)
         self.portal.start()
         start_dns(self.world)
         for relay in self.relays:

@@ -35,6 +35,7 @@ class Shape:
     outer: tuple = ("v4", "v6")
     relays: int = 1                      # hosts, three at most
     plain_offloads: bool = True          # False: checksum offload off, as user-space packet I/O needs
+    impair: str = ""                     # "client" or "gateway": whose way to the internet has faults (lab.impair)
 
     @property
     def client_hosts(self):
@@ -49,7 +50,13 @@ class Shape:
         return list(RELAYS)[:self.relays]
 
     def hosts(self):
-        return ["inet", "portal", *self.relay_hosts, "resource", *self.client_hosts, *self.gateway_hosts]
+        extra = ["impair"] if self.impair else []
+        return ["inet", "portal", *self.relay_hosts, "resource", *self.client_hosts, *self.gateway_hosts, *extra]
+
+    @property
+    def impaired_host(self):
+        """The host whose cable to the internet is cut open: the NAT, where there is one."""
+        return {"client": self.client_hosts, "gateway": self.gateway_hosts, "": [""]}[self.impair][-1]
 
 
 @dataclass
@@ -61,6 +68,7 @@ class Link:
     b_name: str
     a_addresses: list = field(default_factory=list)
     b_addresses: list = field(default_factory=list)
+    segmented: bool = False             # frames leave either end checksummed and no larger than the MTU
 
 
 def links(shape):
@@ -85,7 +93,15 @@ def links(shape):
         cables.append(wan("gateway", *both(GATEWAY4, GATEWAY6)))
     cables.append(Link("gateway", "eth1", "resource", "eth0", [RESOURCE_GATEWAY4 + "/24", RESOURCE_GATEWAY6 + "/64"],
                        [f"{RESOURCE4}/24", f"{FORBIDDEN4}/24", f"{RESOURCE6}/64", f"{FORBIDDEN6}/64"]))
-    return cables
+    return [piece for cable in cables for piece in cut(cable, shape)]
+
+
+def cut(cable, shape):
+    """The impaired host's cable to the internet leads through the impairment relay."""
+    if cable.a != shape.impaired_host or cable.b != "inet":
+        return [cable]
+    return [Link(cable.a, cable.a_name, "impair", "inside", cable.a_addresses, segmented=True),
+            Link("impair", "outside", cable.b, cable.b_name, segmented=True)]
 
 
 def default_routes(shape):

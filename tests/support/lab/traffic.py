@@ -13,6 +13,7 @@ class Outcome:
     sent: int
     answered: int
     gap: float          # seconds: the longest run of requests in a row that nobody answered, by the times they were sent
+    duplicates: int = 0     # answers beyond the first to one request
 
     @property
     def lost(self):
@@ -33,7 +34,7 @@ class Stream(threading.Thread):
         self.socket.settimeout(0.2)
         self.socket.connect((address, t.ECHO))
         self.rate, self.size, self.ended = rate, size, threading.Event()
-        self.sent, self.answered, self.at = 0, set(), []
+        self.sent, self.answered, self.received, self.at = 0, set(), 0, []
         self.receiver = threading.Thread(target=self._receive, daemon=True)
 
     def run(self):
@@ -53,6 +54,7 @@ class Stream(threading.Thread):
         while not (self.ended.is_set() and time.monotonic() - last > 0.5):
             try:
                 self.answered.add(struct.unpack_from("!I", self.socket.recv(65536))[0])
+                self.received += 1
             except OSError:
                 continue
             last = time.monotonic()
@@ -62,7 +64,7 @@ class Stream(threading.Thread):
         self.join(5)
         self.receiver.join(5)
         self.socket.close()
-        return Outcome(self.sent, len(self.answered), self._gap())
+        return Outcome(self.sent, len(self.answered), self._gap(), self.received - len(self.answered))
 
     def _gap(self):
         longest, since = 0.0, None

@@ -50,7 +50,7 @@ class World:
         hosts, cables = self.shape.hosts(), t.links(self.shape)
         netns.ip([f"netns add {self.ns(h)}" for h in hosts])
         for host in hosts:
-            netns.sysctls(self.ns(host), HOST_SYSCTLS)
+            netns.sysctls(self.ns(host), HOST_SYSCTLS if host != "impair" else {"net/ipv6/conf/default/disable_ipv6": 1})
         for host in [h for h in ("gateway", "natc", "natg") if h in hosts]:
             netns.sysctls(self.ns(host), FORWARDING)
         netns.ip([f"link add {c.a_name} netns {self.ns(c.a)} type veth peer name {c.b_name} netns {self.ns(c.b)}"
@@ -64,6 +64,9 @@ class World:
         if not self.shape.plain_offloads:
             for c in cables:
                 netns.execute(self.ns(c.a), "ethtool", "-K", c.a_name, "tx", "off")
+        for c in [c for c in cables if c.segmented]:
+            for host, name in ((c.a, c.a_name), (c.b, c.b_name)):
+                netns.execute(self.ns(host), "ethtool", "-K", name, "tx", "off", "gso", "off", "gro", "off")
         for host in ("client", "gateway"):
             netns.resolver(self.ns(host), t.PORTAL4)
         return self
