@@ -23,6 +23,8 @@ class PortalStream {
   boost::asio::ssl::stream<Tcp&>& start_tls(boost::asio::ssl::context& context) {
     return tls_.emplace(tcp_, context);
   }
+  // After start_tls only.
+  SSL* tls() { return tls_->native_handle(); }
 
   template <class Buffers, class Handler>
   void async_read_some(const Buffers& buffers, Handler&& handler) {

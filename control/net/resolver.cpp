@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <sys/time.h>
 
+#include <algorithm>
 #include <array>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
@@ -13,6 +14,7 @@
 #include <cstring>
 #include <map>
 #include <optional>
+#include <utility>
 
 #include "control/net/boot_timer.h"
 
@@ -102,7 +104,12 @@ std::array<std::int64_t, 3> version_of(const std::string& path) {
 // last lookup.
 class Channel : public std::enable_shared_from_this<Channel> {
  public:
-  using Callback = std::function<void(Resolver::Answer)>;
+  struct Found {
+    std::vector<IpAddress> addresses;
+    std::string error;
+    std::chrono::seconds ttl{};  // of the shortest-lived address; 0: not from a name server
+  };
+  using Callback = std::function<void(Found)>;
 
   Channel(asio::io_context& context, const ResolverOptions& options)
       : context_(context), timer_(context, [this] { on_timeout(); }), mark_(options.mark) {
@@ -132,14 +139,15 @@ class Channel : public std::enable_shared_from_this<Channel> {
   Channel(const Channel&) = delete;
   Channel& operator=(const Channel&) = delete;
 
-  void resolve(const std::string& name, Callback callback) {
+  // One family's question.
+  void resolve(const std::string& name, int family, Callback callback) {
     auto lookup = std::make_unique<Lookup>(Lookup{shared_from_this(), std::move(callback)});
     if (status_ != ARES_SUCCESS) {
-      finish(std::move(lookup), fail(std::string{ares_strerror(status_)}));
+      finish(std::move(lookup), {{}, ares_strerror(status_), {}});
       return;
     }
     ares_addrinfo_hints hints{};
-    hints.ai_family = AF_UNSPEC;
+    hints.ai_family = family;
     hints.ai_flags = ARES_AI_NOSORT;
     ares_getaddrinfo(channel_, name.c_str(), nullptr, &hints, on_answer, lookup.release());
     arm_timer();
@@ -159,22 +167,27 @@ class Channel : public std::enable_shared_from_this<Channel> {
     std::unique_ptr<Lookup> lookup{static_cast<Lookup*>(argument)};
     const std::unique_ptr<ares_addrinfo, void (*)(ares_addrinfo*)> owned{info, ares_freeaddrinfo};
     if (status != ARES_SUCCESS) {
-      finish(std::move(lookup), fail(std::string{ares_strerror(status)}));
+      finish(std::move(lookup), {{}, ares_strerror(status), {}});
       return;
     }
-    std::vector<IpAddress> addresses;
-    for (const auto* node = info->nodes; node != nullptr && addresses.size() < kAddressesMax;
+    Found found;
+    std::optional<int> ttl;
+    for (const auto* node = info->nodes; node != nullptr && found.addresses.size() < kAddressesMax;
          node = node->ai_next) {
-      if (const auto address = address_of(*node->ai_addr)) addresses.push_back(*address);
+      const auto address = address_of(*node->ai_addr);
+      if (!address) continue;
+      found.addresses.push_back(*address);
+      ttl = std::min(ttl.value_or(node->ai_ttl), node->ai_ttl);
     }
-    finish(std::move(lookup), std::move(addresses));
+    found.ttl = std::chrono::seconds{std::max(0, ttl.value_or(0))};
+    finish(std::move(lookup), std::move(found));
   }
   // In a later turn: c-ares is in the middle of its work, and the caller may be in resolve().
-  static void finish(std::unique_ptr<Lookup> lookup, Resolver::Answer answer) {
+  static void finish(std::unique_ptr<Lookup> lookup, Found found) {
     auto& context = lookup->channel->context_;
     asio::post(context,
                [lookup = std::shared_ptr<Lookup>{std::move(lookup)},
-                answer = std::move(answer)]() mutable { lookup->callback(std::move(answer)); });
+                found = std::move(found)]() mutable { lookup->callback(std::move(found)); });
   }
 
   void on_socket_state(ares_socket_t fd, bool readable, bool writable) {
@@ -219,11 +232,92 @@ class Channel : public std::enable_shared_from_this<Channel> {
 struct Resolver::Impl {
   Impl(Loop& l, ResolverOptions o) : loop(l), options(std::move(o)) {}
 
+  void forget_if_changed();
+  [[nodiscard]] const std::vector<IpAddress>* cached(const std::string& name);
+  void cache(const std::string& name, const std::vector<IpAddress>& addresses, Duration ttl);
+
+  struct Cached {
+    std::vector<IpAddress> addresses;
+    Instant until;
+  };
+  using Version = std::array<std::int64_t, 3>;
+
   Loop& loop;
   ResolverOptions options;
-  std::array<std::int64_t, 3> version{};
+  std::array<Version, 2> version{};
   std::shared_ptr<Channel> channel;
+  std::map<std::string, Cached> names;
 };
+
+namespace {
+
+// Both questions about one name, until there is an answer for the asker.
+struct Both {
+  explicit Both(Loop& loop) : timer(loop.context(), [this] { answer(); }) {}
+
+  void on_found(Channel::Found found, Instant now) {
+    if (found.addresses.empty()) {
+      error = std::move(found.error);
+    } else {
+      ttl = std::min(ttl, Duration{found.ttl});
+      addresses.insert(addresses.end(), found.addresses.begin(), found.addresses.end());
+    }
+    if (--open == 0) {
+      if (!addresses.empty()) on_complete(*this);
+      answer();
+    } else if (is_hurried && !addresses.empty()) {
+      timer.set(now + kOtherFamilyWait);
+    }
+  }
+  void answer() {
+    timer.set(std::nullopt);
+    if (!callback) return;
+    const auto to = std::exchange(callback, {});
+    if (addresses.empty()) {
+      to(fail(error.empty() ? "no addresses" : error));
+    } else {
+      to(addresses);
+    }
+  }
+
+  BootTimer timer;
+  std::function<void(Resolver::Answer)> callback;
+  std::function<void(const Both&)> on_complete;
+  bool is_hurried = false;
+  int open = 2;
+  std::vector<IpAddress> addresses;
+  std::string error;
+  Duration ttl = kCachedMax;
+};
+
+}  // namespace
+
+void Resolver::Impl::forget_if_changed() {
+  const std::array now{version_of(options.resolv_conf), version_of(options.hosts)};
+  if (channel && now == version) return;
+  version = now;
+  channel = std::make_shared<Channel>(loop.context(), options);
+  names.clear();
+}
+
+const std::vector<IpAddress>* Resolver::Impl::cached(const std::string& name) {
+  const auto at = names.find(name);
+  if (at == names.end()) return nullptr;
+  if (at->second.until > loop.now()) return &at->second.addresses;
+  names.erase(at);
+  return nullptr;
+}
+
+void Resolver::Impl::cache(const std::string& name, const std::vector<IpAddress>& addresses,
+                           Duration ttl) {
+  if (ttl <= Duration{}) return;
+  if (names.size() >= kCachedNamesMax && !names.contains(name)) {
+    names.erase(std::min_element(names.begin(), names.end(), [](const auto& a, const auto& b) {
+      return a.second.until < b.second.until;
+    }));
+  }
+  names.insert_or_assign(name, Cached{addresses, loop.now() + ttl});
+}
 
 Resolver::Resolver(Loop& loop, ResolverOptions options)
     : impl_(std::make_shared<Impl>(loop, std::move(options))) {
@@ -235,22 +329,33 @@ Resolver::~Resolver() {
   if (impl_->channel) impl_->channel->cancel();
 }
 
-void Resolver::resolve(const std::string& name, std::function<void(Answer)> callback) {
+void Resolver::resolve(const std::string& name, std::function<void(Answer)> callback,
+                       Families families) {
   // The caller's callback must not outlive us.
-  auto guarded = [impl = std::weak_ptr<Impl>{impl_},
+  auto guarded = [weak = std::weak_ptr<Impl>{impl_},
                   callback = std::move(callback)](Answer answer) {
-    if (!impl.expired()) callback(std::move(answer));
+    if (!weak.expired()) callback(std::move(answer));
   };
   if (const auto literal = IpAddress::parse(name)) {
     impl_->loop.post([guarded, address = *literal] { guarded(std::vector<IpAddress>{address}); });
     return;
   }
-  const auto version = version_of(impl_->options.resolv_conf);
-  if (!impl_->channel || version != impl_->version) {
-    impl_->version = version;
-    impl_->channel = std::make_shared<Channel>(impl_->loop.context(), impl_->options);
+  impl_->forget_if_changed();
+  if (const auto* known = impl_->cached(name)) {
+    impl_->loop.post([guarded, addresses = *known] { guarded(addresses); });
+    return;
   }
-  impl_->channel->resolve(name, std::move(guarded));
+  auto both = std::make_shared<Both>(impl_->loop);
+  both->callback = std::move(guarded);
+  both->is_hurried = families == Families::first_best;
+  both->on_complete = [weak = std::weak_ptr<Impl>{impl_}, name](const Both& found) {
+    if (const auto impl = weak.lock()) impl->cache(name, found.addresses, found.ttl);
+  };
+  for (const int family : {AF_INET6, AF_INET}) {
+    impl_->channel->resolve(name, family, [both, &loop = impl_->loop](Channel::Found found) {
+      both->on_found(std::move(found), loop.now());
+    });
+  }
 }
 
 }  // namespace fg::net

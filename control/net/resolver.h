@@ -1,6 +1,7 @@
 // Host names to addresses through the name servers of /etc/resolv.conf and the hosts file, A and
-// AAAA in parallel, without blocking the loop. A changed resolv.conf is seen by the next lookup.
-// Sockets carry the gateway's mark, so lookups never enter the tunnel.
+// AAAA in parallel, without blocking the loop. Answers are kept for their time to live; a changed
+// resolv.conf or hosts file is seen by the next lookup. Sockets carry the gateway's mark, so
+// lookups never enter the tunnel.
 #pragma once
 
 #include <cstdint>
@@ -11,14 +12,22 @@
 
 #include "base/address.h"
 #include "base/result.h"
+#include "base/time.h"
 #include "control/net/loop.h"
 
 namespace fg::net {
+
+inline constexpr std::size_t kCachedNamesMax = 512;  // spec portal 1.4
+inline constexpr Duration kCachedMax = 24h;
+// How long a name server that answered one question may keep the other one's answer back from
+// whoever is in a hurry.
+inline constexpr Duration kOtherFamilyWait = 500ms;
 
 struct ResolverOptions {
   std::uint32_t mark = 0;              // SO_MARK of every socket; 0: none
   std::vector<SocketAddress> servers;  // empty: /etc/resolv.conf
   std::string resolv_conf = "/etc/resolv.conf";
+  std::string hosts = "/etc/hosts";  // watched for changes; c-ares knows where it is
 };
 
 class Resolver {
@@ -31,9 +40,14 @@ class Resolver {
   Resolver(const Resolver&) = delete;
   Resolver& operator=(const Resolver&) = delete;
 
+  enum class Families : std::uint8_t {
+    both,        // whatever both questions yield
+    first_best,  // what there is kOtherFamilyWait after the first answer with an address
+  };
   // Never calls back before it returns. An address literal resolves to itself. Callbacks of lookups
   // that are in flight when the resolver goes away are not called.
-  void resolve(const std::string& name, std::function<void(Answer)> callback);
+  void resolve(const std::string& name, std::function<void(Answer)> callback,
+               Families families = Families::both);
 
  private:
   struct Impl;

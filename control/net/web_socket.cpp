@@ -2,6 +2,7 @@
 
 #include <netinet/tcp.h>
 #include <openssl/ssl.h>
+#include <openssl/x509_vfy.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -17,6 +18,7 @@
 
 #include "control/net/boot_timer.h"
 #include "control/net/portal_stream.h"
+#include "control/net/proxy_tunnel.h"
 #include "control/portal/codec.h"
 
 namespace fg::net {
@@ -41,6 +43,14 @@ tcp::endpoint endpoint_of(const IpAddress& ip, std::uint16_t port) {
     return {asio::ip::address_v4{bytes}, port};
   }
   return {asio::ip::address_v6{ip.raw()}, port};
+}
+
+// OpenSSL's words for a certificate it refused say why; the error code does not.
+std::string tls_failure(SSL* tls, const ErrorCode& error) {
+  const long verdict = SSL_get_verify_result(tls);
+  if (verdict == X509_V_OK) return "TLS handshake failed: " + error.message();
+  const std::string why = X509_verify_cert_error_string(verdict);
+  return "the portal's certificate is refused: " + why;
 }
 
 }  // namespace
@@ -74,12 +84,23 @@ struct WebSocket::Impl : std::enable_shared_from_this<WebSocket::Impl> {
 
   void connect(portal::UpgradeRequest wanted, Callbacks to);
   void set_timer(std::optional<BootTimer>& timer, Duration after, void (Impl::*on_expired)());
-  void on_tcp_timeout() { lose("failed to connect: timed out"); }
+  void on_tcp_timeout() { lose("failed to connect to " + dialled_name() + ": timed out"); }
   void on_upgrade_timeout() { lose("upgrade timed out"); }
+  // The host and port dialled: the proxy's if there is one.
+  [[nodiscard]] const std::string& dialled_host() const {
+    return request.proxy ? request.proxy->host : request.host;
+  }
+  [[nodiscard]] std::uint16_t dialled_port() const {
+    return request.proxy ? request.proxy->port : request.port;
+  }
+  [[nodiscard]] std::string dialled_name() const {
+    return (request.proxy ? "proxy " : "") + portal::authority_of(dialled_host(), dialled_port());
+  }
   void on_resolved(Resolver::Answer answer);
   void start_dial(const IpAddress& address);
   void on_dialled(std::size_t index, const ErrorCode& error);
-  void start_tls(tcp::socket socket);
+  void cross_proxy();
+  void start_tls();
   void upgrade();
   void on_upgraded(const ErrorCode& error);
   void read();
@@ -117,11 +138,13 @@ struct WebSocket::Impl : std::enable_shared_from_this<WebSocket::Impl> {
 void WebSocket::Impl::connect(portal::UpgradeRequest wanted, Callbacks to) {
   request = std::move(wanted);
   callbacks = std::move(to);
-  set_timer(tcp_timer, kTcpTimeout, &Impl::on_tcp_timeout);
   set_timer(upgrade_timer, kUpgradeTimeout, &Impl::on_upgrade_timeout);
-  resolver.resolve(request.host, [weak = weak_from_this()](Resolver::Answer answer) {
-    if (const auto self = weak.lock()) self->on_resolved(std::move(answer));
-  });
+  resolver.resolve(
+      dialled_host(),
+      [weak = weak_from_this()](Resolver::Answer answer) {
+        if (const auto self = weak.lock()) self->on_resolved(std::move(answer));
+      },
+      Resolver::Families::first_best);
 }
 
 void WebSocket::Impl::set_timer(std::optional<BootTimer>& timer, Duration after,
@@ -134,14 +157,15 @@ void WebSocket::Impl::set_timer(std::optional<BootTimer>& timer, Duration after,
 
 void WebSocket::Impl::on_resolved(Resolver::Answer answer) {
   if (is_ended) return;
-  if (!answer) return lose("failed to resolve " + request.host + ": " + answer.error());
+  if (!answer) return lose("failed to resolve " + dialled_host() + ": " + answer.error());
+  set_timer(tcp_timer, kTcpTimeout, &Impl::on_tcp_timeout);
   dialling.reserve(answer->size());
   for (const auto& address : *answer) start_dial(address);
   if (pending_dials == 0) lose(last_error.empty() ? "no IP addresses available" : last_error);
 }
 
 void WebSocket::Impl::start_dial(const IpAddress& address) {
-  const auto endpoint = endpoint_of(address, request.port);
+  const auto endpoint = endpoint_of(address, dialled_port());
   tcp::socket socket{loop.context()};
   ErrorCode error;
   socket.open(endpoint.protocol(), error);
@@ -166,7 +190,7 @@ void WebSocket::Impl::on_dialled(std::size_t index, const ErrorCode& error) {
   --pending_dials;
   if (is_ended || stream) return;
   if (error) {
-    last_error = "failed to connect: " + error.message();
+    last_error = "failed to connect to " + dialled_name() + ": " + error.message();
     if (pending_dials == 0) lose(last_error);
     return;
   }
@@ -177,11 +201,24 @@ void WebSocket::Impl::on_dialled(std::size_t index, const ErrorCode& error) {
   winner.set_option(tcp::no_delay{true}, ignored);
   (void)::setsockopt(winner.native_handle(), IPPROTO_TCP, TCP_USER_TIMEOUT, &kTcpUserTimeoutMs,
                      sizeof kTcpUserTimeoutMs);
-  start_tls(std::move(winner));
+  stream.emplace(std::move(winner));
+  if (request.proxy)
+    cross_proxy();
+  else
+    start_tls();
 }
 
-void WebSocket::Impl::start_tls(tcp::socket socket) {
-  stream.emplace(std::move(socket));
+void WebSocket::Impl::cross_proxy() {
+  open_tunnel(stream->next_layer().tcp(), *request.proxy,
+              portal::authority_of(request.host, request.port),
+              [self = shared_from_this()](const std::string& error) {
+                if (self->is_ended) return;
+                if (!error.empty()) return self->lose(error);
+                self->start_tls();
+              });
+}
+
+void WebSocket::Impl::start_tls() {
   if (!request.is_tls) return upgrade();
   auto& secure = stream->next_layer().start_tls(tls->impl().context);
   if (!IpAddress::parse(request.host)) {
@@ -192,13 +229,12 @@ void WebSocket::Impl::start_tls(tcp::socket socket) {
   ErrorCode error;
   secure.set_verify_callback(asio::ssl::host_name_verification{request.host}, error);
   if (error) return lose(error.message());
-  secure.async_handshake(asio::ssl::stream_base::client,
-                         [self = shared_from_this()](const ErrorCode& result) {
-                           if (self->is_ended) return;
-                           if (result)
-                             return self->lose("TLS handshake failed: " + result.message());
-                           self->upgrade();
-                         });
+  secure.async_handshake(
+      asio::ssl::stream_base::client, [self = shared_from_this()](const ErrorCode& result) {
+        if (self->is_ended) return;
+        if (result) return self->lose(tls_failure(self->stream->next_layer().tls(), result));
+        self->upgrade();
+      });
 }
 
 void WebSocket::Impl::upgrade() {

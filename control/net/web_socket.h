@@ -1,5 +1,6 @@
 // One WebSocket connection to a portal, from the host name to the last frame (spec
-// portal 1.3, 1.4, 1.5, 1.12). Dials all addresses in parallel, the first TCP connection wins. Used
+// portal 1.3, 1.4, 1.5, 1.12). Dials all addresses in parallel, the first TCP connection wins;
+// where a proxy is named, its addresses, and the portal's name is the proxy's to resolve. Used
 // once: every end is final, and only the first one is told. For the rest of this room only; Beast
 // and OpenSSL stay in the .cpp.
 #pragma once

@@ -102,6 +102,7 @@ UpgradeRequest Login::request() const {
   request.is_tls = url.is_tls;
   request.host = url.host;
   request.port = url.port;
+  request.proxy = options_.proxy;
   const bool is_v6_literal = url.host.find(':') != std::string::npos;
   request.host_header = is_v6_literal ? "[" + url.host + "]" : url.host;
   // spec portal 1.3: only A names a port

@@ -14,6 +14,7 @@
 #include "base/time.h"
 #include "control/portal/api_url.h"
 #include "control/portal/messages.h"
+#include "control/portal/proxy.h"
 
 namespace fg::portal {
 
@@ -34,6 +35,7 @@ struct SystemFacts {
 
 struct LoginOptions {
   ApiUrl url;
+  std::optional<Proxy> proxy;
   SecretText token;
   std::string id;
   std::string name;
@@ -55,6 +57,7 @@ struct UpgradeRequest {
   SecretText target;  // path and query; holds the token for A portals
   std::string user_agent;
   std::optional<SecretText> authorization;  // value of X-Authorization
+  std::optional<Proxy> proxy;               // dialled in the host's place
 };
 
 struct UpgradeRefusal {

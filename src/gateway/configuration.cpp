@@ -101,6 +101,38 @@ Check read_url(const Reader& reader, Configuration& out) {
       scheme ? 1 : 2};
 }
 
+// The first variable that is set and not empty; lower case first, as everywhere.
+std::optional<Setting> first_of(const Environment& environment,
+                                std::initializer_list<const char*> keys) {
+  for (const auto* key : keys) {
+    if (auto value = environment.get(key); value && !value->empty()) return Setting{key, *value};
+  }
+  return std::nullopt;
+}
+
+// The value may hold a password and is never shown.
+Check read_proxy(const Reader& reader, Configuration& out) {
+  const auto& environment = reader.environment();
+  const auto setting =
+      out.url.is_tls
+          ? first_of(environment, {"https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"})
+          : first_of(environment, {"http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"});
+  if (!setting) return std::nullopt;
+  const auto exceptions = first_of(environment, {"no_proxy", "NO_PROXY"});
+  if (exceptions && portal::is_direct(exceptions->value, out.url)) return std::nullopt;
+  auto proxy = portal::parse_proxy(setting->value);
+  if (proxy) {
+    out.proxy = std::move(*proxy);
+    return std::nullopt;
+  }
+  return ConfigurationError{
+      setting->key +
+      (proxy.error() == portal::ProxyError::wrong_scheme
+           ? " names a proxy of a kind that is not spoken: set http://[user:password@]host:port"
+           : " is not a proxy's address: set http://[user:password@]host:port") +
+      ", or name the portal's host in no_proxy"};
+}
+
 constexpr std::string_view kTokenMend =
     "set FIREZONE_TOKEN to the token of the portal's deploy page, or give it as the systemd "
     "credential FIREZONE_TOKEN";
@@ -380,8 +412,9 @@ Result<Parsed, ConfigurationError> parse_configuration(const std::vector<std::st
   }
   const Reader reader{environment, line->flags};
   Configuration out;
-  for (const auto& check : {read_url(reader, out), read_words(reader, out), read_rest(reader, out),
-                            read_identity(reader, out), read_interface(reader, out)}) {
+  for (const auto& check :
+       {read_url(reader, out), read_proxy(reader, out), read_words(reader, out),
+        read_rest(reader, out), read_identity(reader, out), read_interface(reader, out)}) {
     if (check) return fail(*check);
   }
   if (auto error = read_token(reader, line->token, out)) return fail(std::move(*error));

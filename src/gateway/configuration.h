@@ -20,6 +20,7 @@ namespace fg::gateway {
 struct Configuration {
   std::string api_url = "wss://api.firezone.dev";
   portal::ApiUrl url;
+  std::optional<portal::Proxy> proxy;
   SecretText token;
   std::optional<std::string> id;  // none: identity.h finds it
   std::string name;

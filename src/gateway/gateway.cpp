@@ -250,6 +250,7 @@ Result<void, std::string> Gateway::start_workers() {
 void Gateway::start_portal(DeviceId id) {
   net::PortalClientOptions options;
   options.login.url = configuration_.url;
+  options.login.proxy = configuration_.proxy;
   options.login.token = configuration_.token;
   options.login.id = std::move(id.id);
   options.login.name = configuration_.name;

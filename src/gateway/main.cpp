@@ -43,11 +43,16 @@ class ProcessEnvironment final : public fg::gateway::Environment {
 void scrub(int argc, char** argv) {
   for (int i = 1; i < argc; ++i)
     fg::wipe({reinterpret_cast<std::uint8_t*>(argv[i]), std::strlen(argv[i])});
-  static constexpr std::string_view kKey = "FIREZONE_TOKEN=";
+  // Proxies may be named with a password.
+  static constexpr std::array<std::string_view, 7> kKeys{
+      "FIREZONE_TOKEN=", "https_proxy=", "HTTPS_PROXY=", "http_proxy=",
+      "HTTP_PROXY=",     "all_proxy=",   "ALL_PROXY="};
   for (char** variable = environ; *variable != nullptr; ++variable) {
-    if (std::strncmp(*variable, kKey.data(), kKey.size()) != 0) continue;
-    auto* value = *variable + kKey.size();
-    fg::wipe({reinterpret_cast<std::uint8_t*>(value), std::strlen(value)});
+    for (const auto key : kKeys) {
+      if (std::strncmp(*variable, key.data(), key.size()) != 0) continue;
+      auto* value = *variable + key.size();
+      fg::wipe({reinterpret_cast<std::uint8_t*>(value), std::strlen(value)});
+    }
   }
 }
 

@@ -68,6 +68,38 @@ TEST(Configuration, FlagsWinOverTheEnvironment) {
   EXPECT_EQ(configuration.token.expose(), ".argument");
 }
 
+TEST(Configuration, TheProxyIsTheOneOfThePortalsSchemeThenTheCommonOne) {
+  Table table;
+  table.variables["http_proxy"] = "http://plain.test:1";
+  table.variables["HTTPS_PROXY"] = "http://upper.test:2";
+  EXPECT_EQ(accept(table).proxy->host, "upper.test");
+  table.variables["https_proxy"] = "lower.test:3";
+  EXPECT_EQ(accept(table).proxy->host, "lower.test");
+  table.variables["FIREZONE_API_URL"] = "ws://portal.test";
+  EXPECT_EQ(accept(table).proxy->host, "plain.test");
+  table.variables["http_proxy"] = "";
+  EXPECT_FALSE(accept(table).proxy);
+  table.variables["ALL_PROXY"] = "http://u:p@common.test:4";
+  EXPECT_EQ(accept(table).proxy->port, 4);
+  EXPECT_TRUE(accept(table).proxy->authorization);
+  table.variables["no_proxy"] = "other.test,.portal.test:80";
+  EXPECT_FALSE(accept(table).proxy);
+}
+
+TEST(Configuration, AProxyThatCannotBeUsedIsNamedWithoutItsPassword) {
+  for (const auto* value : {"socks5://user:hunter2@proxy.test:1080", "http://user:hunter2@:x"}) {
+    Table table;
+    table.variables["all_proxy"] = value;
+    const auto error = refuse(table);
+    EXPECT_EQ(error.exit_code, 1);
+    EXPECT_NE(error.text.find("all_proxy"), std::string::npos);
+    EXPECT_NE(error.text.find("set http://"), std::string::npos);
+    EXPECT_EQ(error.text.find("hunter2"), std::string::npos);
+    table.variables["no_proxy"] = "firezone.dev";
+    EXPECT_FALSE(accept(table).proxy);
+  }
+}
+
 TEST(Configuration, TheTokenComesFromArgumentEnvironmentFileOrCredential) {
   Table table;
   table.variables["FIREZONE_TOKEN"] = "/run/token";

@@ -54,6 +54,7 @@ HEAVY = (
 )
 HEAVY_EXCEPTIONS = {
     "control/net/portal_stream.h": "of web_socket.cpp only",
+    "control/net/proxy_tunnel.h": "of web_socket.cpp only",
     "control/net/boot_timer.h": "private to the room: the timer is a member of its sources' classes",
 }
 

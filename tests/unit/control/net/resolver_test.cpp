@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdio>
+#include <fstream>
 
 #include "scripted_dns.h"
 
@@ -30,6 +32,7 @@ class ResolverTest : public testing::Test {
   Loop loop;
   ScriptedDns dns{{{"both.test", {ip("192.0.2.1"), ip("192.0.2.2"), ip("2001:db8::1")}},
                    {"four.test", {ip("192.0.2.4")}},
+                   {"mute6.test", {ip("192.0.2.6")}},
                    {"silent.test", {}}}};
 };
 
@@ -79,6 +82,94 @@ TEST_F(ResolverTest, ManyLookupsRunAtTheSameTime) {
   }
   loop.run();
   EXPECT_EQ(answers, 100);
+}
+
+// A resolver that lives on, asked again and again.
+class CacheTest : public ResolverTest {
+ protected:
+  Resolver::Answer ask(Resolver& resolver, const std::string& name) {
+    std::optional<Resolver::Answer> answer;
+    resolver.resolve(name, [&](Resolver::Answer got) {
+      answer = std::move(got);
+      loop.stop();
+    });
+    EXPECT_FALSE(answer);
+    loop.run();
+    return *answer;
+  }
+};
+
+TEST_F(CacheTest, AnswersAreKeptForTheirTimeToLive) {
+  Resolver resolver{loop, ResolverOptions{0, {dns.address()}}};
+  const auto first = ask(resolver, "both.test");
+  EXPECT_EQ(dns.queries(), 2);  // A and AAAA
+  EXPECT_EQ(*ask(resolver, "both.test"), *first);
+  EXPECT_EQ(dns.queries(), 2);
+}
+
+TEST_F(CacheTest, ATimeToLiveOfZeroMeansAskingAnewEveryTime) {
+  ScriptedDns fickle{{{"both.test", {ip("192.0.2.1"), ip("2001:db8::1")}}}, 0};
+  Resolver resolver{loop, ResolverOptions{0, {fickle.address()}}};
+  for (int i = 1; i <= 3; ++i) {
+    EXPECT_TRUE(ask(resolver, "both.test"));
+    EXPECT_EQ(fickle.queries(), 2 * i);
+  }
+}
+
+TEST_F(CacheTest, FailuresAreNotKept) {
+  Resolver resolver{loop, ResolverOptions{0, {dns.address()}}};
+  EXPECT_FALSE(ask(resolver, "nowhere.test"));
+  const int before = dns.queries();
+  EXPECT_FALSE(ask(resolver, "nowhere.test"));
+  EXPECT_GT(dns.queries(), before);
+}
+
+TEST_F(CacheTest, OneNameMoreThanFitsPushesOutTheOneThatEndsFirst) {
+  ScriptedDns::Zone zone;
+  const auto name = [](std::size_t i) { return "n" + std::to_string(i) + ".test"; };
+  for (std::size_t i = 0; i <= kCachedNamesMax; ++i) zone[name(i)] = {ip("192.0.2.1")};
+  ScriptedDns many{zone};
+  Resolver resolver{loop, ResolverOptions{0, {many.address()}}};
+  for (std::size_t i = 0; i < kCachedNamesMax; ++i) ASSERT_TRUE(ask(resolver, name(i)));
+  const int full = many.queries();
+  EXPECT_TRUE(ask(resolver, name(0)));
+  EXPECT_EQ(many.queries(), full);
+  EXPECT_TRUE(ask(resolver, name(kCachedNamesMax)));
+  EXPECT_EQ(many.queries(), full + 2);
+  EXPECT_TRUE(ask(resolver, name(0)));
+  EXPECT_EQ(many.queries(), full + 4);
+}
+
+TEST_F(CacheTest, AChangedResolvConfIsObeyedByTheNextLookupAndEmptiesTheCache) {
+  const auto path = testing::TempDir() + "/firegate-resolv.conf";
+  std::ofstream{path} << "nameserver 127.0.0.1\n";
+  Resolver resolver{loop, ResolverOptions{0, {dns.address()}, path}};
+  ASSERT_TRUE(ask(resolver, "four.test"));
+  const int before = dns.queries();
+  ASSERT_TRUE(ask(resolver, "four.test"));
+  EXPECT_EQ(dns.queries(), before);
+  std::ofstream{path} << "nameserver 127.0.0.1\nsearch other.test\n";
+  ASSERT_TRUE(ask(resolver, "four.test"));
+  EXPECT_GT(dns.queries(), before);
+  std::remove(path.c_str());
+}
+
+TEST_F(CacheTest, WhoIsInAHurryDoesNotWaitForTheOtherFamily) {
+  Resolver resolver{loop, ResolverOptions{0, {dns.address()}}};
+  const auto start = loop.now();
+  std::optional<Resolver::Answer> answer;
+  resolver.resolve(
+      "mute6.test",
+      [&](Resolver::Answer got) {
+        answer = std::move(got);
+        loop.stop();
+      },
+      Resolver::Families::first_best);
+  loop.run();
+  ASSERT_TRUE(*answer);
+  EXPECT_EQ(**answer, std::vector{ip("192.0.2.6")});
+  EXPECT_GE(loop.now() - start, kOtherFamilyWait);
+  EXPECT_LT(loop.now() - start, Duration{2s});  // less than the server is waited for
 }
 
 TEST_F(ResolverTest, AGoneResolverCallsNobody) {

@@ -19,7 +19,7 @@ std::string be16(unsigned value) {
 
 }  // namespace
 
-ScriptedDns::ScriptedDns(Zone zone) : zone_(std::move(zone)) {
+ScriptedDns::ScriptedDns(Zone zone, unsigned ttl) : zone_(std::move(zone)), ttl_(ttl) {
   socket_ = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   sockaddr_in address{};
   address.sin_family = AF_INET;
@@ -66,13 +66,14 @@ std::string ScriptedDns::answer(const std::string& query) {
   const bool wants_v6 = question[question.size() - 3] == 28;  // AAAA
   const auto known = zone_.find(name);
   if (known != zone_.end() && known->second.empty()) return "";
+  if (wants_v6 && name.starts_with("mute6.")) return "";
   std::string records;
   unsigned count = 0;
   if (known != zone_.end()) {
     for (const auto& ip : known->second) {
       if (ip.is_v6() != wants_v6) continue;
       ++count;
-      records += be16(0xc00c) + be16(wants_v6 ? 28 : 1) + be16(1) + be16(0) + be16(60) +
+      records += be16(0xc00c) + be16(wants_v6 ? 28 : 1) + be16(1) + be16(0) + be16(ttl_) +
                  be16(static_cast<unsigned>(ip.bytes().size()));
       records += as_text(ip.bytes());
     }

@@ -1,5 +1,6 @@
 // A name server on a thread and a port of its own. Names it does not know do not exist; a name
-// without addresses is never answered.
+// without addresses is never answered, nor is the question for AAAA of one that begins with
+// "mute6.".
 #pragma once
 
 #include <atomic>
@@ -16,7 +17,7 @@ class ScriptedDns {
  public:
   using Zone = std::map<std::string, std::vector<IpAddress>>;
 
-  explicit ScriptedDns(Zone zone);
+  explicit ScriptedDns(Zone zone, unsigned ttl = 60);
   ~ScriptedDns();
   ScriptedDns(const ScriptedDns&) = delete;
   ScriptedDns& operator=(const ScriptedDns&) = delete;
@@ -29,6 +30,7 @@ class ScriptedDns {
   [[nodiscard]] std::string answer(const std::string& query);
 
   Zone zone_;
+  unsigned ttl_;
   int socket_ = -1;
   SocketAddress address_;
   std::atomic<int> queries_{0};
