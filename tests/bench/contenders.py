@@ -9,6 +9,7 @@ import shutil
 import subprocess
 
 import charge
+import loads
 from lab import netns, topology as t
 from lab.lab import Lab
 from lab.process import wait_for
@@ -31,6 +32,7 @@ class Contender:
     def up(self):
         self.raise_lab()
         self._links()
+        loads.count_arrivals(self.world)
         return self
 
     def raise_lab(self):
@@ -39,8 +41,7 @@ class Contender:
         self.world.start("iperf3", "resource", ["iperf3", "-s", "-p", str(t.IPERF)])
 
     def _links(self):
-        """What the gateway's links receive is worked on by its CPU, what it sends by the other one, in threads; else the
-        sender of a packet would do the receiver's work in its own time."""
+        """What the gateway's links receive is worked on in threads on its CPU; frames come in the wire's size."""
         w = self.world
         for namespace, device in ((w.ns("inet"), "to-gateway"), (w.ns("resource"), "eth0")):
             netns.execute(namespace, "ethtool", "-K", device, "tso", "off", "gso", "off", "tx-udp-segmentation", "off")

@@ -3,7 +3,7 @@ import json
 import re
 import subprocess
 
-from lab import topology as t
+from lab import netns, topology as t
 
 # name -> iperf3's arguments, upwards (client -> resource); UDP at a fixed rate of bits of payload.
 LOADS = {"tcp": ["--time", "{seconds}"],
@@ -11,6 +11,8 @@ LOADS = {"tcp": ["--time", "{seconds}"],
          "udp64": ["--udp", "--length", "64", "--bitrate", "25M", "--time", "{seconds}"]}         # 48.8 kpps
 WAYS = {"up": [], "down": ["--reverse"]}
 TITLES = {"tcp": "TCP bulk", "udp1200": "UDP 1200 B at 41 kpps", "udp64": "UDP 64 B at 49 kpps"}
+LENGTHS = {"udp1200": 1200, "udp64": 64}
+UDP_HEADERS = 28
 SEGMENT = 1280 - 52                     # TCP payload of an inner packet, with timestamps
 PING = re.compile(r"= [\d.]+/([\d.]+)/([\d.]+)/")
 
@@ -21,19 +23,26 @@ def iperf_command(world, load, way, seconds):
             *arguments, *WAYS[way]]
 
 
-def delivered(report, load):
-    """(inner packets delivered, offered; Gbit/s delivered) of an iperf3 report."""
-    if "error" in report:
-        raise RuntimeError(f"iperf3: {report['error']}")
-    end = report["end"]
-    if load == "tcp":
-        got = end["sum_received"]
-        packets = got["bytes"] / SEGMENT
-        return packets, packets, got["bits_per_second"] / 1e9
-    streams = end["sum"]
-    packets = streams["packets"] - streams["lost_packets"]
-    length = int(LOADS[load][LOADS[load].index("--length") + 1])
-    return packets, streams["packets"], packets * length * 8 / streams["seconds"] / 1e9
+def count_arrivals(world):
+    """Counts the load's datagrams where they arrive, before a receiver that is too slow drops them."""
+    for host, port in (("resource", "dport"), ("client", "sport")):
+        netns.nft(world.ns(host), f"""
+table inet bench {{
+  counter arrived {{}}
+  chain in {{
+    type filter hook input priority filter
+    udp {port} {t.IPERF} counter name arrived
+  }}
+}}
+""")
+
+
+def arrived(world, way, length):
+    """Datagrams so far. A super-packet has its headers once, so they follow from packets and bytes."""
+    listed = netns.execute(world.ns("resource" if way == "up" else "client"), "nft", "-j", "list", "counter", "inet", "bench",
+                           "arrived")
+    counter = next(c["counter"] for c in json.loads(listed)["nftables"] if "counter" in c)
+    return (counter["bytes"] - counter["packets"] * UDP_HEADERS) // length
 
 
 def ping(world, seconds, interval=0.1):
@@ -53,11 +62,20 @@ def average_ms(process):
 def run(world, load, way, seconds, meter):
     """One run: nanoseconds per delivered packet of the gateway's side, and what was delivered."""
     probe = ping(world, seconds) if load != "tcp" else None
+    length = LENGTHS.get(load)
+    before = arrived(world, way, length) if length else 0
     meter.start()
     done = subprocess.run(iperf_command(world, load, way, seconds), capture_output=True, text=True, timeout=60 + seconds,
                           check=False)
     own, kernel = meter.stop()
     rtt = average_ms(probe) if probe else None
-    packets, offered, gbit = delivered(json.loads(done.stdout), load)
-    return {"ns": (own + kernel) / packets, "own_ns": own / packets, "delivered": packets / offered, "gbit_s": gbit,
-            "packets": packets, "rtt_ms": rtt}
+    report = json.loads(done.stdout)
+    if "error" in report:
+        raise RuntimeError(f"iperf3: {report['error']}")
+    if length:
+        packets, offered = arrived(world, way, length) - before, report["end"]["sum"]["packets"]
+    else:
+        packets = offered = report["end"]["sum_received"]["bytes"] / SEGMENT
+    took = report["end"]["sum_received" if load == "tcp" else "sum"]["seconds"]
+    return {"ns": (own + kernel) / packets, "own_ns": own / packets, "delivered": packets / offered,
+            "kpps": packets / took / 1e3, "rtt_ms": rtt}
