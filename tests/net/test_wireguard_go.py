@@ -9,22 +9,11 @@ import time
 import pytest
 
 from lab import netns
-from lab.process import Process, wait_for
+from lab.process import BIN, Process, wait_for
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 OURS4, THEIRS4, PORT = "192.0.2.1", "192.0.2.2", 51820
 OUR_TUNNEL, THEIR_TUNNEL = "10.9.0.1", "10.9.0.2"
 _serial = itertools.count()
-
-
-def peer_program():
-    """From the preset named in FG_PRESET, else from the first build there is."""
-    presets = [os.environ["FG_PRESET"]] if "FG_PRESET" in os.environ else ["release", "dev", "asan"]
-    for preset in presets:
-        path = os.path.join(ROOT, "build", preset, "bin", "firegate-wireguard-peer")
-        if os.path.exists(path):
-            return path
-    raise FileNotFoundError("firegate-wireguard-peer is not built")
 
 
 class Pair:
@@ -65,9 +54,17 @@ class Pair:
     def peer(self, **options):
         words = {"listen": PORT, "peer": f"{THEIRS4}:{PORT}", "key": self.path("ours"),
                  "remote": self._public("theirs"), "psk": self.path("psk"), "address": OUR_TUNNEL, **options}
-        process = self._start("peer", self.ours, [peer_program(), *(f"{k}={v}" for k, v in words.items())])
+        program = os.path.join(BIN, "firegate-wireguard-peer")
+        process = self._start("peer", self.ours, [program, *(f"{k}={v}" for k, v in words.items())])
         process.wait_log("ready")
         return process
+
+    def forge_initiations(self, rate, seconds):
+        """To us, in wireguard-go's name."""
+        flood = self._start("flood", self.theirs, [
+            os.path.join(BIN, "firegate-lab-flood"), "kind=initiation", f"target={OURS4}:{PORT}", "interface=wire",
+            f"from={THEIRS4}:4242", f"key={self._public('ours')}", f"rate={rate}", f"seconds={seconds}"])
+        flood.wait_log("flooding")
 
     def ping_us(self, count, interval, size=56):
         """(sent, received) of a ping from wireguard-go's side."""
@@ -152,6 +149,22 @@ def test_our_rekeys_lose_no_ping(pairs):
     wait_for("several sessions", lambda: len(re.findall("^established", peer.log_text(), re.M)) >= 8, 20)
     end = summary(peer)
     assert end["sent"] - end["pongs"] <= 1 and end["bad"] == 0
+
+
+def test_their_handshake_gets_in_with_our_cookie_while_others_are_forged(pairs):
+    """The first hundred of a second need no cookie; whoever comes so early tries again elsewhere."""
+    for _ in range(3):
+        pair = pairs(endpoint=True)
+        peer = pair.peer(passive=1)
+        pair.forge_initiations(5000, 12)
+        began = time.monotonic()
+        pair.ping_us(1, 0.2)
+        wait_for("session", lambda: "established" in peer.log_text(), 12)
+        if time.monotonic() - began > 4:      # the cookie is used by the next attempt, 5 s later
+            break
+    else:
+        raise AssertionError("never asked for a cookie")
+    assert pair.ping_us(3, 0.2) == (3, 3)
 
 
 def test_a_wrong_pre_shared_key_gives_no_session(pairs):

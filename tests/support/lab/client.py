@@ -5,11 +5,10 @@ import shlex
 import socket
 
 from lab import topology as t
-from lab.process import wait_for
+from lab.process import BIN, wait_for
 from lab.services import TOKENS
-from lab.world import ROOT
 
-DEFAULT = os.path.join(ROOT, "build", "release", "bin", "firegate-lab-client")
+DEFAULT = os.path.join(BIN, "firegate-lab-client")
 VERSIONS = {"A": "1.2.1", "B": "1.5.9", "C": "1.5.12"}
 TUN = "tun-client"
 

@@ -5,11 +5,10 @@ import urllib.error
 import urllib.request
 
 from lab import netns, topology as t
-from lab.process import wait_for
+from lab.process import BIN, wait_for
 from lab.services import TOKENS
-from lab.world import ROOT
 
-DEFAULT = os.path.join(ROOT, "build", "release", "bin", "firegate")
+DEFAULT = os.path.join(BIN, "firegate")
 HEALTH = "127.0.0.1:8080"
 TUN = "tun-firezone"
 

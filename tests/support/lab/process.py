@@ -7,11 +7,16 @@ import subprocess
 import time
 
 PR_SET_PDEATHSIG = 1
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+# Programs built from here, and how many times slower than a release build they are (sanitizers).
+BIN = os.environ.get("FG_BIN", os.path.join(ROOT, "build", "release", "bin"))
+SLOWDOWN = float(os.environ.get("FG_SLOWDOWN", "1"))
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def wait_for(what, condition, seconds, step=0.02):
     """The first true value of condition(). Raises TimeoutError naming what did not happen."""
+    seconds *= SLOWDOWN
     deadline = time.monotonic() + seconds
     while True:
         value = condition()

@@ -34,6 +34,7 @@ class Shape:
     gateway_nat: str = ""
     outer: tuple = ("v4", "v6")
     relays: int = 1                      # hosts, three at most
+    attacker: bool = False               # a host in the neighbour's place: it sees what goes to nobody's addresses
     plain_offloads: bool = True          # False: checksum offload off, as user-space packet I/O needs
     impair: str = ""                     # "client" or "gateway": whose way to the internet has faults (lab.impair)
 
@@ -50,7 +51,7 @@ class Shape:
         return list(RELAYS)[:self.relays]
 
     def hosts(self):
-        extra = ["impair"] if self.impair else []
+        extra = ["impair"] * bool(self.impair) + ["attacker"] * self.attacker
         return ["inet", "portal", *self.relay_hosts, "resource", *self.client_hosts, *self.gateway_hosts, *extra]
 
     @property
@@ -81,6 +82,8 @@ def links(shape):
 
     cables = [wan("portal", PORTAL4 + "/24", PORTAL6 + "/64"),
               *(wan(host, RELAYS[host][0] + "/24", RELAYS[host][1] + "/64") for host in shape.relay_hosts)]
+    if shape.attacker:
+        cables.append(wan("attacker", SINK4 + "/24"))
     if shape.client_nat:
         cables += [wan("natc", CLIENT_NAT4 + "/24"),
                    Link("client", "eth0", "natc", "lan", ["192.168.7.2/24"], ["192.168.7.1/24"])]

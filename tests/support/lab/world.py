@@ -82,6 +82,8 @@ class World:
                 per_host[host].append(f"link set {name} up")
         for host, lines in per_host.items():
             netns.ip(lines, self.ns(host))
+        if self.shape.attacker:
+            netns.ip([f"link set eth0 address {t.SINK_MAC}"], self.ns("attacker"))
         for host, lines in t.default_routes(self.shape).items():
             netns.ip(lines, self.ns(host))
 

@@ -1,0 +1,46 @@
+// IPv4 datagrams with sources of our choice, and what comes back to them: one raw socket and one
+// packet socket of a namespace.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+
+#include "base/address.h"
+#include "base/bytes.h"
+
+namespace fg::flood {
+
+// IPv4 and UDP header and payload; checksums are the kernel's, or none.
+[[nodiscard]] ByteVector ip_packet(const SocketAddress& from, const SocketAddress& to,
+                                   Bytes payload);
+
+class RawLink {
+ public:
+  static constexpr std::size_t kBatch = 64;
+
+  // Watches everything that passes the interface, own packets too, or only what arrives.
+  RawLink(const std::string& interface, bool sees_own);
+  ~RawLink();
+  RawLink(const RawLink&) = delete;
+  RawLink& operator=(const RawLink&) = delete;
+
+  // At most kBatch whole packets; how many the kernel took.
+  std::size_t send(std::span<const Bytes> packets);
+  // IPv4 UDP packets that are waiting.
+  struct Seen {
+    SocketAddress from;
+    SocketAddress to;
+    Bytes packet;  // from the IP header
+    Bytes payload;
+  };
+  void receive(const std::function<void(const Seen&)>& take);
+
+ private:
+  int raw_ = -1;
+  int seen_ = -1;
+};
+
+}  // namespace fg::flood
