@@ -9,6 +9,18 @@ bool equals(const ice::Credentials& ours, const portal::IceCredentials& theirs) 
 
 }  // namespace
 
+ice::LocalAddress to_ice(const turn::Candidate& candidate) {
+  switch (candidate.kind) {
+    case turn::Candidate::Kind::host:
+      return ice::LocalAddress::host(candidate.address);
+    case turn::Candidate::Kind::server_reflexive:
+      return ice::LocalAddress::server_reflexive(candidate.address, candidate.local);
+    case turn::Candidate::Kind::relayed:
+      break;
+  }
+  return ice::LocalAddress::relayed(candidate.address, candidate.local.family());
+}
+
 bool is_same_connection(const Connection& connection, const portal::Authorize& request) {
   const auto& remote = connection.agent.remote_credentials();
   return !connection.options.is_legacy &&

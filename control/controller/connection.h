@@ -18,6 +18,7 @@
 #include "base/time.h"
 #include "control/ice/agent.h"
 #include "control/portal/messages.h"
+#include "control/turn/allocation.h"
 #include "pipeline/commands.h"
 #include "wireguard/handshake.h"
 
@@ -73,6 +74,8 @@ struct Connection {
 
   [[nodiscard]] bool is_nominated() const { return agent.nominated().has_value(); }
 };
+
+[[nodiscard]] ice::LocalAddress to_ice(const turn::Candidate& candidate);
 
 // Equal: the portal only repeats itself and the connection stays (spec connectivity 4.8).
 [[nodiscard]] bool is_same_connection(const Connection& connection,

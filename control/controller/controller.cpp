@@ -1,5 +1,6 @@
 #include "control/controller/controller.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace fg::controller {
@@ -103,7 +104,12 @@ void Controller::shut_down(Instant now) {
   std::vector<ConnectionKey> keys;
   for (const auto& [key, connection] : connections_) keys.push_back(key);
   for (const auto key : keys) {
-    if (auto* connection = find(key)) remove(*connection, true, now);
+    auto* connection = find(key);
+    if (connection == nullptr) continue;
+    connection->announce.clear();
+    connection->withdraw = connection->agent.local_candidates();
+    flush_signals(*connection);
+    remove(*connection, true, now);
   }
 }
 
@@ -135,8 +141,29 @@ std::optional<SetInterface> Controller::poll_interface() {
   return out;
 }
 
+std::optional<std::vector<std::string>> Controller::poll_reachable() {
+  if (!std::exchange(is_reachable_news_, false)) return std::nullopt;
+  std::vector<std::string> out;
+  for (const auto& id : relays_.ids()) {
+    for (const auto& candidate : relays_.find(id)->candidates()) {
+      const auto address = to_ice(candidate);
+      const auto line =
+          ice::to_line({.kind = address.kind,
+                        .address = address.address,
+                        .base = address.base,
+                        .raddr = std::nullopt,
+                        .priority = 1,
+                        .foundation = ice::make_foundation(address.kind, address.base.ip, 1)},
+                       "", ice::LineForm::standard);
+      if (std::find(out.begin(), out.end(), line) == out.end()) out.push_back(line);
+    }
+  }
+  return out;
+}
+
 std::optional<Wakeup> Controller::wakeup() const {
-  if (!datagrams_.empty() || !commands_.empty() || !portal_.empty() || !interfaces_.empty()) {
+  if (!datagrams_.empty() || !commands_.empty() || !portal_.empty() || !interfaces_.empty() ||
+      is_reachable_news_) {
     return Wakeup{last_now_, "output queued"};
   }
   if (!dirty_.empty()) return Wakeup{last_now_, "connections to serve"};

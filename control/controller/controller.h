@@ -44,6 +44,10 @@ struct Options {
   unsigned workers = 1;
   std::size_t clients_max = kClientsMax;
   turn::Options turn;
+  // poll_reachable() of a process that ended without a word: withdrawn from its clients, so that
+  // they ask anew instead of waiting for their checks to fail (17 s and more, spec connectivity
+  // 2.18).
+  std::vector<std::string> left_behind;
 };
 
 struct WorkerCommand {
@@ -90,7 +94,8 @@ class Controller {
   void on_resolved(dns::ResolutionId id, const std::vector<IpAddress>& addresses, Instant now,
                    WallTime wall);
   void on_timeout(Instant now, WallTime wall);
-  // Says goodbye to every connected client; afterwards only outputs are drained.
+  // Says goodbye to every connected client and withdraws our candidates from it: clients of
+  // generation A know no goodbye, and a datagram can be lost. Afterwards only outputs are drained.
   void shut_down(Instant now);
 
   // ---- outputs ----
@@ -100,6 +105,8 @@ class Controller {
   void unpoll_command(WorkerCommand command) { commands_.push_front(std::move(command)); }
   std::optional<PortalOutput> poll_portal();
   std::optional<SetInterface> poll_interface();
+  // Candidate lines of every address clients may reach us at, each time it has changed.
+  std::optional<std::vector<std::string>> poll_reachable();
   std::optional<dns::Resolutions::Query> poll_query() { return resolutions_.poll_query(); }
   [[nodiscard]] std::optional<Wakeup> wakeup() const;
 
@@ -128,6 +135,7 @@ class Controller {
   void update_relays(const std::vector<RelayId>& removed, const std::vector<portal::Relay>& added,
                      Instant now);
   void retry_relays(Instant now);
+  void withdraw_left_behind(const std::vector<portal::AuthorizationEntry>& authorizations);
   // Resolves the name a request carries, if it does, before accept().
   template <class Request>
   void resolve_then_accept(const ClientId& client, Request&& request, Instant now);
@@ -240,6 +248,7 @@ class Controller {
   std::deque<WorkerCommand> commands_;
   std::deque<PortalOutput> portal_;
   std::deque<SetInterface> interfaces_;
+  bool is_reachable_news_ = false;
   DropCounters drops_;
   Instant last_now_;
 };

@@ -133,21 +133,8 @@ void Controller::seed_candidates(Connection& connection, Instant now) {
 }
 
 void Controller::add_local(Connection& connection, const turn::Candidate& candidate, Instant now) {
-  std::optional<ice::Candidate> added;
-  switch (candidate.kind) {
-    case turn::Candidate::Kind::host:
-      added = connection.agent.add_local(ice::LocalAddress::host(candidate.address), now);
-      break;
-    case turn::Candidate::Kind::server_reflexive:
-      added = connection.agent.add_local(
-          ice::LocalAddress::server_reflexive(candidate.address, candidate.local), now);
-      break;
-    case turn::Candidate::Kind::relayed:
-      added = connection.agent.add_local(
-          ice::LocalAddress::relayed(candidate.address, candidate.local.family()), now);
-      break;
-  }
-  if (added) connection.announce.push_back(*added);
+  if (const auto added = connection.agent.add_local(to_ice(candidate), now))
+    connection.announce.push_back(*added);
 }
 
 void Controller::wake(Connection& connection, Instant now) {

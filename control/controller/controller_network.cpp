@@ -235,12 +235,14 @@ void Controller::on_relay_event(const turn::RelayEvent& event, Instant now) {
     for (auto& [key, connection] : connections_) act(*connection);
   };
   if (const auto* learnt = std::get_if<turn::CandidateLearnt>(&event.what)) {
+    is_reachable_news_ = true;
     each([&](Connection& connection) {
       if (connection.relay != event.id) return;
       add_local(connection, learnt->candidate, now);
       wake(connection, now);
     });
   } else if (const auto* lost = std::get_if<turn::CandidateInvalidated>(&event.what)) {
+    is_reachable_news_ = true;
     each([&](Connection& connection) {
       const auto removed = connection.agent.remove_local(lost->candidate.address, now);
       if (!removed) return;

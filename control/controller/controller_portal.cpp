@@ -43,8 +43,27 @@ void Controller::on(const portal::Init& message, Instant now) {
   interfaces_.push_back(*interface_);
   tell_all(pipeline::SetGatewayAddresses{message.v4, message.v6});
   // Absent on portals of generation A: nothing is revoked (spec policy 2.6).
-  if (message.authorizations) apply(access_.retain(*message.authorizations, now), now);
+  if (message.authorizations) {
+    apply(access_.retain(*message.authorizations, now), now);
+    withdraw_left_behind(*message.authorizations);
+  }
+  options_.left_behind.clear();
   release_held(now);
+}
+
+// Before any answer of ours: what a client learns of us from now on is not withdrawn by it.
+void Controller::withdraw_left_behind(
+    const std::vector<portal::AuthorizationEntry>& authorizations) {
+  if (options_.left_behind.empty()) return;
+  std::set<ClientId> clients;
+  for (const auto& entry : authorizations) clients.insert(entry.client);
+  for (const auto& client : clients) {
+    portal_.emplace_back(
+        portal::Egress{portal::BroadcastCandidates{client, options_.left_behind, true}});
+  }
+  if (!clients.empty())
+    log_.info("candidates of the gateway that ended before us withdrawn",
+              {{"clients", clients.size()}});
 }
 
 void Controller::on(const portal::RelaysPresence& message, Instant now) {

@@ -159,7 +159,7 @@ void Agent::set_state(AgentState state, Instant now) {
   state_ = state;
   // Differs from the originals, whose timer survives a change to completed.
   timers_.stop(Timer::grace);
-  if (state == AgentState::disconnected) timers_.set(Timer::grace, now + kDisconnectGrace);
+  if (state == AgentState::disconnected) timers_.set(Timer::grace, now + profile_.grace);
 }
 
 void Agent::fail(Failed::Reason reason) {
@@ -174,7 +174,7 @@ void Agent::prune(Instant now) {
   bool removed = false;
   checklist_.remove_if([&](const Pair& pair) {
     if (!pair.checks.is_exhausted(profile_, now)) return false;
-    if (pair.last_request && now < *pair.last_request + kRecentRequest) return false;
+    if (pair.last_request && now < *pair.last_request + profile_.recent_request) return false;
     removed = true;
     return true;
   });

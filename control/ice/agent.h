@@ -7,8 +7,8 @@
 //   checking      nothing nominated, something possible
 //   connected     a pair is nominated, others possible
 //   completed     a pair is nominated, no other possible
-//   disconnected  nothing nominated, nothing possible; after 2 s of it: Failed. Any other state
-//   stops that timer.
+//   disconnected  nothing nominated, nothing possible; after the profile's grace: Failed. Any other
+//   state stops that timer.
 // No remote candidate 10 s after creation: Failed. After Failed the agent does nothing.
 //
 // Left out: foundations and frozen pairs, several components, ICE restart (new credentials mean a
@@ -115,8 +115,6 @@ inline constexpr std::size_t kTransmitsMax = 64;
 inline constexpr std::size_t kEventsMax = 64;
 inline constexpr std::size_t kOptimisticMax = 2;    // per added candidate, spec connectivity 2.10
 inline constexpr Duration kCandidateTimeout = 10s;  // spec connectivity 2.16
-inline constexpr Duration kDisconnectGrace = 2s;    // spec connectivity 2.16
-inline constexpr Duration kRecentRequest = 15s;     // spec connectivity 2.15
 inline constexpr std::size_t kEmittedUsernameMax = 128;  // spec connectivity 2.1
 
 class Agent {

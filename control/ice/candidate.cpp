@@ -196,8 +196,10 @@ std::string to_line(const Candidate& candidate, std::string_view ufrag, LineForm
   if (candidate.kind == CandidateKind::srflx || candidate.kind == CandidateKind::relay) {
     line += candidate.address.ip.is_v4() ? " raddr 0.0.0.0 rport 0" : " raddr :: rport 0";
   }
-  line += " ufrag ";
-  line += ufrag;
+  if (!ufrag.empty()) {
+    line += " ufrag ";
+    line += ufrag;
+  }
   return line;
 }
 

@@ -17,6 +17,8 @@ struct Profile {
   Duration initial_rto;
   Duration max_rto;
   std::uint32_t attempts_max;
+  Duration recent_request = 15s;  // a pair the peer asked about that lately is not pruned (2.15)
+  Duration grace = 2s;            // without any pair, before failure (2.16)
   friend bool operator==(const Profile&, const Profile&) = default;
 
   // Pause after the n-th check in a row.
@@ -27,7 +29,7 @@ inline constexpr Profile kServerDefault{250ms, 15s, 45};
 inline constexpr Profile kServerIdle{25s, 25s, 40};
 inline constexpr Profile kClientDefault{250ms, 1500ms, 12};
 inline constexpr Profile kClientIdle{25s, 25s, 4};
-inline constexpr Profile kGenerationA{250ms, 1500ms, 8};  // both sides of generation A
+inline constexpr Profile kGenerationA{250ms, 1500ms, 8, 0s, 0s};  // both sides of generation A
 
 class CheckSchedule {
  public:

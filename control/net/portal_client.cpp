@@ -24,6 +24,7 @@ struct PortalClient::Impl : std::enable_shared_from_this<PortalClient::Impl> {
   void pump();
   void dispatch(portal::Session::Event& event);
   void shut_down(std::function<void()> done);
+  void flush();
 
   // A callback of the socket: `call` tells the session, then everything that follows is carried
   // out. Told by a socket that was dropped meanwhile: nothing happens, because a dropped socket
@@ -49,6 +50,7 @@ struct PortalClient::Impl : std::enable_shared_from_this<PortalClient::Impl> {
   std::unique_ptr<WebSocket> socket;
   std::optional<BootTimer> timer;
   bool is_pumping = false;
+  std::function<void()> on_flushed;
 };
 
 void PortalClient::Impl::start() {
@@ -77,7 +79,12 @@ void PortalClient::Impl::dial(portal::UpgradeRequest request) {
       [](Impl& self, const std::string& reason) { self.session.on_lost(reason, self.loop.now()); });
   callbacks.on_text = then_pump(
       [](Impl& self, std::string_view text) { self.session.on_text(text, self.loop.now()); });
-  callbacks.on_writable = then_pump([](Impl& /*self*/) {});
+  callbacks.on_writable = [weak = weak_from_this()] {
+    const auto self = weak.lock();
+    if (!self) return;
+    if (self->on_flushed) return self->flush();
+    if (self->handler != nullptr) self->pump();
+  };
   socket->connect(std::move(request), std::move(callbacks));
 }
 
@@ -130,7 +137,17 @@ void PortalClient::Impl::shut_down(std::function<void()> done) {
     loop.post(std::move(done));
     return;
   }
-  socket->close(std::move(done));
+  on_flushed = std::move(done);
+  flush();
+}
+
+// What was said before the end still goes out, one message at a time.
+void PortalClient::Impl::flush() {
+  if (session.is_joined()) {
+    if (!socket->is_writable()) return;
+    if (auto text = session.poll_text(loop.now())) return socket->write(std::move(*text));
+  }
+  socket->close(std::exchange(on_flushed, nullptr));
 }
 
 PortalClient::PortalClient(Loop& loop, Resolver& resolver, Random& random, Log log,

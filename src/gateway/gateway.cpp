@@ -22,6 +22,7 @@
 #include "gateway/host_checks.h"
 #include "gateway/host_network.h"
 #include "gateway/identity.h"
+#include "gateway/left_behind.h"
 #include "gateway/netlink_monitor.h"
 #include "io/kernel/kernel_backend.h"
 #include "runtime/worker_pool.h"
@@ -88,7 +89,8 @@ class Gateway final : public net::PortalHandler {
         random_(),
         identity_(crypto::generate_key_pair(random_)),
         resolver_(loop_, resolver_options()),
-        firewall_(configuration.tun_name) {}
+        firewall_(configuration.tun_name),
+        left_behind_(configuration.state_directory) {}
 
   int run() {
     if (auto ready = prepare(); !ready) {
@@ -139,6 +141,7 @@ class Gateway final : public net::PortalHandler {
   net::Resolver resolver_;
   Firewall firewall_;
   bool has_firewall_ = false;
+  LeftBehind left_behind_;
   std::unique_ptr<HostNetwork> network_;
   std::optional<NetlinkMonitor> monitor_;
   std::unique_ptr<runtime::WorkerPool> pool_;
@@ -191,7 +194,8 @@ Result<void, std::string> Gateway::prepare() {
   controller_ = std::make_unique<controller::Controller>(
       controller::Options{.workers = pool_->size(),
                           .turn = {.first_allocate_without_auth = configuration_.lenient_turn,
-                                   .accept_unsigned_challenges = configuration_.lenient_turn}},
+                                   .accept_unsigned_challenges = configuration_.lenient_turn},
+                          .left_behind = left_behind_.read()},
       identity_, random_, Log{log_.sink(), "controller"}, loop_.now(), loop_.wall_now());
   start_portal(std::move(id));
   health_ = std::make_unique<net::HealthServer>(loop_, [this] { return is_ready(); });
@@ -321,6 +325,10 @@ void Gateway::drain_controller() {
                                loop_.wall_now());
     });
   }
+  if (const auto lines = controller_->poll_reachable(); lines && !left_behind_.write(*lines)) {
+    log_.debug("a successor of this process could not withdraw its addresses",
+               {{"directory", configuration_.state_directory}});
+  }
   while (auto interface = controller_->poll_interface()) {
     if (auto configured = network_->configure(interface->v4, interface->v6); !configured) {
       log_.error(configured.error());
@@ -352,6 +360,7 @@ void Gateway::begin_shutdown(int status) {
 }
 
 void Gateway::clean_up() {
+  left_behind_.clear();
   if (has_firewall_) firewall_.remove();
   if (network_) network_->clean_up();
 }

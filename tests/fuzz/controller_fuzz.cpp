@@ -455,6 +455,7 @@ class World {
         std::visit([this](const auto& m) { hear(m); }, *said);
     }
     while (controller_.poll_interface()) ++outputs;
+    if (controller_.poll_reachable()) ++outputs;
     for (; auto query = controller_.poll_query(); ++outputs) {
       if (choices_.flag())
         controller_.on_resolved(query->id, {IpAddress::v4(10, 9, 8, 7), v6(9)}, now_, wall());

@@ -36,7 +36,8 @@ class Gateway:
         self.env = {
             "FIREZONE_API_URL": f"ws://{t.PORTAL4}:{t.PORTAL_PORT}", "FIREZONE_TOKEN": TOKENS["gateway"],
             "FIREZONE_ID": "lab-gateway", "FIREZONE_NAME": "lab gateway", "RUST_LOG": "debug",
-            "HEALTH_CHECK_ADDR": HEALTH, "FIREZONE_NO_TELEMETRY": "true", **(env or {})}
+            "HEALTH_CHECK_ADDR": HEALTH, "FIREZONE_NO_TELEMETRY": "true",
+            "FIREGATE_STATE_DIRECTORY": world.dir, **(env or {})}
         self.starts = 0
 
     def start(self):

@@ -14,13 +14,14 @@ class Outcome:
     answered: int
     gap: float          # seconds: the longest run of requests in a row that nobody answered, by the times they were sent
     duplicates: int = 0     # answers beyond the first to one request
+    silence: float = 0.0    # seconds: the longest time in which no answer came, late ones to queued requests included
 
     @property
     def lost(self):
         return self.sent - self.answered
 
     def __str__(self):
-        return f"{self.answered} of {self.sent} answered, longest gap {self.gap:.2f} s"
+        return f"{self.answered} of {self.sent} answered, longest gap {self.gap:.2f} s, longest silence {self.silence:.2f} s"
 
 
 class Stream(threading.Thread):
@@ -34,7 +35,7 @@ class Stream(threading.Thread):
         self.socket.settimeout(0.2)
         self.socket.connect((address, t.ECHO))
         self.rate, self.size, self.ended = rate, size, threading.Event()
-        self.sent, self.answered, self.received, self.at = 0, set(), 0, []
+        self.sent, self.answered, self.received, self.at, self.silence = 0, set(), 0, [], 0.0
         self.receiver = threading.Thread(target=self._receive, daemon=True)
 
     def run(self):
@@ -53,18 +54,21 @@ class Stream(threading.Thread):
         last = time.monotonic()
         while not (self.ended.is_set() and time.monotonic() - last > 0.5):
             try:
-                self.answered.add(struct.unpack_from("!I", self.socket.recv(65536))[0])
-                self.received += 1
+                number = struct.unpack_from("!I", self.socket.recv(65536))[0]
             except OSError:
                 continue
+            if self.answered:
+                self.silence = max(self.silence, time.monotonic() - last)
             last = time.monotonic()
+            self.answered.add(number)
+            self.received += 1
 
     def stop(self):
         self.ended.set()
         self.join(5)
         self.receiver.join(5)
         self.socket.close()
-        return Outcome(self.sent, len(self.answered), self._gap(), self.received - len(self.answered))
+        return Outcome(self.sent, len(self.answered), self._gap(), self.received - len(self.answered), self.silence)
 
     def _gap(self):
         longest, since = 0.0, None

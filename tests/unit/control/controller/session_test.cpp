@@ -212,6 +212,41 @@ TEST_F(Connected, ShutdownSaysGoodbyeToEveryConnectedClient) {
   EXPECT_EQ(world.commanded<pipeline::SendInner>().size(), 1U);
 }
 
+TEST_F(Connected, ShutdownWithdrawsEveryCandidateTheClientWasToldOf) {
+  std::vector<std::string> told;
+  for (const auto* message : world.all_said<portal::BroadcastCandidates>())
+    told.insert(told.end(), message->candidates.begin(), message->candidates.end());
+  world.said.clear();
+  world.controller.shut_down(world.now);
+  world.settle();
+  const auto said = world.all_said<portal::BroadcastCandidates>();
+  ASSERT_EQ(said.size(), 1U);
+  EXPECT_TRUE(said[0]->invalidated);
+  EXPECT_EQ(said[0]->client, client.id);
+  EXPECT_EQ(said[0]->candidates, told);
+}
+
+TEST_F(Connected, WhatAProcessLeftBehindItsSuccessorWithdrawsAndTheClientFailsWithinItsGrace) {
+  ASSERT_FALSE(world.reachable.empty());
+  controller::Options options;
+  options.left_behind = world.reachable;
+  World next{2, std::move(options)};
+  portal::Init init{ip("100.71.20.9"), ip("fd00:2021:1111::9:14"), {}, std::nullopt};
+  init.authorizations.emplace();
+  for (int i = 0; i < 2; ++i)
+    init.authorizations->push_back({client.id, client.request().resource.id, 2'000'000'000});
+  next.portal_says(init);
+  next.portal_says(init);
+  const auto said = next.all_said<portal::BroadcastCandidates>();
+  ASSERT_EQ(said.size(), 1U) << "once a client, and once";
+  EXPECT_TRUE(said[0]->invalidated);
+
+  ASSERT_TRUE(client.agent.is_connected());
+  for (const auto& line : said[0]->candidates)
+    (void)client.agent.invalidate_remote(line, world.now);
+  EXPECT_EQ(client.agent.state(), ice::AgentState::disconnected);
+}
+
 TEST_F(Connected, AnnouncedNamesAreAnsweredInactive) {
   const std::string json =
       R"({"resource":"5b8d7f13-6e2a-4b9c-8f41-0c7e9a2d6b35","domain":"wiki.lab.test","proxy_ips":["100.96.0.1"]})";

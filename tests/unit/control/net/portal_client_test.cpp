@@ -187,6 +187,31 @@ TEST_F(PortalClientTest, ShutDownWhileConnectedSendsClose) {
   EXPECT_TRUE(disconnected.empty());
 }
 
+TEST_F(PortalClientTest, WhatWasSaidBeforeShutDownGoesOutBeforeTheClose) {
+  std::vector<std::string> events;
+  ScriptedPortal portal({[&](Peer& peer) {
+    (void)peer.accept();
+    for (;;) {
+      const auto frame = peer.read_frame();
+      if (frame.opcode == 8) return peer.send_frame(8, frame.payload);
+      if (frame.opcode != 1) return;
+      events.push_back(frame.payload);
+    }
+  }});
+  on_joined = [&] {
+    loop.post([&] {
+      const auto id = *ClientId::parse("7d0f1c52-9b1e-4c63-8a57-2f6d3f0b9e11");
+      for (const char* line : {"candidate:1", "candidate:2", "candidate:3"})
+        client->send(portal::BroadcastCandidates{id, {line}, true});
+      client->shut_down([&] { loop.stop(); });
+    });
+  };
+  start(portal.port());
+  portal.finish();
+  ASSERT_EQ(events.size(), 4U);  // capabilities first
+  EXPECT_NE(events[3].find("candidate:3"), std::string::npos);
+}
+
 TEST_F(PortalClientTest, ShutDownWhileWaitingIsAtOnce) {
   ScriptedPortal portal({[](Peer& peer) { (void)peer.read_request(); }});
   bool is_done = false;

@@ -1,0 +1,70 @@
+"""One connection ends and another begins while requests go on at 50 a second: how long nobody answers."""
+import time
+
+import pytest
+
+from lab import netns, topology as t
+from lab.traffic import Stream
+from steps import healed
+
+
+def page(lab, address=t.RESOURCE4):
+    return lambda: lab.probes.get(address, seconds=3)
+
+
+def gap_of(lab, act, limit, what):
+    """The longest silence of a stream during `act` and until answers are steady again."""
+    stream = Stream(lab.world, rate=50)
+    stream.start()
+    time.sleep(1)
+    act()
+    resumed(stream, limit + 10)
+    time.sleep(1)
+    outcome = stream.stop()
+    print(f"{what} {lab.generation}: {outcome}")
+    assert outcome.gap <= limit and outcome.silence <= limit, outcome
+    return outcome
+
+
+def resumed(stream, seconds):
+    """Waits until half a second of requests in a row has been answered after now."""
+    first = stream.sent
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        newest = stream.sent - 3
+        if newest - first > 25 and all(n in stream.answered for n in range(newest - 25, newest)):
+            return
+        time.sleep(0.02)
+
+
+def test_a_client_that_moves_to_another_address(make_lab, generation):
+    lab = make_lab(generation, shape=t.Shape(outer=("v4",)))
+    healed(page(lab), 15)
+
+    def move():
+        netns.ip([f"addr del {t.CLIENT4}/24 dev eth0", f"addr add {t.WAN4}22/24 dev eth0",
+                  f"route replace default via {t.SINK4}"], lab.world.ns("client"))
+        lab.client.ask("reset")
+    gap_of(lab, move, 2, "client changes address")
+
+
+def test_a_client_that_restarts_with_a_new_key(make_lab, generation):
+    """Killed without a goodbye: its old session lives at the gateway when the new key arrives."""
+    lab = make_lab(generation)
+    healed(page(lab), 15)
+
+    def restart():
+        lab.client.kill()
+        lab.client.start()
+    gap_of(lab, restart, 5, "client restarts with a new key")
+
+
+@pytest.mark.parametrize("how", ["SIGTERM", "SIGKILL"])
+def test_a_gateway_that_restarts(make_lab, generation, how):
+    lab = make_lab(generation)
+    healed(page(lab), 15)
+
+    def restart():
+        lab.gateway.stop() if how == "SIGTERM" else lab.gateway.process.kill()
+        lab.gateway.start()
+    gap_of(lab, restart, 15, f"gateway restarts, {how}")
