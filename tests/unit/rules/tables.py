@@ -14,11 +14,12 @@ ARROWS: dict[str, set[str]] = {
     "control/stun": {"crypto"},
     "control/turn": {"control/stun", "packet"},
     "control/ice": {"control/stun", "crypto"},
+    "control/path": {"control/ice/candidate.h", "packet/probe.h"},
     "control/portal": {"crypto"},
     "control/dns": set(),
     "control/acl": {"filter", "control/portal/messages.h"},
     "control/controller": {
-        "control/stun", "control/turn", "control/ice", "control/portal", "control/dns", "control/acl",
+        "control/stun", "control/turn", "control/ice", "control/path", "control/portal", "control/dns", "control/acl",
         "packet", "filter", "wireguard", "pipeline",
     },
     "control/net": {"control/controller", "control/portal", "control/dns"},
