@@ -1,22 +1,26 @@
-// One client's connection: an ICE agent, WireGuard handshakes and the way both agreed on (spec
-// connectivity 1.6, 2.16 to 2.19, 4.5 to 4.9). Data of the controller, which moves messages between
-// these machines; sessions and packets are a worker's.
+// One client's connection: what finds the way to it (an ICE agent, or a path agent where the portal
+// chose to do without ICE), WireGuard handshakes and the way both agreed on (spec connectivity 1.6,
+// 2.16 to 2.19, 4.5 to 4.9, 5). Data of the controller, which moves messages between these
+// machines; sessions and packets are a worker's.
 //
-//   connecting --first nomination--> connected --20 s without inner packets--> idle
+//   connecting --first nomination or primary--> connected --20 s without inner packets--> idle
 //   idle --inner packet, candidate, re-authorization--> connected
-//   any --ICE failed, 540 s without a session, initiation unanswered--> removed
+//   any --agent failed, 540 s without a session, initiation unanswered--> removed
 #pragma once
 
 #include <cstdint>
 #include <deque>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <variant>
 #include <vector>
 
 #include "base/address.h"
 #include "base/ids.h"
 #include "base/time.h"
 #include "control/ice/agent.h"
+#include "control/path/agent.h"
 #include "control/portal/messages.h"
 #include "control/turn/allocation.h"
 #include "pipeline/commands.h"
@@ -44,20 +48,35 @@ struct ConnectionOptions {
   std::optional<RelayId> relay;
 };
 
+// The nominated pair, or the primary.
+struct Route {
+  SocketAddress local;
+  SocketAddress remote;
+  bool is_relayed = false;  // local is one of our relayed addresses
+};
+
+// What became of a candidate line of the client.
+struct RemoteLine {
+  bool is_parsable = true;
+  std::optional<ice::Candidate> accepted;
+};
+
 struct Connection {
-  Connection(const ConnectionOptions& about, ice::Agent::Options agent_options,
+  using Agent = std::variant<ice::Agent, path::Agent>;
+
+  Connection(const ConnectionOptions& about, Agent way_finder,
              wireguard::HandshakeConfig handshake_config, const wireguard::Identity& identity,
              Random& random, Instant now)
       : options(about),
         preshared(handshake_config.preshared.copy()),
-        agent(std::move(agent_options), random, now),
+        agent(std::move(way_finder)),
         handshake(identity, std::move(handshake_config), random, now),
         relay(about.relay),
         last_activity(now) {}
 
   ConnectionOptions options;
   Secret<32> preshared;
-  ice::Agent agent;
+  Agent agent;
   wireguard::Handshake handshake;
 
   std::optional<RelayId>
@@ -72,7 +91,27 @@ struct Connection {
   std::vector<ice::Candidate> announce;
   std::vector<ice::Candidate> withdraw;
 
-  [[nodiscard]] bool is_nominated() const { return agent.nominated().has_value(); }
+  // One of the two is not null.
+  [[nodiscard]] ice::Agent* ice() { return std::get_if<ice::Agent>(&agent); }
+  [[nodiscard]] const ice::Agent* ice() const { return std::get_if<ice::Agent>(&agent); }
+  [[nodiscard]] path::Agent* iceless() { return std::get_if<path::Agent>(&agent); }
+  [[nodiscard]] const path::Agent* iceless() const { return std::get_if<path::Agent>(&agent); }
+
+  // The candidate to announce, if any.
+  std::optional<ice::Candidate> add_local(const turn::Candidate& candidate, Instant now);
+  std::optional<ice::Candidate> remove_local(const SocketAddress& relayed, Instant now);
+  RemoteLine add_remote(std::string_view line, Instant now);
+  void invalidate_remote(std::string_view line, Instant now);
+  void on_timeout(Instant now);
+  void set_idle(bool idle, Instant now);
+
+  [[nodiscard]] std::vector<ice::Candidate> local_candidates() const;
+  [[nodiscard]] std::vector<ice::Candidate> remote_candidates() const;
+  [[nodiscard]] std::string line_of(const ice::Candidate& local) const;
+  [[nodiscard]] std::optional<Route> route() const;
+  // Has a way and no doubt about it: may go idle.
+  [[nodiscard]] bool is_settled() const;
+  [[nodiscard]] std::optional<Wakeup> wakeup() const;
 };
 
 [[nodiscard]] ice::LocalAddress to_ice(const turn::Candidate& candidate);

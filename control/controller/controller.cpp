@@ -42,6 +42,7 @@ void Controller::on_event(const pipeline::Event& event, Instant now, WallTime wa
   if (const auto* confirmed = std::get_if<pipeline::SessionConfirmed>(&event)) {
     if (auto* connection = find(confirmed->slot)) {
       connection->handshake.on_session_confirmed(now);
+      if (auto* agent = connection->iceless()) agent->on_usable(now);
       dirty_.push_back(connection->options.key);
     }
   } else if (const auto* needed = std::get_if<pipeline::HandshakeNeeded>(&event)) {
@@ -51,6 +52,16 @@ void Controller::on_event(const pipeline::Event& event, Instant now, WallTime wa
     }
   } else if (const auto* active = std::get_if<pipeline::ClientActivity>(&event)) {
     if (auto* connection = find(active->slot)) wake(*connection, now);
+  } else if (const auto* heard = std::get_if<pipeline::RouteActivity>(&event)) {
+    auto* connection = find(heard->slot);
+    auto* agent = connection != nullptr ? connection->iceless() : nullptr;
+    if (const auto path = path_of(heard->route, now); agent != nullptr && path) {
+      if (heard->probe)
+        agent->on_probe(*path, *heard->probe, now);
+      else
+        agent->on_data(*path, now);
+      dirty_.push_back(connection->options.key);
+    }
   } else if (const auto* channel = std::get_if<pipeline::ChannelActivity>(&event)) {
     relays_.on_channel_activity(channel->relay, channel->channel, now);
   } else if (const auto* retired = std::get_if<pipeline::PolicyRetired>(&event)) {
@@ -107,7 +118,7 @@ void Controller::shut_down(Instant now) {
     auto* connection = find(key);
     if (connection == nullptr) continue;
     connection->announce.clear();
-    connection->withdraw = connection->agent.local_candidates();
+    if (connection->ice() != nullptr) connection->withdraw = connection->local_candidates();
     flush_signals(*connection);
     remove(*connection, true, now);
   }

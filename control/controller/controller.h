@@ -4,7 +4,7 @@
 // of the connection (spec connectivity 1.8, policy 0.6).
 //
 // Left out: translation for DNS resources (their messages are answered, their packets refused),
-// ICE-less connections of generation C (the capability is never announced), flow logs.
+// flow logs.
 #pragma once
 
 #include <deque>
@@ -25,6 +25,7 @@
 #include "control/controller/slots.h"
 #include "control/dns/resolutions.h"
 #include "control/ice/dispatch.h"
+#include "control/path/answer_cache.h"
 #include "control/portal/login.h"
 #include "control/portal/messages.h"
 #include "control/turn/relay_set.h"
@@ -160,6 +161,7 @@ class Controller {
     ice::Credentials local;
     ice::Credentials remote;
     bool is_legacy = false;
+    bool use_iceless = false;
     std::optional<RelayId> relay;
   };
   Connection* create(NewConnection request, Instant now);
@@ -170,8 +172,10 @@ class Controller {
   void wake(Connection& connection, Instant now);
   void migrate_orphans(Instant now);
   void pump(Connection& connection, Instant now);
-  void pump_agent(Connection& connection, Instant now);
+  void pump_agent(Connection& connection, ice::Agent& agent, Instant now);
+  void pump_agent(Connection& connection, path::Agent& agent, Instant now);
   void transmit(Connection& connection, ice::Transmit transmit, Instant now);
+  [[nodiscard]] std::optional<pipeline::Path> way_over(const Route& route, Instant now);
   void update_path(Connection& connection, Instant now);
   void send_handshake(Connection& connection, Bytes message, Instant now);
   void flush_signals(Connection& connection);
@@ -192,7 +196,8 @@ class Controller {
   };
   void on_stun(const Arrival& arrival, Bytes bytes, Instant now);
   void on_handshake(const Arrival& arrival, Bytes bytes, Instant now);
-  void on_initiation(Bytes bytes, Instant now);
+  void on_initiation(const Arrival& arrival, Bytes bytes, Instant now);
+  [[nodiscard]] std::optional<path::Path> path_of(const pipeline::Route& route, Instant now) const;
   void reply(const Arrival& arrival, Bytes bytes, Instant now);
   void install(Connection& connection, wireguard::SessionKeys keys);
   void on_control_packet(ClientSlot slot, Bytes packet, Instant now);
@@ -222,6 +227,7 @@ class Controller {
   std::map<dns::ResolutionId, Asked> asked_;
   std::deque<HeldRequest> held_;
   ice::Dispatch<ConnectionKey> dispatch_;
+  path::AnswerCache<ConnectionKey> answers_;
   wireguard::HandshakeLimiter limiter_;
 
   SlotTable slots_;

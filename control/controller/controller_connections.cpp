@@ -9,9 +9,10 @@
 namespace fg::controller {
 namespace {
 
-constexpr Duration kKeyRest = 5s;             // spec connectivity 4.3
-constexpr Duration kAttemptTime = 20s;        // spec connectivity 4.6, B and C in ICE mode
-constexpr Duration kAttemptTimeLegacy = 90s;  // A
+constexpr Duration kKeyRest = 5s;            // spec connectivity 4.3
+constexpr Duration kAttemptTime = 20s;       // spec connectivity 4.6, B and C in ICE mode
+constexpr Duration kAttemptTimeOther = 90s;  // A, and C without ICE
+constexpr Duration kIcelessRekeyTimeout = 2s;
 
 WorkerIndex worker_for(const ClientId& client, unsigned workers) {
   // Stable, so that a client that comes back finds its worker, whose ring orders removal before
@@ -58,25 +59,32 @@ Connection* Controller::create(NewConnection request, Instant now) {
   handshake.remote = request.public_key;
   handshake.preshared = request.preshared.copy();
   handshake.index_base = ReceiverIndex{number(options.key) << 8};
-  handshake.attempt_time = request.is_legacy ? kAttemptTimeLegacy : kAttemptTime;
-  ice::Agent::Options agent;
-  agent.role = ice::Role::controlled;
-  agent.local = std::move(request.local);
-  agent.remote = std::move(request.remote);
-  agent.form = request.is_legacy ? ice::LineForm::legacy : ice::LineForm::standard;
+  handshake.attempt_time =
+      request.is_legacy || request.use_iceless ? kAttemptTimeOther : kAttemptTime;
+  if (request.use_iceless) handshake.rekey_timeout = kIcelessRekeyTimeout;
 
-  if (!dispatch_.add(agent.local.ufrag, agent.remote->ufrag, options.key))
-    FG_BUG("connection added to the dispatch twice");
-  auto owned = std::make_unique<Connection>(options, std::move(agent), std::move(handshake),
-                                            identity_, random_, now);
+  const auto make_agent = [&]() -> Connection::Agent {
+    if (request.use_iceless) return path::Agent{path::Role::controlled, now};
+    ice::Agent::Options agent;
+    agent.role = ice::Role::controlled;
+    agent.local = std::move(request.local);
+    agent.remote = std::move(request.remote);
+    agent.form = request.is_legacy ? ice::LineForm::legacy : ice::LineForm::standard;
+    if (!dispatch_.add(agent.local.ufrag, agent.remote->ufrag, options.key))
+      FG_BUG("connection added to the dispatch twice");
+    return ice::Agent{std::move(agent), random_, now};
+  };
+  auto owned = std::make_unique<Connection>(options, make_agent(), std::move(handshake), identity_,
+                                            random_, now);
   auto& connection = *owned;
   connections_[options.key] = std::move(owned);
   by_client_[options.client] = options.key;
   by_slot_[options.slot] = options.key;
   by_public_key_[request.public_key] = options.key;
 
-  tell(options.worker, pipeline::AddClient{*slot, request.v4, request.v6,
-                                           borrow_policy(request.client), request.is_legacy});
+  tell(options.worker,
+       pipeline::AddClient{*slot, request.v4, request.v6, borrow_policy(request.client),
+                           request.is_legacy, request.use_iceless});
   for (const auto& address : {request.v4, request.v6})
     tell_all(pipeline::SetTunnelOwner{address, options.worker});
   seed_candidates(connection, now);
@@ -94,10 +102,11 @@ void Controller::remove(Connection& connection, bool goodbye, Instant now) {
   for (const auto& address : {options.tunnel_v4, options.tunnel_v6}) {
     tell_all(pipeline::SetTunnelOwner{address, std::nullopt});
   }
-  if (connection.agent.remote_credentials()) {
-    (void)dispatch_.remove(connection.agent.local_credentials().ufrag,
-                           connection.agent.remote_credentials()->ufrag, options.key);
+  if (const auto* agent = connection.ice(); agent != nullptr && agent->remote_credentials()) {
+    (void)dispatch_.remove(agent->local_credentials().ufrag, agent->remote_credentials()->ufrag,
+                           options.key);
   }
+  answers_.forget(options.key);
   if (const auto key = by_public_key_.find(connection.handshake.remote());
       key != by_public_key_.end() && key->second == options.key) {
     by_public_key_.erase(key);
@@ -133,16 +142,13 @@ void Controller::seed_candidates(Connection& connection, Instant now) {
 }
 
 void Controller::add_local(Connection& connection, const turn::Candidate& candidate, Instant now) {
-  if (const auto added = connection.agent.add_local(to_ice(candidate), now))
+  if (const auto added = connection.add_local(candidate, now))
     connection.announce.push_back(*added);
 }
 
 void Controller::wake(Connection& connection, Instant now) {
   connection.last_activity = now;
-  if (connection.is_idle) {
-    connection.is_idle = false;
-    connection.agent.set_profile(ice::kServerDefault, now);
-  }
+  if (connection.is_idle) connection.set_idle(false, now);
   dirty_.push_back(connection.options.key);
 }
 
@@ -155,7 +161,7 @@ void Controller::migrate_orphans(Instant now) {
     if (!connection->relay) return;
     log_.debug("connection moved to another relay", {{"client", connection->options.client}});
     seed_candidates(*connection, now);
-    for (const auto& remote : connection->agent.remote_candidates()) {
+    for (const auto& remote : connection->remote_candidates()) {
       if (ice::wants_channel(remote.kind))
         relays_.bind_channel(*connection->relay, remote.address, now);
     }
@@ -164,7 +170,7 @@ void Controller::migrate_orphans(Instant now) {
 }
 
 void Controller::on_connection_timeout(Connection& connection, Instant now, WallTime wall) {
-  connection.agent.on_timeout(now);
+  connection.on_timeout(now);
   connection.handshake.on_timeout(now, wall);
   const auto quiet = now - connection.last_activity;
   if (connection.options.is_legacy && quiet >= kLegacyIdleClose) {
@@ -172,22 +178,23 @@ void Controller::on_connection_timeout(Connection& connection, Instant now, Wall
     remove(connection, false, now);
     return;
   }
-  if (!connection.is_idle && quiet >= kIdleAfter && connection.agent.is_connected()) {
-    connection.is_idle = true;
-    connection.agent.set_profile(ice::kServerIdle, now);
-  }
+  if (!connection.is_idle && quiet >= kIdleAfter && connection.is_settled())
+    connection.set_idle(true, now);
   pump(connection, now);
 }
 
 void Controller::pump(Connection& connection, Instant now) {
   const auto key = connection.options.key;
-  pump_agent(connection, now);
-  if (find(key) == nullptr) return;
   while (auto initiation = connection.handshake.poll_initiation()) {
     // Our own initiations go out on a nominated path or not at all: a peer that has none cannot be
     // asked.
-    if (connection.is_nominated()) send_handshake(connection, *initiation, now);
+    if (auto* agent = connection.iceless())
+      agent->on_own_initiation(*initiation, now);
+    else if (connection.route())
+      send_handshake(connection, *initiation, now);
   }
+  std::visit([&](auto& agent) { pump_agent(connection, agent, now); }, connection.agent);
+  if (find(key) == nullptr) return;
   if (const auto event = connection.handshake.poll_event()) {
     give_up(connection,
             *event == wireguard::Handshake::Event::unanswered ? "handshake unanswered"
@@ -199,10 +206,10 @@ void Controller::pump(Connection& connection, Instant now) {
   reschedule(connection);
 }
 
-void Controller::pump_agent(Connection& connection, Instant now) {
+void Controller::pump_agent(Connection& connection, ice::Agent& agent, Instant now) {
   const auto key = connection.options.key;
-  while (auto out = connection.agent.poll_transmit()) transmit(connection, std::move(*out), now);
-  while (auto event = connection.agent.poll_event()) {
+  while (auto out = agent.poll_transmit()) transmit(connection, std::move(*out), now);
+  while (auto event = agent.poll_event()) {
     if (const auto* changed = std::get_if<ice::StateChanged>(&*event)) {
       log_.debug("ICE state", {{"client", connection.options.client},
                                {"from", ice::name_of(changed->from)},
@@ -223,6 +230,24 @@ void Controller::pump_agent(Connection& connection, Instant now) {
   }
 }
 
+void Controller::pump_agent(Connection& connection, path::Agent& agent, Instant now) {
+  while (auto out = agent.poll_transmit()) {
+    const auto relay = relays_.relay_owning(out->path.local);
+    if (const auto* probe = std::get_if<packet::Probe>(&out->what)) {
+      const Route route{out->path.local, out->path.remote, relay.has_value()};
+      if (const auto way = way_over(route, now))
+        tell(connection.options.worker, pipeline::SendProbe{connection.options.slot, *way, *probe});
+    } else {
+      reply({out->path.local, out->path.remote, relay}, std::get<ByteVector>(out->what), now);
+    }
+  }
+  while (const auto event = agent.poll_event()) {
+    if (std::holds_alternative<path::Failed>(*event))
+      return give_up(connection, "no candidate from the client", now);
+    update_path(connection, now);
+  }
+}
+
 void Controller::transmit(Connection& connection, ice::Transmit out, Instant now) {
   if (out.transaction) dispatch_.on_check_sent(*out.transaction, connection.options.key, now);
   if (!out.relayed) {
@@ -236,22 +261,28 @@ void Controller::transmit(Connection& connection, ice::Transmit out, Instant now
   }
 }
 
+// Nothing: no channel yet, which is asked for, or no such relay any more.
+std::optional<pipeline::Path> Controller::way_over(const Route& route, Instant now) {
+  if (!route.is_relayed)
+    return pipeline::Path{pipeline::Path::Kind::direct, route.local.ip, route.remote, {}};
+  const auto relay = relays_.relay_owning(route.local);
+  const auto* allocation = relay ? relays_.find(*relay) : nullptr;
+  if (allocation == nullptr) return std::nullopt;
+  const auto server = allocation->active_server();
+  const auto channel = allocation->channel_for(route.remote, now);
+  if (server && channel)
+    return pipeline::Path{pipeline::Path::Kind::relayed, {}, *server, *channel};
+  relays_.bind_channel(*relay, route.remote, now);
+  return std::nullopt;
+}
+
 void Controller::update_path(Connection& connection, Instant now) {
-  pipeline::Path path;
-  if (const auto& nominated = connection.agent.nominated()) {
-    if (!nominated->local_relayed) {
-      path = {pipeline::Path::Kind::direct, nominated->local.ip, nominated->remote, {}};
-    } else if (connection.relay) {
-      const auto* allocation = relays_.find(*connection.relay);
-      const auto server = allocation != nullptr ? allocation->active_server() : std::nullopt;
-      const auto channel =
-          allocation != nullptr ? allocation->channel_for(nominated->remote, now) : std::nullopt;
-      if (server && channel)
-        path = {pipeline::Path::Kind::relayed, {}, *server, *channel};
-      else
-        relays_.bind_channel(*connection.relay, nominated->remote, now);
-    }
-  }
+  const auto route = connection.route();
+  // Without ICE, where it went last is tried until something better has answered (spec
+  // connectivity 5.2).
+  if (!route && connection.iceless() != nullptr) return;
+  const auto way = route ? way_over(*route, now) : std::nullopt;
+  const auto path = way.value_or(pipeline::Path{});
   if (path == connection.path) return;
   if (path.kind == pipeline::Path::Kind::direct) tell_all(pipeline::ExpectSource{path.remote.ip});
   const auto kind_before = std::exchange(connection.path, path).kind;
@@ -265,14 +296,14 @@ void Controller::update_path(Connection& connection, Instant now) {
 }
 
 void Controller::send_handshake(Connection& connection, Bytes message, Instant now) {
-  const auto& nominated = connection.agent.nominated();
-  if (!nominated) {
+  const auto route = connection.route();
+  if (!route) {
     if (connection.early.size() == kEarlyMessagesMax) connection.early.pop_front();
     connection.early.push_back(copy_of(message));
-  } else if (!nominated->local_relayed) {
-    datagrams_.push_back({nominated->remote, nominated->local.ip, copy_of(message)});
+  } else if (!route->is_relayed) {
+    datagrams_.push_back({route->remote, route->local.ip, copy_of(message)});
   } else if (connection.relay) {
-    (void)relays_.send_to_peer(*connection.relay, nominated->remote, message, now);
+    (void)relays_.send_to_peer(*connection.relay, route->remote, message, now);
   }
 }
 
@@ -282,7 +313,7 @@ void Controller::flush_signals(Connection& connection) {
     if (candidates.empty()) return;
     std::vector<std::pair<std::uint32_t, std::string>> lines;
     for (const auto& candidate : candidates)
-      lines.emplace_back(candidate.priority, connection.agent.line_of(candidate));
+      lines.emplace_back(candidate.priority, connection.line_of(candidate));
     std::sort(lines.begin(), lines.end(), [](const auto& a, const auto& b) {
       return a.first != b.first ? a.first > b.first : a.second < b.second;
     });
@@ -298,8 +329,8 @@ void Controller::flush_signals(Connection& connection) {
 
 void Controller::reschedule(Connection& connection) {
   const auto key = connection.options.key;
-  auto due = earlier(connection.agent.wakeup(), connection.handshake.wakeup());
-  if (!connection.is_idle && connection.agent.is_connected()) {
+  auto due = connection.wakeup();
+  if (!connection.is_idle && connection.is_settled()) {
     due = earlier(due, Wakeup{connection.last_activity + kIdleAfter, "idle"});
   }
   if (connection.options.is_legacy)

@@ -72,8 +72,9 @@ void Controller::on_stun(const Arrival& arrival, Bytes bytes, Instant now) {
   auto reason = DropReason::unknown_stun;
   for (const auto key : candidates) {
     auto* connection = find(key);
-    if (connection == nullptr) continue;
-    const auto refused = connection->agent.on_message(*message, arrival.local, arrival.from, now);
+    auto* agent = connection != nullptr ? connection->ice() : nullptr;
+    if (agent == nullptr) continue;
+    const auto refused = agent->on_message(*message, arrival.local, arrival.from, now);
     if (!refused) {
       dirty_.push_back(key);
       return;
@@ -89,6 +90,10 @@ void Controller::on_handshake(const Arrival& arrival, Bytes bytes, Instant now) 
     auto* connection = find(ConnectionKey{pipeline::connection_of(receiver)});
     if (connection == nullptr || !connection->handshake.on_cookie_reply(bytes, now))
       drop(DropReason::bad_handshake);
+    return;
+  }
+  if (const auto known = answers_.find(bytes, now); !known.empty()) {
+    reply(arrival, known, now);
     return;
   }
   // MAC1 and the limiter stand before any Diffie-Hellman (spec connectivity 4.4).
@@ -107,7 +112,7 @@ void Controller::on_handshake(const Arrival& arrival, Bytes bytes, Instant now) 
       return;
   }
   if (packet::classify(bytes) == packet::DatagramKind::wireguard_initiation) {
-    on_initiation(bytes, now);
+    on_initiation(arrival, bytes, now);
     return;
   }
   const auto receiver = ReceiverIndex{load_le32(bytes.data() + 8)};
@@ -119,10 +124,11 @@ void Controller::on_handshake(const Arrival& arrival, Bytes bytes, Instant now) 
     drop(DropReason::bad_handshake);
     return;
   }
+  if (auto* agent = connection->iceless()) agent->on_response({arrival.local, arrival.from}, now);
   install(*connection, std::move(*keys));
 }
 
-void Controller::on_initiation(Bytes bytes, Instant now) {
+void Controller::on_initiation(const Arrival& arrival, Bytes bytes, Instant now) {
   auto opened = wireguard::open_initiation(identity_, bytes);
   if (!opened) {
     drop(DropReason::bad_handshake);
@@ -140,7 +146,25 @@ void Controller::on_initiation(Bytes bytes, Instant now) {
     return;
   }
   install(*connection, std::move(answer->keys));
-  send_handshake(*connection, answer->response, now);
+  if (auto* agent = connection->iceless()) {
+    // The answer takes the way of its question, whatever the primary is (spec connectivity 5.5).
+    agent->on_initiation({arrival.local, arrival.from}, now);
+    answers_.put(connection->options.key, bytes, answer->response, now);
+    reply(arrival, answer->response, now);
+  } else {
+    send_handshake(*connection, answer->response, now);
+  }
+}
+
+// Nothing: the channel is not, or no longer, known here.
+std::optional<path::Path> Controller::path_of(const pipeline::Route& route, Instant now) const {
+  if (!route.relay) return path::Path{route.local, route.from};
+  const auto id = relays_.id_of(*route.relay);
+  const auto* allocation = id ? relays_.find(*id) : nullptr;
+  const auto peer = allocation != nullptr ? allocation->peer_of(route.channel, now) : std::nullopt;
+  const auto relayed = peer ? allocation->relayed(peer->family()) : std::nullopt;
+  if (!relayed) return std::nullopt;
+  return path::Path{*relayed, *peer};
 }
 
 // The worker has the session before the peer can use it: the command is queued before the answer
@@ -244,19 +268,20 @@ void Controller::on_relay_event(const turn::RelayEvent& event, Instant now) {
   } else if (const auto* lost = std::get_if<turn::CandidateInvalidated>(&event.what)) {
     is_reachable_news_ = true;
     each([&](Connection& connection) {
-      const auto removed = connection.agent.remove_local(lost->candidate.address, now);
+      const auto removed = connection.remove_local(lost->candidate.address, now);
       if (!removed) return;
       std::erase(connection.announce, *removed);
-      connection.withdraw.push_back(*removed);
+      // Without ICE the client is not told: its probes tell (spec connectivity 5.9).
+      if (connection.ice() != nullptr) connection.withdraw.push_back(*removed);
       dirty_.push_back(connection.options.key);
     });
   } else if (const auto* channel = std::get_if<turn::ChannelChanged>(&event.what)) {
     tell_all(pipeline::SetChannel{event.slot, channel->number,
                                   channel->state == turn::ChannelChanged::State::confirmed});
     each([&](Connection& connection) {
-      const auto& nominated = connection.agent.nominated();
-      if (connection.relay == event.id && nominated && nominated->local_relayed &&
-          nominated->remote == channel->peer) {
+      const auto route = connection.route();
+      if (connection.relay == event.id && route && route->is_relayed &&
+          route->remote == channel->peer) {
         update_path(connection, now);
       }
     });

@@ -108,7 +108,7 @@ void Controller::accept(const portal::Authorize& message, Instant now) {
   if (connection != nullptr && is_same_connection(*connection, message)) {
     // The client may have lost what it knew of us without changing keys (spec connectivity 4.8).
     seed_candidates(*connection, now);
-    connection->announce = connection->agent.local_candidates();
+    connection->announce = connection->local_candidates();
     wake(*connection, now);
     dirty_.push_back(connection->options.key);
   } else {
@@ -120,7 +120,7 @@ void Controller::accept(const portal::Authorize& message, Instant now) {
     if (connection != nullptr) remove(*connection, false, now);
     connection = create({message.client.id, message.client.public_key, message.client.preshared_key,
                          message.client.v4, message.client.v6, to_ice(message.gateway_ice),
-                         to_ice(message.client_ice), false, relay},
+                         to_ice(message.client_ice), false, message.use_iceless, relay},
                         now);
     if (connection == nullptr) return;
   }
@@ -184,10 +184,10 @@ void Controller::accept(const portal::RequestConnection& message, std::vector<Ip
   const auto ours = ice::generate_credentials(random_);
   auto relay = relays_.select();
   if (!relay) relay = relays_.select_any();
-  auto* connection =
-      create({message.client.id, message.client.public_key, message.client.preshared_key,
-              message.client.v4, message.client.v6, ours, to_ice(message.client_ice), true, relay},
-             now);
+  auto* connection = create(
+      {message.client.id, message.client.public_key, message.client.preshared_key,
+       message.client.v4, message.client.v6, ours, to_ice(message.client_ice), true, false, relay},
+      now);
   if (connection == nullptr) return;
   acl::Grant grant{message.client.id,  message.client.v4, message.client.v6,      message.resource,
                    message.expires_at, message.domain,    acl::GrantStyle::extend};
@@ -241,16 +241,15 @@ void Controller::on(const portal::IceCandidates& message, Instant now) {
   }
   for (const auto& line : message.candidates) {
     if (message.invalidated) {
-      (void)connection->agent.invalidate_remote(line, now);
+      connection->invalidate_remote(line, now);
       continue;
     }
-    const auto added = connection->agent.add_remote(line, now);
-    if (added.is_accepted()) tell_all(pipeline::ExpectSource{added.candidate.address.ip});
-    if (added.outcome == ice::RemoteAddition::Outcome::unparsable)
-      drop(DropReason::unparsable_candidate);
-    if (added.is_accepted() && ice::wants_channel(added.candidate.kind) && connection->relay) {
-      relays_.bind_channel(*connection->relay, added.candidate.address, now);
-    }
+    const auto added = connection->add_remote(line, now);
+    if (!added.is_parsable) drop(DropReason::unparsable_candidate);
+    if (!added.accepted) continue;
+    tell_all(pipeline::ExpectSource{added.accepted->address.ip});
+    if (ice::wants_channel(added.accepted->kind) && connection->relay)
+      relays_.bind_channel(*connection->relay, added.accepted->address, now);
   }
   wake(*connection, now);
   dirty_.push_back(connection->options.key);

@@ -41,13 +41,22 @@ std::optional<Candidate> Agent::add_local(const Candidate& candidate, Instant no
   return candidate;
 }
 
-bool Agent::remove_local(const SocketAddress& relayed, Instant now) {
+std::optional<Candidate> Agent::remove_local(const SocketAddress& relayed, Instant now) {
   last_now_ = now;
-  const auto removed = std::erase_if(locals_, [&](const Candidate& known) {
-    return known.kind == CandidateKind::relay && known.address == relayed;
+  const auto known = std::ranges::find_if(locals_, [&](const Candidate& candidate) {
+    return candidate.kind == CandidateKind::relay && candidate.address == relayed;
   });
-  if (removed != 0) update_pairs(now);
-  return removed != 0;
+  if (known == locals_.end()) return std::nullopt;
+  auto removed = std::move(*known);
+  locals_.erase(known);
+  update_pairs(now);
+  return removed;
+}
+
+bool Agent::is_relayed(const SocketAddress& local) const {
+  return std::ranges::any_of(locals_, [&](const Candidate& candidate) {
+    return candidate.kind == CandidateKind::relay && candidate.address == local;
+  });
 }
 
 // ---- remote ----
@@ -66,8 +75,7 @@ RemoteAddition Agent::add_remote(std::string_view line, Instant now) {
            remote.candidate.address == candidate->address;
   };
   const auto is_known = [&](const Remote& remote) {
-    return remote.origin == Remote::Origin::signalled &&
-           ice::is_same(remote.candidate, *candidate);
+    return remote.origin == Remote::Origin::signalled && ice::is_same(remote.candidate, *candidate);
   };
   if (std::ranges::any_of(remotes_, is_known)) return {Outcome::known, *candidate};
   if (const auto guess = std::ranges::find_if(remotes_, is_ours); guess != remotes_.end()) {
@@ -87,8 +95,7 @@ bool Agent::invalidate_remote(std::string_view line, Instant now) {
   const auto candidate = parse_line(line);
   if (!candidate) return false;
   const auto removed = std::erase_if(remotes_, [&](const Remote& remote) {
-    return remote.origin == Remote::Origin::signalled &&
-           ice::is_same(remote.candidate, *candidate);
+    return remote.origin == Remote::Origin::signalled && ice::is_same(remote.candidate, *candidate);
   });
   if (removed != 0) update_pairs(now);
   return removed != 0;
@@ -148,8 +155,8 @@ bool Agent::learn_remote(const SocketAddress& address) {
     }));
   }
   make_room(CandidateKind::srflx);
-  remotes_.push_back({make_candidate(CandidateKind::srflx, address, address),
-                      Remote::Origin::peer_reflexive});
+  remotes_.push_back(
+      {make_candidate(CandidateKind::srflx, address, address), Remote::Origin::peer_reflexive});
   give_up_at_.reset();
   return true;
 }

@@ -1,6 +1,7 @@
 // Finds the way to a peer without ICE (spec connectivity 5): pairs of both sides' addresses, probes
 // sent as WireGuard data over each of them, and the choice of the primary. Both roles: the gateway
-// is controlled, the test client controlling. Sans-IO; sessions, sockets and relays are the owner's.
+// is controlled, the test client controlling. Sans-IO; sessions, sockets and relays are the
+// owner's.
 //
 //   bootstrap    controlling: the newest initiation goes over every pair with a relay, on a ladder
 //   established  first accepted initiation or response: its path becomes the primary
@@ -70,8 +71,8 @@ class Agent {
   // ---- candidates ----
   // The candidate to signal; nothing when it is known or unusable.
   std::optional<Candidate> add_local(const Candidate& candidate, Instant now);
-  // A relayed address is gone; nobody is told. False: not known.
-  bool remove_local(const SocketAddress& relayed, Instant now);
+  // A relayed address is gone; the peer is not told. Nothing when it was not known.
+  std::optional<Candidate> remove_local(const SocketAddress& relayed, Instant now);
   RemoteAddition add_remote(std::string_view line, Instant now);
   bool invalidate_remote(std::string_view line, Instant now);
 
@@ -101,6 +102,7 @@ class Agent {
 
   // ---- questions ----
   [[nodiscard]] const std::optional<Path>& primary() const { return primary_; }
+  [[nodiscard]] bool is_relayed(const SocketAddress& local) const;  // by a relay of ours
   [[nodiscard]] bool has_session() const { return has_session_; }
   [[nodiscard]] bool has_failed() const { return has_failed_; }
   [[nodiscard]] std::vector<Candidate> local_candidates() const { return locals_; }

@@ -136,8 +136,9 @@ void Agent::select(Instant now) {
   if (best == nullptr || best == current) return;
   if (current != nullptr) {
     if (current->bucket() < best->bucket()) return;
-    const bool is_faster = current->rtt() && *best->rtt() + std::max(kHysteresis, *current->rtt() / 5) <
-                                                 *current->rtt();
+    const bool is_faster =
+        current->rtt() &&
+        *best->rtt() + std::max(kHysteresis, *current->rtt() / 5) < *current->rtt();
     if (current->bucket() == best->bucket() && !is_faster) return;
   }
   set_primary(*best, now);
@@ -178,8 +179,8 @@ void Agent::on_timeout(Instant now) {
   if (has_failed_) return;
   run_ladders(now);
   if (!is_usable_) return;
-  if (auto* pair = primary_pair(); pair != nullptr && pair->verify_until() &&
-                                   *pair->verify_until() <= now) {
+  if (auto* pair = primary_pair();
+      pair != nullptr && pair->verify_until() && *pair->verify_until() <= now) {
     clear_and_reprobe();
   }
   for (auto& pair : pairs_) {

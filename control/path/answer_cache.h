@@ -10,8 +10,8 @@
 
 namespace fg::path {
 
-inline constexpr Duration kAnswerLife = 10s;         // spec connectivity 5.5
-inline constexpr std::size_t kAnswersMax = 1024;     // the rate limit admits 100 a second
+inline constexpr Duration kAnswerLife = 10s;      // spec connectivity 5.5
+inline constexpr std::size_t kAnswersMax = 1024;  // the rate limit admits 100 a second
 
 template <class Owner>
 class AnswerCache {

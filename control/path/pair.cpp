@@ -14,12 +14,12 @@ std::uint8_t rank_of(ice::CandidateKind kind) {
 
 Bucket bucket_of(const End& local, const End& remote, Family family) {
   const bool is_local_relayed = local.kind == ice::CandidateKind::relay;
-  return {.worse_kind = std::max(rank_of(local.kind), rank_of(remote.kind)),
-          .better_kind = std::min(rank_of(local.kind), rank_of(remote.kind)),
-          .is_relayed_by_peer = static_cast<std::uint8_t>(is_local_relayed ? 0 : 1),
-          .is_cross_family =
-              static_cast<std::uint8_t>(is_local_relayed && local.cross_family ? 1 : 0),
-          .is_v4 = static_cast<std::uint8_t>(family == Family::v4 ? 1 : 0)};
+  return {
+      .worse_kind = std::max(rank_of(local.kind), rank_of(remote.kind)),
+      .better_kind = std::min(rank_of(local.kind), rank_of(remote.kind)),
+      .is_relayed_by_peer = static_cast<std::uint8_t>(is_local_relayed ? 0 : 1),
+      .is_cross_family = static_cast<std::uint8_t>(is_local_relayed && local.cross_family ? 1 : 0),
+      .is_v4 = static_cast<std::uint8_t>(family == Family::v4 ? 1 : 0)};
 }
 
 void Pair::restart() {

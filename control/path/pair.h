@@ -92,7 +92,7 @@ class Pair {
   [[nodiscard]] bool is_in_first_round() const { return sent_ < kProbeBudget; }
   // Past its first round, or a second of it without an answer.
   [[nodiscard]] bool must_answer() const {
-    return !is_in_first_round() || (!rtt_ && sent_ >= kProbeGaps.size());
+    return !is_in_first_round() || (!rtt_ && sent_ + 1 >= kProbeGaps.size());
   }
 
  private:

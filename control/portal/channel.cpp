@@ -197,7 +197,7 @@ void Channel::on_joined() {
   timers_.stop(Timer::join);
   ++counters_.joins;
   if (announces_capabilities_)
-    queue_.push_front({"set_snownet_capabilities", R"({"iceless":false})"});
+    queue_.push_front({"set_snownet_capabilities", R"({"iceless":true})"});
   flush_held();
   events_.emplace_back(Joined{});
 }

@@ -43,6 +43,8 @@ namespace fg {
   X(tunnel_range, "destination or source is another tunnel address")                           \
   X(gateway_port_closed, "service on the gateway's own tunnel address that is not offered")    \
   X(outbound_icmp_error, "client sent an ICMP error")                                          \
+  X(malformed_probe, "path probe with a wrong length, code or checksum")                       \
+  X(probe_rate_limited, "path probe over the client's rate")                                   \
   X(control_malformed, "in-tunnel control message does not parse")                             \
   /* inner packets, resource to client */                                                      \
   X(not_a_peer, "packet from the TUN device to no tunnel address")                             \

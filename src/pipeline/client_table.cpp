@@ -3,6 +3,13 @@
 #include "base/assert.h"
 
 namespace fg::pipeline {
+namespace {
+
+// Spec connectivity 4.6, C without ICE.
+constexpr wireguard::TrafficTimersConfig kIcelessTimers{.keepalive_timeout = 5s,
+                                                        .rekey_timeout = 2s};
+
+}  // namespace
 
 // All workers' clients have two addresses each.
 ClientTable::ClientTable(WorkerIndex worker, unsigned workers, std::size_t clients_max)
@@ -23,6 +30,8 @@ Client* ClientTable::add(const AddClient& command) {
   client->tunnel_v6 = command.tunnel_v6;
   client->policy = command.policy;
   client->grants_may_lag = command.grants_may_lag;
+  client->is_iceless = command.is_iceless;
+  if (command.is_iceless) client->timers = wireguard::TrafficTimers{kIcelessTimers};
   own(command.tunnel_v4, command.slot);
   own(command.tunnel_v6, command.slot);
   clients_[i] = std::move(client);

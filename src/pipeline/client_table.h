@@ -50,10 +50,45 @@ class LaggingGrants {
   std::size_t next_ = 0;
 };
 
+// What the control thread was last told of the ways a client's data comes (RouteActivity).
+class RouteReports {
+ public:
+  static constexpr Duration kInterval = 2s;
+  static constexpr Duration kElsewhereInterval = 250ms;
+
+  // Data came by another way than the one in use, from this sender on this channel, or by the one
+  // in use.
+  [[nodiscard]] bool take_elsewhere(const SocketAddress& from, ChannelNumber channel,
+                                    Instant now) noexcept {
+    const bool is_last = from == last_from_ && channel == last_channel_;
+    const auto interval = is_last ? kInterval : kElsewhereInterval;
+    if (elsewhere_at_ && now < *elsewhere_at_ + interval) return false;
+    elsewhere_at_ = now;
+    last_from_ = from;
+    last_channel_ = channel;
+    return true;
+  }
+  [[nodiscard]] bool take_in_use(Instant now) noexcept {
+    if (in_use_at_ && now < *in_use_at_ + kInterval) return false;
+    in_use_at_ = now;
+    return true;
+  }
+  void reset() noexcept { *this = {}; }
+
+ private:
+  std::optional<Instant> in_use_at_;
+  std::optional<Instant> elsewhere_at_;
+  SocketAddress last_from_;
+  ChannelNumber last_channel_{};
+};
+
 struct Client {
   // spec policy 3.7: at most 100 answers a second, 200 at once.
   static constexpr Duration kAnswerInterval = 10ms;
   static constexpr int kAnswerBurst = 200;
+  // Several times what fifty pairs probed at once by both sides need.
+  static constexpr Duration kProbeInterval = 2ms;
+  static constexpr int kProbeBurst = 512;
 
   ClientSlot slot{};
   IpAddress tunnel_v4;
@@ -66,6 +101,9 @@ struct Client {
   TokenBucket answers{kAnswerInterval, kAnswerBurst};
   bool grants_may_lag = false;
   LaggingGrants lagging;
+  bool is_iceless = false;
+  TokenBucket probes{kProbeInterval, kProbeBurst};
+  RouteReports routes;
   Instant quiet_until = Instant::min();  // no ClientActivity before
   TransmitBatcher::Mark mark;
   bool touched = false;  // its deadlines may have come nearer in the running batch

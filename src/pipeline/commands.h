@@ -15,6 +15,7 @@
 #include "base/address.h"
 #include "base/ids.h"
 #include "base/time.h"
+#include "packet/probe.h"
 #include "wireguard/session_keys.h"
 
 namespace fg::filter {
@@ -54,6 +55,14 @@ struct Path {
   friend bool operator==(const Path&, const Path&) = default;
 };
 
+// The way a datagram came.
+struct Route {
+  SocketAddress local;  // its destination
+  SocketAddress from;
+  std::optional<RelaySlot> relay;  // channel data of this relay
+  ChannelNumber channel{};
+};
+
 // ---- control thread -> worker ----
 
 struct AddClient {
@@ -64,6 +73,7 @@ struct AddClient {
   // The client sends as soon as it asked, not when it was granted (generation A): see
   // Client::grants_may_lag.
   bool grants_may_lag = false;
+  bool is_iceless = false;  // its way is found by probes inside the session
 };
 struct RemoveClient {
   ClientSlot slot{};
@@ -87,6 +97,12 @@ struct SendInner {
   ClientSlot slot{};
   std::uint16_t length = 0;
   std::array<std::uint8_t, kInnerPacketMax> bytes{};
+};
+// A probe inside the client's session, over any path.
+struct SendProbe {
+  ClientSlot slot{};
+  Path path;
+  packet::Probe probe;
 };
 // A relay's server socket in use; none removes it and all its channels.
 struct SetRelay {
@@ -116,8 +132,8 @@ struct ExpectSource {
 };
 
 using Command = std::variant<std::monostate, AddClient, RemoveClient, SetPolicy, SetPath,
-                             InstallSession, SendInner, SetRelay, SetChannel, SetTunnelOwner,
-                             SetGatewayAddresses, ExpectSource>;
+                             InstallSession, SendInner, SendProbe, SetRelay, SetChannel,
+                             SetTunnelOwner, SetGatewayAddresses, ExpectSource>;
 
 // ---- worker -> control thread ----
 
@@ -141,6 +157,14 @@ struct HandshakeNeeded {
 struct ClientActivity {
   ClientSlot slot{};
 };
+// Of a client without ICE: a probe arrived, or other data. The latter at most every two seconds for
+// the path in use and for all others, but at once after a new session, and four times a second when
+// the way is another than the last reported.
+struct RouteActivity {
+  ClientSlot slot{};
+  Route route;
+  std::optional<packet::Probe> probe;
+};
 // Data arrived on the channel; at most one event each five seconds and channel.
 struct ChannelActivity {
   RelaySlot relay{};
@@ -154,7 +178,7 @@ struct ClientRemoved {
 };
 
 using Event = std::variant<std::monostate, SessionConfirmed, HandshakeNeeded, ClientActivity,
-                           ChannelActivity, PolicyRetired, ClientRemoved>;
+                           RouteActivity, ChannelActivity, PolicyRetired, ClientRemoved>;
 
 // Which punts suffer when there are too many: each class has a ring of its own, so that a flood
 // fills only the one it belongs to.

@@ -2,7 +2,8 @@
 // counted twice:
 //
 //   datagrams_in + tun_in + handoffs_in + generated
-//     = to_resources + to_clients + keepalives_in + punted + handed_over + all drops
+//     = to_resources + to_clients + keepalives_in + probes_in + probes_out + punted + handed_over
+//       + all drops
 #pragma once
 
 #include <atomic>
@@ -21,6 +22,8 @@ struct alignas(128) Counters {
   Counter to_resources{0};  // inner packets for the TUN device
   Counter to_clients{0};    // data messages sealed, with what was generated
   Counter keepalives_in{0};
+  Counter probes_in{0};  // path probes of clients without ICE
+  Counter probes_out{0};
   Counter punted{0};
   Counter handed_over{0};
   Counter bytes_to_resources{0};  // of inner packets

@@ -6,6 +6,7 @@
 #include "packet/channel_data.h"
 #include "packet/control_message.h"
 #include "packet/demux.h"
+#include "packet/probe.h"
 #include "packet/rewrite.h"
 #include "pipeline/pipeline.h"
 #include "pipeline/policy_question.h"
@@ -45,7 +46,7 @@ void Pipeline::sort_datagram(MutableBytes datagram, const ReceivedDatagrams& fro
   const auto kind = packet::classify(datagram);
   switch (kind) {
     case DatagramKind::wireguard_data:
-      return sort_data_message(datagram, from, now);
+      return sort_data_message(datagram, from, {}, now);
     case DatagramKind::stun:
     case DatagramKind::wireguard_initiation:
     case DatagramKind::wireguard_response:
@@ -63,24 +64,27 @@ void Pipeline::sort_datagram(MutableBytes datagram, const ReceivedDatagrams& fro
   if (relay->mark_active(channel, now)) report(ChannelActivity{relay->slot(), channel}, false);
   const auto inner = datagram.subspan(packet::kChannelHeader);
   const auto inner_kind = packet::classify(inner);
-  if (inner_kind == DatagramKind::wireguard_data) return sort_data_message(inner, from, now);
+  if (inner_kind == DatagramKind::wireguard_data)
+    return sort_data_message(inner, from, {relay->slot(), channel}, now);
   if (inner_kind == DatagramKind::unknown || inner_kind == DatagramKind::channel_data)
     return drop(DropReason::not_wireguard);
   punt_datagram(PuntClass::trusted, datagram, from);
 }
 
 void Pipeline::sort_data_message(MutableBytes message, const ReceivedDatagrams& from,
-                                 Instant now) noexcept {
+                                 Framing framing, Instant now) noexcept {
   const auto receiver = ReceiverIndex{load_le32(message.data() + 4)};
   if (const auto worker = worker_of(receiver); worker != options_.worker)
-    return hand_over_datagram(worker, message, from);
+    return hand_over_datagram(worker, message, from, framing);
   auto& arrival = arrivals_[arrivals_used_++];
   arrival = {.message = message,
              .receiver = receiver,
              .counter = load_le64(message.data() + 8),
              .client = nullptr,
              .session = nullptr,
-             .ecn = from.ecn};
+             .ecn = from.ecn,
+             .from = &from,
+             .framing = framing};
   if (arrivals_used_ == kBatch) run_arrivals(now);
 }
 
@@ -151,10 +155,51 @@ void Pipeline::deliver(Arrival& arrival, Instant now) noexcept {
   if (inner.empty()) {
     client.timers.on_keepalive_received(now);
     Counters::add(counters_.keepalives_in);
+    if (client.is_iceless) note_route(arrival, now);
     return;
   }
   client.timers.on_data_received(now);
+  if (client.is_iceless) {
+    if (take_probe(arrival, inner, now)) return;
+    note_route(arrival, now);
+  }
   deliver_inner(client, inner, arrival.ecn, now);
+}
+
+Route Pipeline::route_of(const Arrival& arrival) noexcept {
+  return {arrival.from->local, arrival.from->from, arrival.framing.relay, arrival.framing.channel};
+}
+
+// Spec connectivity 5.6: before anything that concerns the client's traffic.
+bool Pipeline::take_probe(const Arrival& arrival, Bytes inner, Instant now) noexcept {
+  const auto length = packet::inner_length(inner);
+  if (!length || !packet::Probe::is_addressed_like_one(inner.first(*length))) return false;
+  auto& client = *arrival.client;
+  const auto probe = packet::Probe::parse(inner.first(*length));
+  if (!probe) {
+    drop(DropReason::malformed_probe);
+  } else if (!client.probes.take(now)) {
+    drop(DropReason::probe_rate_limited);
+  } else {
+    Counters::add(counters_.probes_in);
+    report(RouteActivity{client.slot, route_of(arrival), *probe}, false);
+  }
+  return true;
+}
+
+void Pipeline::note_route(const Arrival& arrival, Instant now) noexcept {
+  auto& client = *arrival.client;
+  const auto& path = client.path;
+  const auto& from = *arrival.from;
+  const bool is_relayed = arrival.framing.relay.has_value();
+  const bool is_in_use =
+      from.from == path.remote &&
+      (is_relayed ? path.kind == Path::Kind::relayed && arrival.framing.channel == path.channel
+                  : path.kind == Path::Kind::direct && from.local.ip == path.local);
+  if (is_in_use ? client.routes.take_in_use(now)
+                : client.routes.take_elsewhere(from.from, arrival.framing.channel, now)) {
+    report(RouteActivity{client.slot, route_of(arrival), std::nullopt}, false);
+  }
 }
 
 void Pipeline::deliver_inner(Client& client, MutableBytes inner, std::uint8_t outer_ecn,
@@ -260,8 +305,8 @@ void Pipeline::punt_inner(const Client& client, Bytes inner, std::uint8_t ecn) n
   Counters::add(counters_.punted);
 }
 
-void Pipeline::hand_over_datagram(WorkerIndex worker, Bytes message,
-                                  const ReceivedDatagrams& from) noexcept {
+void Pipeline::hand_over_datagram(WorkerIndex worker, Bytes message, const ReceivedDatagrams& from,
+                                  Framing framing) noexcept {
   if (number(worker) >= options_.workers) return drop(DropReason::unknown_receiver);
   if (message.size() > kHandoffMax) return drop(DropReason::oversized_datagram);
   auto* handoff = output_.reserve_handoff(worker);
@@ -271,6 +316,8 @@ void Pipeline::hand_over_datagram(WorkerIndex worker, Bytes message,
   handoff->length = static_cast<std::uint16_t>(message.size());
   handoff->local = from.local;
   handoff->from = from.from;
+  handoff->relay = framing.relay;
+  handoff->channel = framing.channel;
   std::ranges::copy(message, handoff->bytes.begin());
   unpublished_ = true;
   Counters::add(counters_.handed_over);
@@ -288,14 +335,15 @@ void Pipeline::on_handoff(const Handoff& handoff, Instant now) noexcept {
     return drop(DropReason::unknown_receiver);
   }
   if (held_used_ == kHandoffsHeld) flush(now);
-  auto& held = held_[held_used_++];
+  auto& held = held_[held_used_];
+  auto& from = held_from_[held_used_++];
   std::ranges::copy(bytes, held.begin());
-  const ReceivedDatagrams from{.bytes = MutableBytes{held}.first(bytes.size()),
-                               .segment = handoff.length,
-                               .ecn = handoff.ecn,
-                               .from = handoff.from,
-                               .local = handoff.local};
-  sort_data_message(from.bytes, from, now);
+  from = {.bytes = MutableBytes{held}.first(bytes.size()),
+          .segment = handoff.length,
+          .ecn = handoff.ecn,
+          .from = handoff.from,
+          .local = handoff.local};
+  sort_data_message(from.bytes, from, {handoff.relay, handoff.channel}, now);
 }
 
 }  // namespace fg::pipeline

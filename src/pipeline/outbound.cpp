@@ -109,7 +109,7 @@ void Pipeline::depart(Departure& departure, Instant now) noexcept {
   std::uint64_t bytes = 0;
   for (std::size_t i = 0; i < count && session->can_send(now); ++i) {
     const auto size = segments.size(i);
-    auto* message = place_for(client, size, ecn);
+    auto* message = place_for(client.mark, client.path, size, ecn);
     (void)segments.write(i, message + packet::kDataHeader);
     (void)session->seal(message, size);
     ++sent;
@@ -147,18 +147,19 @@ void Pipeline::on_inner_handoff(Bytes packet, Instant now) noexcept {
   depart(departure, now);
 }
 
-std::uint8_t* Pipeline::place_for(Client& client, std::size_t inner, std::uint8_t ecn) noexcept {
-  const bool is_relayed = client.path.kind == Path::Kind::relayed;
+std::uint8_t* Pipeline::place_for(TransmitBatcher::Mark& mark, const Path& path, std::size_t inner,
+                                  std::uint8_t ecn) noexcept {
+  const bool is_relayed = path.kind == Path::Kind::relayed;
   const auto message = packet::kDataHeader + inner + packet::kDataTag;
   const auto size = message + (is_relayed ? packet::kChannelHeader : 0);
-  auto* place = batcher_.reserve(client.mark, client.path, ecn, size);
+  auto* place = batcher_.reserve(mark, path, ecn, size);
   if (place == nullptr) {
     flush_transmit();
-    place = batcher_.reserve(client.mark, client.path, ecn, size);
+    place = batcher_.reserve(mark, path, ecn, size);
   }
   FG_ASSERT(place != nullptr);
   if (!is_relayed) return place;
-  packet::write_channel_header(place, client.path.channel, static_cast<std::uint16_t>(message));
+  packet::write_channel_header(place, path.channel, static_cast<std::uint16_t>(message));
   return place + packet::kChannelHeader;
 }
 
@@ -168,7 +169,7 @@ bool Pipeline::send_inner(Client& client, Bytes inner, Instant now) noexcept {
     drop(DropReason::not_connected);
     return false;
   }
-  auto* message = place_for(client, inner.size(), 0);
+  auto* message = place_for(client.mark, client.path, inner.size(), 0);
   std::ranges::copy(inner, message + packet::kDataHeader);
   (void)session->seal(message, inner.size());
   Counters::add(counters_.to_clients);
@@ -179,6 +180,21 @@ bool Pipeline::send_inner(Client& client, Bytes inner, Instant now) noexcept {
     client.timers.on_data_sent(now);
   touch(client);
   return true;
+}
+
+void Pipeline::on_command(const SendProbe& command, Instant now) {
+  Counters::add(counters_.generated);
+  auto* client = clients_.get(command.slot);
+  auto* session = client != nullptr ? client->sessions.sending(now) : nullptr;
+  if (session == nullptr || command.path.kind == Path::Kind::none)
+    return drop(DropReason::not_connected);
+  TransmitBatcher::Mark alone;
+  auto* message = place_for(alone, command.path, packet::kProbeSize, 0);
+  std::ranges::copy(command.probe.write(), message + packet::kDataHeader);
+  (void)session->seal(message, packet::kProbeSize);
+  Counters::add(counters_.probes_out);
+  client->timers.on_data_sent(now);
+  touch(*client);
 }
 
 bool Pipeline::send_keepalive(Client& client, Instant now) noexcept {

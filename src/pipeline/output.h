@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "base/datagram.h"
@@ -19,8 +20,10 @@ struct Handoff {
   Kind kind = Kind::datagram;
   std::uint8_t ecn = 0;  // datagram only
   std::uint16_t length = 0;
-  SocketAddress local;  // datagram only
-  SocketAddress from;   // datagram only
+  SocketAddress local;             // datagram only
+  SocketAddress from;              // datagram only
+  std::optional<RelaySlot> relay;  // datagram only: it came on this channel of the relay
+  ChannelNumber channel{};
   std::array<std::uint8_t, 1600> bytes{};
 };
 

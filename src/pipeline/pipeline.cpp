@@ -76,6 +76,7 @@ void Pipeline::on_command(InstallSession& command, Instant now) {
     return;
   }
   client->sessions.install(std::move(command.keys), engine_);
+  client->routes.reset();  // whether data follows a handshake matters (spec connectivity 5.8)
   if (role == wireguard::Role::initiator) {
     client->timers.on_session(role, established, now);
     (void)send_keepalive(*client, now);  // confirms the keys to the responder (whitepaper §6.5)

@@ -74,6 +74,11 @@ class Pipeline {
   [[nodiscard]] std::size_t clients() const { return clients_.size(); }
 
  private:
+  // Channel data a message came in; no relay: none.
+  struct Framing {
+    std::optional<RelaySlot> relay;
+    ChannelNumber channel{};
+  };
   // A data message on its way in.
   struct Arrival {
     MutableBytes message;
@@ -82,6 +87,8 @@ class Pipeline {
     Client* client = nullptr;
     wireguard::Session* session = nullptr;  // none: already counted
     std::uint8_t ecn = 0;
+    const ReceivedDatagrams* from = nullptr;
+    Framing framing;
   };
   // A packet of the TUN device on its way out.
   struct Departure {
@@ -99,6 +106,7 @@ class Pipeline {
   void on_command(const SetPath& command, Instant now);
   void on_command(InstallSession& command, Instant now);
   void on_command(const SendInner& command, Instant now);
+  void on_command(const SendProbe& command, Instant now);
   void on_command(const SetRelay& command, Instant now);
   void on_command(const SetChannel& command, Instant now);
   void on_command(const SetTunnelOwner& command, Instant now);
@@ -109,10 +117,16 @@ class Pipeline {
   // client to resource (inbound.cpp)
   void sort_datagram(MutableBytes datagram, const ReceivedDatagrams& from, RelayTable::Relay* relay,
                      Instant now) noexcept;
-  void sort_data_message(MutableBytes message, const ReceivedDatagrams& from, Instant now) noexcept;
+  // `from` stays until the batch is run.
+  void sort_data_message(MutableBytes message, const ReceivedDatagrams& from, Framing framing,
+                         Instant now) noexcept;
   void run_arrivals(Instant now) noexcept;
   void find_session(Arrival& arrival, Instant now) noexcept;
   void deliver(Arrival& arrival, Instant now) noexcept;
+  [[nodiscard]] static Route route_of(const Arrival& arrival) noexcept;
+  // True: it was a probe, and that is all about it.
+  bool take_probe(const Arrival& arrival, Bytes inner, Instant now) noexcept;
+  void note_route(const Arrival& arrival, Instant now) noexcept;
   void deliver_inner(Client& client, MutableBytes inner, std::uint8_t outer_ecn,
                      Instant now) noexcept;
   // Every line of it: the stages after this one read most of them.
@@ -134,8 +148,8 @@ class Pipeline {
                         Instant now) noexcept;
   void punt_datagram(PuntClass punt_class, Bytes datagram, const ReceivedDatagrams& from) noexcept;
   void punt_inner(const Client& client, Bytes inner, std::uint8_t ecn) noexcept;
-  void hand_over_datagram(WorkerIndex worker, Bytes message,
-                          const ReceivedDatagrams& from) noexcept;
+  void hand_over_datagram(WorkerIndex worker, Bytes message, const ReceivedDatagrams& from,
+                          Framing framing) noexcept;
 
   // resource to client (outbound.cpp)
   void look_at(TunRead read, Departure& departure) noexcept;
@@ -146,8 +160,8 @@ class Pipeline {
   void on_inner_handoff(Bytes packet, Instant now) noexcept;
   void hand_over_packet(WorkerIndex worker, const packet::Segments& segments) noexcept;
   // Room for a message with this much inside, behind the channel header if there is one.
-  [[nodiscard]] std::uint8_t* place_for(Client& client, std::size_t inner,
-                                        std::uint8_t ecn) noexcept;
+  [[nodiscard]] std::uint8_t* place_for(TransmitBatcher::Mark& mark, const Path& path,
+                                        std::size_t inner, std::uint8_t ecn) noexcept;
   bool send_inner(Client& client, Bytes inner, Instant now) noexcept;
   bool send_keepalive(Client& client, Instant now) noexcept;
 
@@ -187,6 +201,7 @@ class Pipeline {
   std::size_t arrivals_used_ = 0;
   std::array<Departure, kBatch> departures_{};
   std::array<std::array<std::uint8_t, 1600>, kHandoffsHeld> held_{};
+  std::array<ReceivedDatagrams, kHandoffsHeld> held_from_{};
   std::size_t held_used_ = 0;
   std::array<std::uint8_t, packet::kPacketMax> scratch_{};
   bool unpublished_ = false;

@@ -89,7 +89,7 @@ TEST_F(PortalClientTest, JoinsReadsInitAndAnswers) {
   EXPECT_EQ(
       got,
       (std::vector<std::string>{
-          R"({"topic":"gateway","event":"set_snownet_capabilities","payload":{"iceless":false},"ref":1})",
+          R"({"topic":"gateway","event":"set_snownet_capabilities","payload":{"iceless":true},"ref":1})",
           R"({"topic":"gateway","event":"no_relays","payload":{},"ref":2})"}));
 }
 

@@ -47,10 +47,9 @@ TEST_F(Candidates, ArePairedWithEveryoneOfTheirFamily) {
   add_ours();
   add(host("203.0.113.5:52625"));
   add(relayed("[2001:db8::31]:50001", "203.0.113.5:52625"));
-  EXPECT_EQ(paths(),
-            (std::set<Path>{{at("192.0.2.1:52625"), at("203.0.113.5:52625")},
-                            {at("198.51.100.30:50000"), at("203.0.113.5:52625")},
-                            {at("[2001:db8::30]:50000"), at("[2001:db8::31]:50001")}}));
+  EXPECT_EQ(paths(), (std::set<Path>{{at("192.0.2.1:52625"), at("203.0.113.5:52625")},
+                                     {at("198.51.100.30:50000"), at("203.0.113.5:52625")},
+                                     {at("[2001:db8::30]:50000"), at("[2001:db8::31]:50001")}}));
 }
 
 TEST_F(Candidates, SendFromTheBaseOfAReflexiveOneAndKeepTheBetterKind) {

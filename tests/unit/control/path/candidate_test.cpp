@@ -70,8 +70,7 @@ TEST(IcelessCandidate, LineOfIceModeIsUnderstood) {
 }
 
 TEST(IcelessCandidate, OtherTypesAndTransportsAreRefused) {
-  EXPECT_FALSE(
-      parse_line("candidate:1 1 udp 1 192.0.2.1 1 typ prflx raddr 192.0.2.1 rport 1"));
+  EXPECT_FALSE(parse_line("candidate:1 1 udp 1 192.0.2.1 1 typ prflx raddr 192.0.2.1 rport 1"));
   EXPECT_FALSE(parse_line("candidate:1 1 tcp 1 192.0.2.1 1 typ host"));
   EXPECT_FALSE(parse_line("candidate:1 1 udp 1 192.0.2.1 1 generation 0 typ host"));
 }

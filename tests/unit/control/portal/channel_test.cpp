@@ -245,7 +245,7 @@ TEST_F(ChannelTest, CapabilitiesAreTheFirstMessageAfterEveryJoinOnV2Only) {
   EXPECT_EQ(
       texts(),
       (Texts{
-          R"({"topic":"gateway","event":"set_snownet_capabilities","payload":{"iceless":false},"ref":1})",
+          R"({"topic":"gateway","event":"set_snownet_capabilities","payload":{"iceless":true},"ref":1})",
           R"({"topic":"gateway","event":"authorization_created","payload":{"ref":"a"},"ref":2})"}));
   channel.on_closed();
   open(true);
