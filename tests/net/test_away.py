@@ -31,19 +31,6 @@ def test_a_portal_connection_dropped_under_traffic_loses_nothing(fresh):
     assert healed(page(fresh, t.RESOURCE6), 15).ok      # and new grants still arrive
 
 
-def test_a_portal_that_restarts_disturbs_no_traffic(make_lab, generation):
-    lab = make_lab(generation)
-    healed(page(lab), 15)
-    stream = Stream(lab.world)
-    stream.start()
-    lab.portal.restart()
-    lab.portal.wait_joined("gateway", seconds=20)
-    lab.portal.wait_joined("client", seconds=20)
-    outcome = stream.stop()
-    assert outcome.sent > 100 and not outcome.lost, outcome
-    healed(page(lab, t.RESOURCE6), 15)
-
-
 def test_a_restarted_gateway_is_found_again(fresh):
     healed(page(fresh), 15)
     assert fresh.gateway.stop() == 0

@@ -20,7 +20,7 @@ Scenario members (all but `resources` optional):
   rate_limit      false: no 503 for more than one connect a second (B, C)
   extra_authorizations    that many unknown pairs in a gateway's init
 
-Control commands are in portal/control.py: state push raw frame fragments reset drop crash reauthorize presence
+Control commands are in portal/control.py: state push raw frame fragments reset cut drop crash reauthorize presence
 reject update reinit forget set hold release.
 """
 import argparse

@@ -49,7 +49,8 @@ class ControlSocket:
         data = base64.b64decode(m["data"]) if m.get("base64") else m.get("data", "").encode()
         for session in self.world.connected(m["to"]):
             if m["op"] == "ping":
-                await session.ws.ping(data)
+                for _ in range(m.get("count", 1)):
+                    await session.ws.write_frame(True, 9, data)
             elif m["op"] == "pong":
                 await session.ws.pong(data)
             elif m["op"] == "binary":
@@ -64,6 +65,10 @@ class ControlSocket:
     async def do_reset(self, m):
         for session in self.world.connected(m["who"]):
             session.abort()
+
+    async def do_cut(self, m):
+        for session in self.world.connected(m["who"]):
+            session.cut()
 
     async def do_drop(self, m):
         await asyncio.gather(*(s.ws.close(m.get("code", 1012), m.get("reason", ""))
