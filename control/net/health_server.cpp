@@ -24,8 +24,11 @@ Tcp::endpoint to_endpoint(const SocketAddress& address) {
   return {asio::ip::address_v6{bytes}, address.port};
 }
 
-http::response<http::empty_body> answer(http::verb method, std::string_view target, bool ready) {
-  http::response<http::empty_body> out;
+using Response = http::response<http::string_body>;
+
+Response answer(http::verb method, std::string_view target,
+                const HealthServer::Reasons& reasons_not_ready) {
+  Response out;
   out.version(11);
   const auto path = target.substr(0, target.find('?'));
   if (path != "/healthz" && path != "/readyz") {
@@ -33,19 +36,24 @@ http::response<http::empty_body> answer(http::verb method, std::string_view targ
   } else if (method != http::verb::get && method != http::verb::head) {
     out.result(http::status::method_not_allowed);
     out.set(http::field::allow, "GET,HEAD");
+  } else if (path == "/readyz") {
+    for (const auto& reason : reasons_not_ready()) out.body() += reason + "\n";
+    out.result(out.body().empty() ? http::status::ok : http::status::service_unavailable);
+    if (!out.body().empty()) out.set(http::field::content_type, "text/plain; charset=utf-8");
   } else {
-    out.result(path == "/readyz" && !ready ? http::status::service_unavailable : http::status::ok);
+    out.result(http::status::ok);
   }
   out.keep_alive(false);
   out.prepare_payload();
+  if (method == http::verb::head) out.body().clear();  // its length is told all the same
   return out;
 }
 
 }  // namespace
 
 struct HealthServer::Impl : std::enable_shared_from_this<Impl> {
-  Impl(asio::io_context& the_context, std::function<bool()> ready)
-      : context(the_context), acceptor(context), is_ready(std::move(ready)) {}
+  Impl(asio::io_context& the_context, Reasons reasons)
+      : context(the_context), acceptor(context), reasons_not_ready(std::move(reasons)) {}
 
   struct Connection {
     explicit Connection(Tcp::socket the_socket) : stream(std::move(the_socket)) {
@@ -54,7 +62,7 @@ struct HealthServer::Impl : std::enable_shared_from_this<Impl> {
     boost::beast::tcp_stream stream;
     boost::beast::flat_buffer buffer{kHealthRequestMax};
     http::request_parser<http::empty_body> parser;
-    http::response<http::empty_body> response;
+    Response response;
   };
 
   void accept() {
@@ -87,7 +95,7 @@ struct HealthServer::Impl : std::enable_shared_from_this<Impl> {
           const auto& request = connection->parser.get();
           connection->response =
               answer(request.method(), {request.target().data(), request.target().size()},
-                     self->is_ready());
+                     self->reasons_not_ready);
           http::async_write(connection->stream, connection->response,
                             [self, connection](boost::system::error_code, std::size_t) {
                               boost::system::error_code ignored;
@@ -101,12 +109,12 @@ struct HealthServer::Impl : std::enable_shared_from_this<Impl> {
   asio::io_context& context;
   Tcp::acceptor acceptor;
   asio::steady_timer pause{context};
-  std::function<bool()> is_ready;
+  Reasons reasons_not_ready;
   std::size_t connections = 0;
 };
 
-HealthServer::HealthServer(Loop& loop, std::function<bool()> is_ready)
-    : impl_(std::make_shared<Impl>(loop.context(), std::move(is_ready))) {}
+HealthServer::HealthServer(Loop& loop, Reasons reasons_not_ready)
+    : impl_(std::make_shared<Impl>(loop.context(), std::move(reasons_not_ready))) {}
 
 HealthServer::~HealthServer() {
   boost::system::error_code ignored;

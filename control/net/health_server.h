@@ -1,10 +1,12 @@
 // The health listener (spec operations 6): GET /healthz says the process lives, GET /readyz whether
-// it serves. HTTP/1.1, bounded in connections, request size and time, so that nobody can hold the
-// control thread up.
+// it serves, and if not why: 503 with a line for each reason. HTTP/1.1, bounded in connections,
+// request size and time, so that nobody can hold the control thread up.
 #pragma once
 
 #include <functional>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "base/address.h"
 #include "base/result.h"
@@ -19,7 +21,10 @@ inline constexpr Duration kHealthTimeout = 5s;
 
 class HealthServer {
  public:
-  HealthServer(Loop& loop, std::function<bool()> is_ready);
+  // Why the process does not serve; empty: it does.
+  using Reasons = std::function<std::vector<std::string>()>;
+
+  HealthServer(Loop& loop, Reasons reasons_not_ready);
   ~HealthServer();
   HealthServer(const HealthServer&) = delete;
   HealthServer& operator=(const HealthServer&) = delete;

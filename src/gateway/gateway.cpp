@@ -18,12 +18,10 @@
 #include "crypto/aead.h"
 #include "crypto/crypto.h"
 #include "crypto/random.h"
-#include "gateway/firewall.h"
+#include "gateway/host.h"
 #include "gateway/host_checks.h"
-#include "gateway/host_network.h"
 #include "gateway/identity.h"
 #include "gateway/left_behind.h"
-#include "gateway/netlink_monitor.h"
 #include "io/kernel/kernel_backend.h"
 #include "runtime/worker_pool.h"
 #include "wireguard/identity.h"
@@ -33,7 +31,9 @@ namespace {
 
 constexpr std::uint32_t kReceiveBuffer = 16U << 20;  // spec operations 10.2
 constexpr std::uint32_t kSendBuffer = 2U << 20;      // spec operations 10.2
-constexpr Duration kShutdownMax = 3s;
+constexpr Duration kShutdownMax = 1s;
+constexpr Duration kDataPathInterval = 10s;
+constexpr std::uint64_t kSendFailuresMin = 10;  // fewer are one client that moved
 constexpr int kPuntsPerTurnMax = 512;
 constexpr Duration kReportInterval = 60s;
 
@@ -89,7 +89,7 @@ class Gateway final : public net::PortalHandler {
         random_(),
         identity_(crypto::generate_key_pair(random_)),
         resolver_(loop_, resolver_options()),
-        firewall_(configuration.tun_name),
+        host_(loop_, {configuration.tun_name, configuration.masquerade}, Log{sink, "host"}),
         left_behind_(configuration.state_directory) {}
 
   int run() {
@@ -98,11 +98,12 @@ class Gateway final : public net::PortalHandler {
       clean_up();
       return 1;
     }
-    loop_.on_signals({SIGINT, SIGTERM}, [this](int) { begin_shutdown(0); });
-    loop_.watch(pool_->notify_fd(), [this] { pool_->awake(); });
-    loop_.watch(monitor_->fd(), [this] {
-      monitor_->read([this](const HostChange& change) { on_host_change(change); });
+    loop_.on_signals({SIGINT, SIGTERM}, [this](int) {
+      if (stop_at_) stop_at_ = loop_.now();  // asked twice: no more goodbyes
+      begin_shutdown(0);
     });
+    loop_.watch(pool_->notify_fd(), [this] { pool_->awake(); });
+    host_.on_mended([this] { pool_->watch_again(); });
     loop_.on_turn([this](Instant now) { turn(now); });
     portal_->start();
     turn(loop_.now());
@@ -122,11 +123,12 @@ class Gateway final : public net::PortalHandler {
   void turn(Instant now);
   bool drain_workers(Instant now, WallTime wall);
   void drain_controller();
-  void on_host_change(const HostChange& change);
   void begin_shutdown(int status);
   void clean_up();
   void report_drops(LogLevel level);
-  [[nodiscard]] bool is_ready() const;
+  void offer_health();
+  void check_data_path();
+  [[nodiscard]] std::vector<std::string> reasons_not_ready() const;
 
   void on_portal_joined(portal::Generation generation) override;
   void on_portal_message(portal::Ingress message) override;
@@ -139,15 +141,18 @@ class Gateway final : public net::PortalHandler {
   wireguard::Identity identity_;
   net::Loop loop_;
   net::Resolver resolver_;
-  Firewall firewall_;
-  bool has_firewall_ = false;
+  Host host_;
   LeftBehind left_behind_;
-  std::unique_ptr<HostNetwork> network_;
-  std::optional<NetlinkMonitor> monitor_;
   std::unique_ptr<runtime::WorkerPool> pool_;
   std::unique_ptr<controller::Controller> controller_;
   std::unique_ptr<net::PortalClient> portal_;
   std::unique_ptr<net::HealthServer> health_;
+  std::shared_ptr<io::kernel::Upkeep> upkeep_;  // until the host has it
+  bool health_is_missing_ = false;
+  Instant data_path_at_{};
+  std::uint64_t sent_ = 0;         // by workers, when the data path was looked at last
+  std::uint64_t send_failed_ = 0;  // likewise
+  std::vector<std::string> data_path_problems_;
   std::optional<Instant> stop_at_;  // shutting down
   Instant report_at_{};
   std::uint64_t reported_ = 0;  // drops the last report counted
@@ -180,17 +185,7 @@ Result<void, std::string> Gateway::prepare() {
     }
   }
   if (auto started = start_workers(); !started) return started;
-  auto netlink = Netlink::open();
-  if (!netlink) return fail(netlink.error().to_string() + ": run with CAP_NET_ADMIN");
-  network_ = std::make_unique<HostNetwork>(std::move(*netlink), configuration_.tun_name,
-                                           Log{log_.sink(), "host"});
-  auto monitor = NetlinkMonitor::open(NetlinkMonitor::Topic::routing);
-  if (!monitor) return fail(monitor.error().to_string() + ": allow netlink sockets (AF_NETLINK)");
-  monitor_ = std::move(*monitor);
-  if (configuration_.masquerade) {
-    if (auto installed = firewall_.install(); !installed) return installed;
-    has_firewall_ = true;
-  }
+  if (auto opened = host_.open(std::move(upkeep_)); !opened) return opened;
   controller_ = std::make_unique<controller::Controller>(
       controller::Options{.workers = pool_->size(),
                           .turn = {.first_allocate_without_auth = configuration_.lenient_turn,
@@ -198,13 +193,24 @@ Result<void, std::string> Gateway::prepare() {
                           .left_behind = left_behind_.read()},
       identity_, random_, Log{log_.sink(), "controller"}, loop_.now(), loop_.wall_now());
   start_portal(std::move(id));
-  health_ = std::make_unique<net::HealthServer>(loop_, [this] { return is_ready(); });
-  if (auto listening = health_->listen(configuration_.health_address); !listening) {
-    log_.warn(
-        "health endpoint is not offered: free the address or set HEALTH_CHECK_ADDR",
-        {{"address", configuration_.health_address}, {"reason", listening.error().to_string()}});
-  }
+  offer_health();
   return {};
+}
+
+// An address that is taken stops no tunnel: it is asked for again until it is free.
+void Gateway::offer_health() {
+  const bool is_first = health_ == nullptr;
+  health_ = std::make_unique<net::HealthServer>(loop_, [this] { return reasons_not_ready(); });
+  const auto listening = health_->listen(configuration_.health_address);
+  health_is_missing_ = !listening;
+  if (!listening && is_first) {
+    log_.error(
+        "health endpoint is not offered, trying again every 10 s: free the address or set "
+        "HEALTH_CHECK_ADDR",
+        {{"address", configuration_.health_address}, {"reason", listening.error().to_string()}});
+  } else if (listening && !is_first) {
+    log_.info("health endpoint is offered", {{"address", configuration_.health_address}});
+  }
 }
 
 Result<void, std::string> Gateway::start_workers() {
@@ -247,6 +253,7 @@ Result<void, std::string> Gateway::start_workers() {
     return fail("worker threads do not start (" + pool.error().to_string() +
                 "): raise the process's thread limit");
   pool_ = std::move(*pool);
+  upkeep_ = std::move(opened->upkeep);
   log_.info("workers started", {{"workers", pool_->size()}});
   return {};
 }
@@ -281,13 +288,18 @@ void Gateway::turn(Instant now) {
     loop_.stop();
     return;
   }
+  host_.on_turn(now);
+  if (data_path_at_ <= now) {
+    check_data_path();
+    if (health_is_missing_) offer_health();
+    data_path_at_ = now + kDataPathInterval;
+  }
   if (report_at_ <= now) {
     report_drops(LogLevel::debug);
     report_at_ = now + kReportInterval;
   }
-  std::optional<Instant> deadline = stop_at_;
-  if (const auto due = controller_->wakeup())
-    deadline = deadline ? std::min(*deadline, due->at) : due->at;
+  auto deadline = std::min({host_.wakeup(), data_path_at_, stop_at_.value_or(Instant::max())});
+  if (const auto due = controller_->wakeup()) deadline = std::min(deadline, due->at);
   if (more || !pool_->prepare_to_sleep()) deadline = now;
   loop_.set_deadline(deadline);
 }
@@ -330,18 +342,11 @@ void Gateway::drain_controller() {
                {{"directory", configuration_.state_directory}});
   }
   while (auto interface = controller_->poll_interface()) {
-    if (auto configured = network_->configure(interface->v4, interface->v6); !configured) {
+    if (auto configured = host_.configure(interface->v4, interface->v6, loop_.now()); !configured) {
       log_.error(configured.error());
       begin_shutdown(1);
     }
   }
-}
-
-// Of links, addresses, routes and rules, our own device's among them.
-void Gateway::on_host_change(const HostChange& change) {
-  if (change.kind == HostChange::Kind::link && change.removed &&
-      change.interface == configuration_.tun_name)
-    log_.warn("the TUN device was deleted", {{"name", change.interface}});
 }
 
 void Gateway::begin_shutdown(int status) {
@@ -361,8 +366,7 @@ void Gateway::begin_shutdown(int status) {
 
 void Gateway::clean_up() {
   left_behind_.clear();
-  if (has_firewall_) firewall_.remove();
-  if (network_) network_->clean_up();
+  host_.clean_up();
 }
 
 // One line with every reason that has counted anything, when something new was dropped.
@@ -382,8 +386,45 @@ void Gateway::report_drops(LogLevel level) {
   log_.sink().write(level, "gateway", "packets and messages dropped since the start", fields);
 }
 
-bool Gateway::is_ready() const {
-  return portal_->is_joined() && controller_->summary().relays_answering > 0;
+// Whether every worker's loop turns, and whether what they send leaves.
+void Gateway::check_data_path() {
+  data_path_problems_.clear();
+  for (const auto worker : pool_->stalled()) {
+    data_path_problems_.push_back("worker " + std::to_string(number(worker)) +
+                                  " has not turned for 10 s: restart the gateway and report this");
+  }
+  std::uint64_t sent = 0;
+  std::uint64_t failed = 0;
+  for (unsigned i = 0; i < pool_->size(); ++i) {
+    const auto counters = pool_->counters(WorkerIndex{static_cast<std::uint8_t>(i)});
+    sent += counters.datagrams_sent;
+    failed += counters.drops[static_cast<std::size_t>(DropReason::udp_send_failed)];
+  }
+  if (sent == sent_ && failed >= send_failed_ + kSendFailuresMin) {
+    data_path_problems_.push_back("none of " + std::to_string(failed - send_failed_) +
+                                  " datagrams to clients could be sent in the last 10 s: check "
+                                  "routes and the firewall's output rules for UDP");
+  }
+  sent_ = sent;
+  send_failed_ = failed;
+}
+
+std::vector<std::string> Gateway::reasons_not_ready() const {
+  std::vector<std::string> out;
+  if (!portal_->is_joined()) {
+    out.emplace_back(
+        "the portal is not joined: see 'Hiccup in portal connection' in the log; check name "
+        "resolution, TCP to FIREZONE_API_URL and the token");
+  } else if (!host_.is_configured()) {
+    out.emplace_back("the tunnel has no addresses: the portal has not told them yet, wait");
+  }
+  if (const auto summary = controller_->summary(); summary.relays_answering == 0) {
+    out.push_back("none of " + std::to_string(summary.relays) +
+                  " relays answers: allow UDP out to port 3478 of the relays");
+  }
+  out.insert(out.end(), host_.problems().begin(), host_.problems().end());
+  out.insert(out.end(), data_path_problems_.begin(), data_path_problems_.end());
+  return out;
 }
 
 void Gateway::on_portal_joined(portal::Generation generation) {

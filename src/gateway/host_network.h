@@ -6,9 +6,9 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/address.h"
-#include "base/log.h"
 #include "base/result.h"
 #include "gateway/netlink.h"
 
@@ -22,23 +22,46 @@ inline constexpr std::uint32_t kTunMtu = 1280;            // spec operations 9
 
 class HostNetwork {
  public:
-  HostNetwork(std::unique_ptr<Netlink> netlink, std::string tun_name, Log log)
-      : netlink_(std::move(netlink)), tun_name_(std::move(tun_name)), log_(std::move(log)) {}
+  HostNetwork(std::unique_ptr<Netlink> netlink, std::string tun_name)
+      : netlink_(std::move(netlink)), tun_name_(std::move(tun_name)) {}
 
-  // Addresses as the portal told them, up state, routes and rules; safe to repeat. A family the
-  // host does not have is left out. The error is one line, and means that neither family works.
-  Result<void, std::string> configure(const IpAddress& v4, const IpAddress& v6);
+  // Addresses as the portal told them. Nothing happens before keep().
+  void set_addresses(const IpAddress& v4, const IpAddress& v6);
+  [[nodiscard]] bool has_addresses() const { return v4_.wanted.has_value(); }
+
+  struct Outcome {
+    std::vector<std::string> made;       // what was missing, a few words each
+    std::optional<std::string> problem;  // neither family works: one line with the mend
+  };
+  // Puts in place what is missing: up state, addresses, routes, rules. Safe to repeat; a family the
+  // host does not have is left out.
+  Outcome keep();
+  // Why a family is left out.
+  [[nodiscard]] const std::optional<SysError>& error_of(Family family) const {
+    return side_of(family).error;
+  }
+
+  // Other routes or rules that take the tunnel's packets elsewhere: a line each, with the mend.
+  [[nodiscard]] std::vector<std::string> obstacles();
+  // Gives the device its name back. The error is one line with the mend.
+  Result<void, std::string> rename_back(const std::string& name_now);
   void clean_up();
 
  private:
-  Result<void, SysError> configure_family(unsigned index, const IpAddress& address,
-                                          std::optional<IpAddress>& current);
+  struct Side {
+    std::optional<IpAddress> wanted;
+    std::optional<IpAddress> former;  // to be removed
+    std::optional<SysError> error;
+  };
+  [[nodiscard]] const Side& side_of(Family family) const {
+    return family == Family::v4 ? v4_ : v6_;
+  }
+  Result<void, SysError> keep_side(unsigned index, Side& side, std::vector<std::string>& made);
 
   std::unique_ptr<Netlink> netlink_;
   std::string tun_name_;
-  Log log_;
-  std::optional<IpAddress> v4_;
-  std::optional<IpAddress> v6_;
+  Side v4_;
+  Side v6_;
 };
 
 }  // namespace fg::gateway

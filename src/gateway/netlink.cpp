@@ -9,7 +9,14 @@
 #include <netlink/netlink.h>
 #include <netlink/socket.h>
 
+#include <sys/ioctl.h>
+
+#include <array>
 #include <cerrno>
+#include <cstdlib>
+#include <cstring>
+
+#include "io/kernel/file_descriptor.h"
 
 namespace fg::gateway {
 namespace {
@@ -81,14 +88,46 @@ struct Netlink::Impl {
 
   ~Impl() { nl_socket_free(socket); }
 
-  Result<void, SysError> send(Message& message, const char* operation, int tolerated) {
+  // True: done. False: refused with the tolerated error.
+  Result<bool, SysError> try_send(Message& message, const char* operation, int tolerated) {
     if (!message.ok()) return fail(SysError{operation, ENOBUFS});
     // Sends, waits for the acknowledgement and frees the message in every case.
     const int code = nl_send_sync(socket, message.release());
-    if (code >= 0) return {};
+    if (code >= 0) return true;
     const int error = to_errno(code);
-    if (error == tolerated) return {};
+    if (error == tolerated) return false;
     return fail(SysError{operation, error});
+  }
+  Result<void, SysError> send(Message& message, const char* operation, int tolerated) {
+    if (auto done = try_send(message, operation, tolerated); !done) return fail(done.error());
+    return {};
+  }
+
+  // Sends and hands every answer over, until the kernel says that there are no more.
+  template <class OnAnswer>
+  Result<void, SysError> query(Message& message, const char* operation, OnAnswer&& on_answer) {
+    if (!message.ok()) return fail(SysError{operation, ENOBUFS});
+    auto* raw = message.release();
+    const int code = nl_send_auto(socket, raw);
+    nlmsg_free(raw);
+    if (code < 0) return fail(SysError{operation, to_errno(code)});
+    while (true) {
+      sockaddr_nl from{};
+      unsigned char* buffer = nullptr;
+      int left = nl_recv(socket, &from, &buffer, nullptr);
+      if (left <= 0) return fail(SysError{operation, left < 0 ? to_errno(left) : EIO});
+      const std::unique_ptr<unsigned char, decltype(&std::free)> owned{buffer, &std::free};
+      for (auto* header = reinterpret_cast<nlmsghdr*>(buffer); nlmsg_ok(header, left);
+           header = nlmsg_next(header, &left)) {
+        if (header->nlmsg_type == NLMSG_DONE) return {};
+        if (header->nlmsg_type == NLMSG_ERROR) {
+          const int error = -static_cast<const nlmsgerr*>(nlmsg_data(header))->error;
+          if (error != 0) return fail(SysError{operation, error});
+          return {};
+        }
+        on_answer(header);
+      }
+    }
   }
 };
 
@@ -99,14 +138,30 @@ Result<std::unique_ptr<Netlink>, SysError> Netlink::open() {
   auto impl = std::make_unique<Impl>();
   impl->socket = nl_socket_alloc();
   if (impl->socket == nullptr) return fail(SysError{"allocate netlink socket", ENOMEM});
+  // query() reads for itself.
+  nl_socket_disable_seq_check(impl->socket);
   if (const int code = nl_connect(impl->socket, NETLINK_ROUTE); code < 0) {
     return fail(SysError{"open netlink socket", to_errno(code)});
   }
   return std::unique_ptr<Netlink>{new Netlink{std::move(impl)}};
 }
 
-unsigned Netlink::index_of(const std::string& interface) {
-  return ::if_nametoindex(interface.c_str());
+std::optional<Link> Netlink::link(const std::string& interface) {
+  Link out{.index = ::if_nametoindex(interface.c_str())};
+  if (out.index == 0) return std::nullopt;
+  const io::kernel::FileDescriptor control{::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
+  ifreq request{};
+  interface.copy(request.ifr_name, IFNAMSIZ - 1);
+  if (::ioctl(control.get(), SIOCGIFFLAGS, &request) == 0)
+    out.is_up = (request.ifr_flags & IFF_UP) != 0;
+  if (::ioctl(control.get(), SIOCGIFMTU, &request) == 0)
+    out.mtu = static_cast<std::uint32_t>(request.ifr_mtu);
+  return out;
+}
+
+std::string Netlink::name_of(unsigned index) {
+  std::array<char, IFNAMSIZ> name{};
+  return ::if_indextoname(index, name.data()) == nullptr ? "" : name.data();
 }
 
 Result<void, SysError> Netlink::set_link_up(unsigned index, std::uint32_t mtu) {
@@ -118,6 +173,23 @@ Result<void, SysError> Netlink::set_link_up(unsigned index, std::uint32_t mtu) {
   message.header(header);
   message.u32(IFLA_MTU, mtu);
   return impl_->send(message, "set TUN device up", 0);
+}
+
+Result<void, SysError> Netlink::rename(unsigned index, const std::string& name) {
+  const auto send = [&](const char* to, unsigned change) {
+    Message message{RTM_NEWLINK, 0};
+    ifinfomsg header{};
+    header.ifi_index = static_cast<int>(index);
+    header.ifi_change = change;
+    message.header(header);
+    if (to != nullptr)
+      message.bytes(IFLA_IFNAME, as_bytes(std::string_view{to, std::strlen(to) + 1}));
+    return impl_->send(message, "rename the TUN device", 0);
+  };
+  const auto renamed = send(name.c_str(), 0);
+  if (renamed || renamed.error().error != EBUSY) return renamed;
+  if (auto down = send(nullptr, IFF_UP); !down) return down;
+  return send(name.c_str(), 0);
 }
 
 Result<void, SysError> Netlink::disable_address_generation(unsigned index) {
@@ -133,7 +205,7 @@ Result<void, SysError> Netlink::disable_address_generation(unsigned index) {
   return impl_->send(message, "disable address generation", 0);
 }
 
-Result<void, SysError> Netlink::add_address(unsigned index, const IpAddress& address, int prefix) {
+Result<bool, SysError> Netlink::add_address(unsigned index, const IpAddress& address, int prefix) {
   Message message{RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL};
   ifaddrmsg header{};
   header.ifa_family = family_of(address.family());
@@ -144,7 +216,7 @@ Result<void, SysError> Netlink::add_address(unsigned index, const IpAddress& add
   message.header(header);
   message.bytes(IFA_LOCAL, address.bytes());
   message.bytes(IFA_ADDRESS, address.bytes());
-  return impl_->send(message, "add tunnel address", EEXIST);
+  return impl_->try_send(message, "add tunnel address", EEXIST);
 }
 
 Result<void, SysError> Netlink::remove_address(unsigned index, const IpAddress& address,
@@ -159,8 +231,8 @@ Result<void, SysError> Netlink::remove_address(unsigned index, const IpAddress& 
   return impl_->send(message, "remove tunnel address", EADDRNOTAVAIL);
 }
 
-Result<void, SysError> Netlink::add_route(unsigned index, const Cidr& to, std::uint32_t table) {
-  Message message{RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE};
+Result<bool, SysError> Netlink::add_route(unsigned index, const Cidr& to, std::uint32_t table) {
+  Message message{RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL};
   rtmsg header{};
   header.rtm_family = family_of(to.family());
   header.rtm_dst_len = static_cast<std::uint8_t>(to.prefix());
@@ -172,7 +244,7 @@ Result<void, SysError> Netlink::add_route(unsigned index, const Cidr& to, std::u
   message.bytes(RTA_DST, to.address().bytes());
   message.u32(RTA_OIF, index);
   message.u32(RTA_TABLE, table);
-  return impl_->send(message, "add tunnel route", EEXIST);
+  return impl_->try_send(message, "add tunnel route", EEXIST);
 }
 
 namespace {
@@ -192,16 +264,53 @@ void fill(Message& message, const Rule& rule) {
 
 }  // namespace
 
-Result<void, SysError> Netlink::add_rule(const Rule& rule) {
+Result<bool, SysError> Netlink::add_rule(const Rule& rule) {
   Message message{RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL};
   fill(message, rule);
-  return impl_->send(message, "add routing rule", EEXIST);
+  return impl_->try_send(message, "add routing rule", EEXIST);
 }
 
 Result<void, SysError> Netlink::remove_rule(const Rule& rule) {
   Message message{RTM_DELRULE, 0};
   fill(message, rule);
   return impl_->send(message, "remove routing rule", ENOENT);
+}
+
+Result<unsigned, SysError> Netlink::route_to(const IpAddress& address) {
+  Message message{RTM_GETROUTE, NLM_F_REQUEST};
+  rtmsg header{};
+  header.rtm_family = family_of(address.family());
+  header.rtm_dst_len = static_cast<std::uint8_t>(address.bits());
+  message.header(header);
+  message.bytes(RTA_DST, address.bytes());
+  unsigned index = 0;
+  auto asked = impl_->query(message, "look a route up", [&](nlmsghdr* answer) {
+    if (const auto* out = nlmsg_find_attr(answer, sizeof(rtmsg), RTA_OIF); out != nullptr)
+      index = nla_get_u32(out);
+  });
+  if (!asked) return fail(asked.error());
+  return index;
+}
+
+Result<std::vector<RuleSeen>, SysError> Netlink::rules(Family family) {
+  Message message{RTM_GETRULE, NLM_F_REQUEST | NLM_F_DUMP};
+  fib_rule_hdr header{};
+  header.family = family_of(family);
+  message.header(header);
+  std::vector<RuleSeen> out;
+  auto asked = impl_->query(message, "list routing rules", [&](nlmsghdr* answer) {
+    if (!nlmsg_valid_hdr(answer, sizeof(fib_rule_hdr))) return;
+    const auto* rule = static_cast<const fib_rule_hdr*>(nlmsg_data(answer));
+    RuleSeen seen{0, rule->action == FR_ACT_TO_TBL ? rule->table : 0U};
+    if (const auto* at = nlmsg_find_attr(answer, sizeof *rule, FRA_PRIORITY); at != nullptr)
+      seen.priority = nla_get_u32(at);
+    if (const auto* at = nlmsg_find_attr(answer, sizeof *rule, FRA_TABLE);
+        at != nullptr && seen.table != 0)
+      seen.table = nla_get_u32(at);
+    out.push_back(seen);
+  });
+  if (!asked) return fail(asked.error());
+  return out;
 }
 
 }  // namespace fg::gateway

@@ -4,7 +4,9 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "base/address.h"
 #include "base/result.h"
@@ -19,6 +21,18 @@ struct Rule {
   std::uint32_t mark = 0;  // the rule matches what does NOT carry it
 };
 
+struct Link {
+  unsigned index = 0;
+  bool is_up = false;
+  std::uint32_t mtu = 0;
+};
+
+// A routing rule as it stands, of whoever made it.
+struct RuleSeen {
+  std::uint32_t priority = 0;
+  std::uint32_t table = 0;  // 0: none, the rule refuses
+};
+
 class Netlink {
  public:
   static Result<std::unique_ptr<Netlink>, SysError> open();
@@ -26,18 +40,25 @@ class Netlink {
   Netlink(const Netlink&) = delete;
   Netlink& operator=(const Netlink&) = delete;
 
-  // 0: no such interface.
-  [[nodiscard]] static unsigned index_of(const std::string& interface);
+  [[nodiscard]] static std::optional<Link> link(const std::string& interface);
+  [[nodiscard]] static std::string name_of(unsigned index);  // empty: no such interface
   Result<void, SysError> set_link_up(unsigned index, std::uint32_t mtu);
+  // Takes the link down where the kernel renames no other.
+  Result<void, SysError> rename(unsigned index, const std::string& name);
   // No kernel-made link-local address.
   Result<void, SysError> disable_address_generation(unsigned index);
-  // Already there is success.
-  Result<void, SysError> add_address(unsigned index, const IpAddress& address, int prefix);
-  Result<void, SysError> remove_address(unsigned index, const IpAddress& address, int prefix);
-  Result<void, SysError> add_route(unsigned index, const Cidr& to, std::uint32_t table);
-  Result<void, SysError> add_rule(const Rule& rule);
+
+  // Whether it was missing; already there is success.
+  Result<bool, SysError> add_address(unsigned index, const IpAddress& address, int prefix);
+  Result<bool, SysError> add_route(unsigned index, const Cidr& to, std::uint32_t table);
+  Result<bool, SysError> add_rule(const Rule& rule);
   // Not there is success.
+  Result<void, SysError> remove_address(unsigned index, const IpAddress& address, int prefix);
   Result<void, SysError> remove_rule(const Rule& rule);
+
+  // The interface by which an unmarked packet to this address leaves.
+  Result<unsigned, SysError> route_to(const IpAddress& address);
+  Result<std::vector<RuleSeen>, SysError> rules(Family family);
 
  private:
   struct Impl;

@@ -43,8 +43,9 @@ struct WorkerPool::State {
   std::size_t next_event = 0;  // whose turn it is to be asked
   std::size_t next_punt = 0;
   std::size_t punts_taken = 0;
-  SpscRing<pipeline::Punt>* held = nullptr;  // where the punt handed out lies
-  DropCounters drops;                        // of the control thread
+  SpscRing<pipeline::Punt>* held = nullptr;         // where the punt handed out lies
+  DropCounters drops;                               // of the control thread
+  std::vector<std::optional<std::uint64_t>> turns;  // when stalled() woke them
 
   [[nodiscard]] const pipeline::Punt* poll_punt(pipeline::PuntClass punt_class);
   void release_punt() {
@@ -174,6 +175,19 @@ bool WorkerPool::udp_send(const SocketAddress& to, const std::optional<IpAddress
 
 void WorkerPool::watch_again() {
   for (auto& worker : state_->workers) worker->watch_again();
+}
+
+std::vector<WorkerIndex> WorkerPool::stalled() {
+  std::vector<WorkerIndex> out;
+  state_->turns.resize(state_->workers.size());
+  for (std::size_t i = 0; i < state_->workers.size(); ++i) {
+    auto& worker = *state_->workers[i];
+    const auto turns = worker.turns().turns.load(std::memory_order_relaxed);
+    if (state_->turns[i] == turns) out.push_back(WorkerIndex{static_cast<std::uint8_t>(i)});
+    state_->turns[i] = turns;
+    worker.ring();
+  }
+  return out;
 }
 
 WorkerCounters WorkerPool::counters(WorkerIndex worker) const {

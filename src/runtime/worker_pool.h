@@ -88,6 +88,10 @@ class WorkerPool {
   // The port's device is back: descriptors a worker gave up for their errors are watched again.
   void watch_again();
 
+  // Wakes every worker, and gives those whose loop has not turned since the call before. Seconds
+  // apart.
+  std::vector<WorkerIndex> stalled();
+
   [[nodiscard]] WorkerCounters counters(WorkerIndex worker) const;
   [[nodiscard]] WorkerCounters total() const;  // with the control thread's own drops
 

@@ -8,25 +8,25 @@
 namespace fg::gateway {
 namespace {
 
-class QuietSink final : public LogSink {
- public:
-  [[nodiscard]] bool is_enabled(LogLevel, std::string_view) const override { return false; }
-  void write(LogLevel, std::string_view, std::string_view, std::span<const LogField>) override {}
-};
-
 class HostNetworkTest : public OwnNamespace {
  protected:
-  HostNetwork make() { return {std::move(*Netlink::open()), "tun-test", Log{sink, "host"}}; }
+  HostNetwork make() { return {std::move(*Netlink::open()), "tun-test"}; }
+  // Whether at least one family works.
+  static ::testing::AssertionResult keep(HostNetwork& network, const IpAddress& v4,
+                                         const IpAddress& v6) {
+    network.set_addresses(v4, v6);
+    const auto kept = network.keep();
+    if (kept.problem) return ::testing::AssertionFailure() << *kept.problem;
+    return ::testing::AssertionSuccess();
+  }
 
-  QuietSink sink;
   IpAddress v4 = *IpAddress::parse("100.71.20.9");
   IpAddress v6 = *IpAddress::parse("fd00:2021:1111::9:14");
 };
 
 TEST_F(HostNetworkTest, AddressesRoutesAndRulesAreThoseOfTheOriginal) {
   auto network = make();
-  const auto configured = network.configure(v4, v6);
-  ASSERT_TRUE(configured) << configured.error();
+  ASSERT_TRUE(keep(network, v4, v6));
   const auto link = output_of("ip -o link show tun-test");
   EXPECT_NE(link.find("mtu 1280"), std::string::npos) << link;
   EXPECT_NE(link.find("UP"), std::string::npos) << link;
@@ -48,9 +48,9 @@ TEST_F(HostNetworkTest, AddressesRoutesAndRulesAreThoseOfTheOriginal) {
 
 TEST_F(HostNetworkTest, RepeatingAndMovingLeavesOneOfEach) {
   auto network = make();
-  ASSERT_TRUE(network.configure(v4, v6));
-  ASSERT_TRUE(network.configure(v4, v6));
-  ASSERT_TRUE(network.configure(*IpAddress::parse("100.71.20.10"), v6));
+  ASSERT_TRUE(keep(network, v4, v6));
+  ASSERT_TRUE(keep(network, v4, v6));
+  ASSERT_TRUE(keep(network, *IpAddress::parse("100.71.20.10"), v6));
   const auto addresses = output_of("ip -o -4 addr show tun-test");
   EXPECT_EQ(addresses.find("100.71.20.9/32"), std::string::npos) << addresses;
   EXPECT_NE(addresses.find("100.71.20.10/32"), std::string::npos) << addresses;
@@ -62,10 +62,94 @@ TEST_F(HostNetworkTest, RepeatingAndMovingLeavesOneOfEach) {
 }
 
 TEST_F(HostNetworkTest, AnInterfaceThatIsGoneIsAnErrorThatNamesIt) {
-  HostNetwork network{std::move(*Netlink::open()), "tun-gone", Log{sink, "host"}};
-  const auto configured = network.configure(v4, v6);
-  ASSERT_FALSE(configured);
-  EXPECT_NE(configured.error().find("tun-gone"), std::string::npos);
+  HostNetwork network{std::move(*Netlink::open()), "tun-gone"};
+  network.set_addresses(v4, v6);
+  const auto kept = network.keep();
+  ASSERT_TRUE(kept.problem);
+  EXPECT_NE(kept.problem->find("tun-gone"), std::string::npos);
+}
+
+TEST_F(HostNetworkTest, WhatSomebodyRemovedIsPutBackAndNamed) {
+  auto network = make();
+  ASSERT_TRUE(keep(network, v4, v6));
+  EXPECT_TRUE(network.keep().made.empty());
+  const std::array<std::pair<const char*, const char*>, 6> cases{{
+      {"ip addr del 100.71.20.9/32 dev tun-test", "address 100.71.20.9"},
+      {"ip -6 addr del fd00:2021:1111::9:14/128 dev tun-test", "address fd00:2021:1111::9:14"},
+      {"ip route flush table 539098368", "route 100.64.0.0/11"},
+      {"ip rule del priority 100", "rule 100 (IPv4)"},
+      {"ip -6 rule del priority 100", "rule 100 (IPv6)"},
+      {"ip link set tun-test mtu 1400", "MTU 1280"},
+  }};
+  for (const auto& [command, what] : cases) {
+    EXPECT_EQ(output_of(command), "");
+    const auto kept = network.keep();
+    ASSERT_FALSE(kept.made.empty()) << command;  // the kernel takes the route with the address
+    EXPECT_EQ(kept.made[0], what);
+    EXPECT_TRUE(network.keep().made.empty()) << command;
+  }
+  EXPECT_EQ(output_of("ip link set tun-test down"), "");
+  EXPECT_EQ(network.keep().made.at(0), "up state");
+  EXPECT_TRUE(network.keep().made.empty());
+}
+
+TEST_F(HostNetworkTest, ADeviceThatWasRenamedGetsItsNameBack) {
+  auto network = make();
+  ASSERT_TRUE(keep(network, v4, v6));
+  EXPECT_EQ(output_of("ip link set tun-test down && ip link set tun-test name other && "
+                      "ip link set other up"),
+            "");
+  EXPECT_TRUE(network.keep().problem);
+  const auto renamed = network.rename_back("other");
+  ASSERT_TRUE(renamed) << renamed.error();
+  EXPECT_FALSE(network.keep().problem);
+  EXPECT_FALSE(network.rename_back("none"));
+}
+
+TEST_F(HostNetworkTest, RulesAndRoutesThatHideTheTunnelAreNamedWithTheCommandThatMends) {
+  auto network = make();
+  ASSERT_TRUE(keep(network, v4, v6));
+  EXPECT_TRUE(network.obstacles().empty());
+  ASSERT_EQ(
+      output_of(
+          "ip link add wg0 type veth peer name wg1 && ip link set wg1 up && ip link set wg0 up && "
+          "ip route add 100.64.0.0/10 dev wg0 table 51820 && "
+          "ip rule add priority 50 lookup 51820"),
+      "");
+  const auto hidden = network.obstacles();
+  ASSERT_EQ(hidden.size(), 1U);
+  EXPECT_NE(hidden[0].find("leave by 'wg0'"), std::string::npos) << hidden[0];
+  EXPECT_NE(hidden[0].find("50 (table 51820)"), std::string::npos) << hidden[0];
+  const auto at = hidden[0].find("run '") + 5;
+  EXPECT_EQ(output_of(hidden[0].substr(at, hidden[0].find('\'', at) - at)), "") << hidden[0];
+  EXPECT_TRUE(network.obstacles().empty()) << network.obstacles().at(0);
+  EXPECT_EQ(output_of("ip link set tun-test down"), "");
+  EXPECT_FALSE(network.keep().problem) << "changes and questions share a socket";
+}
+
+TEST_F(HostNetworkTest, AnotherGatewaysRouteIsAnObstacleAndIsLeftAlone) {
+  ASSERT_EQ(output_of("ip link add other type veth peer name more && ip link set more up && ip "
+                      "link set other up && "
+                      "ip route add 100.64.0.0/11 dev other table 539098368"),
+            "");
+  auto network = make();
+  ASSERT_TRUE(keep(network, v4, v6));
+  const auto hidden = network.obstacles();
+  ASSERT_EQ(hidden.size(), 1U);
+  EXPECT_NE(hidden[0].find("another gateway"), std::string::npos) << hidden[0];
+  EXPECT_NE(output_of("ip route show table 539098368").find("dev other"), std::string::npos);
+}
+
+TEST_F(HostNetworkTest, ATableThatWasFlushedIsNoticed) {
+  for (const auto* command : {"nft flush ruleset", "nft delete table ip6 firegate-tun-test",
+                              "nft flush chain ip firegate-tun-test postrouting"}) {
+    Firewall firewall{"tun-test"};
+    ASSERT_TRUE(firewall.install());
+    EXPECT_TRUE(firewall.is_installed());
+    EXPECT_EQ(output_of(command), "");
+    EXPECT_FALSE(firewall.is_installed()) << command;
+    firewall.remove();
+  }
 }
 
 TEST_F(HostNetworkTest, TheFirewallTableIsOursAloneAndLeavesNothingBehind) {

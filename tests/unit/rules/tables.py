@@ -68,6 +68,7 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
     "control/controller/controller_portal.cpp": (CONTROLLER_TEST, "one class in four sources"),
     "src/gateway/firewall.cpp": ("tests/unit/gateway/host_network_test.cpp", "one suite in a network namespace"),
     "src/gateway/netlink.cpp": ("tests/unit/gateway/host_network_test.cpp", "one suite in a network namespace"),
+    "src/gateway/host.cpp": ("tests/net/test_host_changes.py", "what other programs do to a running gateway"),
     "src/gateway/gateway.cpp": ("tests/net/test_first_page.py", "the wiring of the whole program"),
     "src/gateway/main.cpp": ("tests/net/test_bad_configuration.py", "the whole program and its exit codes"),
 }

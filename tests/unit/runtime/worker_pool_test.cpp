@@ -28,6 +28,17 @@ TEST_F(WorkerPoolTest, EventsOfAllWorkersArriveWithTheirSender) {
   }
 }
 
+TEST_F(WorkerPoolTest, AWorkerThatDoesNotTurnIsStalled) {
+  start(2);
+  EXPECT_TRUE(pool_->stalled().empty()) << "nothing to compare with";
+  pollfd nothing{-1, 0, 0};
+  (void)::poll(&nothing, 1, 300);
+  EXPECT_TRUE(pool_->stalled().empty());
+  pool_->stop();
+  (void)pool_->stalled();
+  EXPECT_EQ(pool_->stalled().size(), 2U);
+}
+
 TEST_F(WorkerPoolTest, PuntsArriveInOrderAndInPlace) {
   start(1);
   ASSERT_TRUE(pool_->send(WorkerIndex{0}, pipeline::ExpectSource{remote(1).ip}));

@@ -50,23 +50,35 @@ class HealthServerTest : public ::testing::Test {
     }};
     loop.run();
     asker.join();
+    body = answer.substr(std::min(answer.find("\r\n\r\n"), answer.size()));
+    length_told = answer.find("Content-Length: ") != std::string::npos &&
+                  answer.find("Content-Length: 0\r\n") == std::string::npos;
     return answer.substr(0, answer.find("\r\n"));
   }
-  bool ready = false;
+  std::vector<std::string> reasons{"no relay answers: let UDP out", "the portal is not joined"};
+  std::string body;
+  bool length_told = false;
   Loop loop;
-  HealthServer server{loop, [this] { return ready; }};
+  HealthServer server{loop, [this] { return reasons; }};
 };
 
 TEST_F(HealthServerTest, HealthzSaysTheProcessLives) {
   EXPECT_EQ(ask("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"), "HTTP/1.1 200 OK");
 }
 
-TEST_F(HealthServerTest, ReadyzTellsTheTruth) {
+TEST_F(HealthServerTest, ReadyzSaysEveryReasonWhyNot) {
   EXPECT_EQ(ask("GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"), "HTTP/1.1 503 Service Unavailable");
+  EXPECT_EQ(body, "\r\n\r\nno relay answers: let UDP out\nthe portal is not joined\n");
+}
+
+TEST_F(HealthServerTest, HeadOfReadyzSaysTheStatusWithoutTheReasons) {
+  EXPECT_EQ(ask("HEAD /readyz HTTP/1.1\r\nHost: x\r\n\r\n"), "HTTP/1.1 503 Service Unavailable");
+  EXPECT_EQ(body, "\r\n\r\n");
+  EXPECT_TRUE(length_told);
 }
 
 TEST_F(HealthServerTest, ReadyzIsOkWhenReady) {
-  ready = true;
+  reasons.clear();
   EXPECT_EQ(ask("GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"), "HTTP/1.1 200 OK");
 }
 
@@ -109,9 +121,9 @@ TEST_F(HealthServerTest, ConnectionsOverTheLimitAreClosedAndTheOthersServed) {
 
 TEST(HealthServer, ATakenPortIsAnError) {
   Loop loop;
-  HealthServer first{loop, [] { return true; }};
+  HealthServer first{loop, [] { return std::vector<std::string>{}; }};
   ASSERT_TRUE(first.listen({IpAddress::v4(127, 0, 0, 1), 0}));
-  HealthServer second{loop, [] { return true; }};
+  HealthServer second{loop, [] { return std::vector<std::string>{}; }};
   const auto listening = second.listen({IpAddress::v4(127, 0, 0, 1), first.port()});
   ASSERT_FALSE(listening);
   EXPECT_EQ(listening.error().error, EADDRINUSE);

@@ -1,0 +1,188 @@
+#include "gateway/host.h"
+
+#include <algorithm>
+
+namespace fg::gateway {
+namespace {
+
+std::string joined(const std::vector<std::string>& parts) {
+  std::string out;
+  for (const auto& part : parts) out += (out.empty() ? "" : ", ") + part;
+  return out;
+}
+
+bool contains(const std::vector<std::string>& all, const std::string& one) {
+  return std::ranges::find(all, one) != all.end();
+}
+
+}  // namespace
+
+Host::Host(net::Loop& loop, HostOptions options, Log log)
+    : loop_(loop), options_(std::move(options)), log_(log), firewall_(options_.tun_name) {}
+
+Host::~Host() {
+  if (routing_) loop_.unwatch(routing_->fd());
+  if (rules_) loop_.unwatch(rules_->fd());
+}
+
+Result<void, std::string> Host::open(std::shared_ptr<io::kernel::Upkeep> upkeep) {
+  upkeep_ = std::move(upkeep);
+  auto netlink = Netlink::open();
+  if (!netlink) return fail(netlink.error().to_string() + ": allow netlink sockets (AF_NETLINK)");
+  network_ = std::make_unique<HostNetwork>(std::move(*netlink), options_.tun_name);
+  auto routing = NetlinkMonitor::open(NetlinkMonitor::Topic::routing);
+  if (!routing) return fail(routing.error().to_string() + ": allow netlink sockets (AF_NETLINK)");
+  routing_ = std::move(*routing);
+  if (auto rules = NetlinkMonitor::open(NetlinkMonitor::Topic::firewall); rules) {
+    rules_ = std::move(*rules);
+  } else {
+    log_.info("changes of the firewall are noticed once a minute only",
+              {{"reason", rules.error().to_string()}});
+  }
+  if (options_.masquerade) {
+    if (auto installed = firewall_.install(); !installed) return installed;
+    has_firewall_ = true;
+  }
+  for (auto* monitor : {&routing_, &rules_}) {
+    if (!*monitor) continue;
+    loop_.watch((*monitor)->fd(), [this, monitor] {
+      (*monitor)->read([this](const HostChange& change) { take(change); });
+    });
+  }
+  return {};
+}
+
+void Host::take(const HostChange& change) {
+  using Kind = HostChange::Kind;
+  const auto now = loop_.now();
+  const bool ours = tun_index_ != 0 && change.index == tun_index_;
+  std::optional<Instant> due;
+  if (change.kind == Kind::link && change.removed && ours) {
+    due = now;
+  } else if (change.kind == Kind::firewall) {
+    firewall_changed_ = true;
+    due = std::max(now + kSettle, firewall_read_at_ + kPause);
+  } else if (ours || change.kind == Kind::rule || change.kind == Kind::unknown) {
+    due = now + kSettle;
+  }
+  // Who undoes our work at once is answered once a second.
+  if (due) check_at_ = std::min(check_at_, std::max(*due, mended_at_ + kPause));
+  if (listener_) listener_(change);
+}
+
+Result<void, std::string> Host::configure(const IpAddress& v4, const IpAddress& v6, Instant now) {
+  network_->set_addresses(v4, v6);
+  check_device();
+  const auto kept = network_->keep();
+  if (kept.problem) return fail(*kept.problem);
+  if (const auto& error = network_->error_of(Family::v4))
+    log_.warn("tunnel works without IPv4", {{"reason", error->to_string()}});
+  if (const auto& error = network_->error_of(Family::v6))
+    log_.info("tunnel works without IPv6", {{"reason", error->to_string()}});
+  log_.info("tunnel addresses set", {{"ipv4", v4}, {"ipv6", v6}});
+  check_at_ = now;
+  return {};
+}
+
+void Host::on_turn(Instant now) {
+  if (check_at_ <= now) check(now);
+}
+
+void Host::check(Instant now) {
+  problems_.clear();
+  was_remade_ = false;
+  check_device();
+  check_network(now);
+  check_sockets();
+  check_firewall(now);
+  say_what_changed();
+  if (was_remade_) mended_at_ = now;
+  if (was_remade_ && on_mended_) on_mended_();
+  check_at_ = now + (problems_.empty() ? kInterval : retry_);
+  retry_ = problems_.empty() ? kRetryFirst : std::min(retry_ * 2, kRetryMax);
+}
+
+void Host::check_device() {
+  const auto name = upkeep_->tun_name();
+  if (!name) {
+    if (const auto error = upkeep_->make_tun()) {
+      problems_.push_back("interface '" + options_.tun_name +
+                          "' was deleted and cannot be made again (" + error->to_string() +
+                          "): remove what has its name, or restart the gateway");
+      return;
+    }
+    log_.warn("the TUN device was deleted; made again", {{"name", options_.tun_name}});
+    was_remade_ = true;
+  } else if (*name != options_.tun_name) {
+    if (auto renamed = network_->rename_back(*name); !renamed) {
+      problems_.push_back(renamed.error());
+      return;
+    }
+    log_.warn("the TUN device was renamed; renamed back",
+              {{"name", options_.tun_name}, {"was", *name}});
+  }
+  const auto link = Netlink::link(options_.tun_name);
+  tun_index_ = link ? link->index : 0;
+}
+
+void Host::check_network(Instant now) {
+  if (!network_->has_addresses()) return;
+  const auto kept = network_->keep();
+  if (!kept.made.empty()) {
+    log_.warn("the tunnel's device or routing was changed by another program; put back",
+              {{"what", joined(kept.made)}});
+    mended_at_ = now;
+  }
+  if (kept.problem)
+    problems_.push_back(*kept.problem);
+  else
+    for (auto& obstacle : network_->obstacles()) problems_.push_back(std::move(obstacle));
+}
+
+void Host::check_sockets() {
+  const auto done = upkeep_->rebind();
+  if (done.count > 0) {
+    log_.warn("UDP sockets had lost their port; bound again", {{"sockets", done.count}});
+    was_remade_ = true;
+  }
+  if (done.error) {
+    problems_.push_back("a UDP socket has lost its port (" + done.error->to_string() +
+                        "): stop what uses the port, or restart the gateway");
+  }
+}
+
+void Host::check_firewall(Instant now) {
+  const bool is_due = firewall_changed_ || now - firewall_read_at_ >= kInterval;
+  if (is_due) {
+    firewall_changed_ = false;
+    firewall_read_at_ = now;
+    firewall_obstacles_ = firewall_.obstacles();
+  }
+  if (!has_firewall_ || !is_due || firewall_.is_installed()) return;
+  if (auto installed = firewall_.install(); !installed) {
+    problems_.push_back(installed.error());
+    firewall_changed_ = true;
+    return;
+  }
+  log_.warn("the gateway's nftables tables were changed by another program; put back");
+  mended_at_ = now;
+}
+
+void Host::say_what_changed() {
+  auto all = problems_;
+  all.insert(all.end(), firewall_obstacles_.begin(), firewall_obstacles_.end());
+  for (const auto& problem : all) {
+    if (!contains(said_, problem)) log_.warn(problem);
+  }
+  for (const auto& problem : said_) {
+    if (!contains(all, problem)) log_.info("no longer the case", {{"what", problem}});
+  }
+  said_ = std::move(all);
+}
+
+void Host::clean_up() {
+  if (has_firewall_) firewall_.remove();
+  if (network_) network_->clean_up();
+}
+
+}  // namespace fg::gateway

@@ -1,0 +1,95 @@
+// The host as the gateway needs it, kept that way: device, addresses, routes, rules, NAT table,
+// sockets. Watches what the kernel announces, puts back what another program took away, and names
+// what it cannot mend. Lives on the control thread's loop.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/address.h"
+#include "base/log.h"
+#include "base/result.h"
+#include "base/time.h"
+#include "control/net/loop.h"
+#include "gateway/firewall.h"
+#include "gateway/host_network.h"
+#include "gateway/netlink_monitor.h"
+#include "io/kernel/upkeep.h"
+
+namespace fg::gateway {
+
+struct HostOptions {
+  std::string tun_name;
+  bool masquerade = true;
+};
+
+class Host {
+ public:
+  Host(net::Loop& loop, HostOptions options, Log log);
+  ~Host();
+  Host(const Host&) = delete;
+  Host& operator=(const Host&) = delete;
+
+  // Installs the NAT table and begins to watch. The error is one line with the mend.
+  Result<void, std::string> open(std::shared_ptr<io::kernel::Upkeep> upkeep);
+  // Every change of the host, our own among them.
+  void on_change(std::function<void(const HostChange&)> listener) {
+    listener_ = std::move(listener);
+  }
+  // The device was made again, or sockets were bound again.
+  void on_mended(std::function<void()> listener) { on_mended_ = std::move(listener); }
+
+  // The portal's word; carried out at once. The error means that neither family works.
+  Result<void, std::string> configure(const IpAddress& v4, const IpAddress& v6, Instant now);
+  // Looks after everything when it is due.
+  void on_turn(Instant now);
+  [[nodiscard]] Instant wakeup() const { return check_at_; }
+
+  [[nodiscard]] bool is_configured() const { return network_ && network_->has_addresses(); }
+  // What keeps clients from being served, each with its mend; empty when all is well.
+  [[nodiscard]] const std::vector<std::string>& problems() const { return problems_; }
+  void clean_up();
+
+ private:
+  static constexpr Duration kInterval = 60s;  // without any announcement
+  static constexpr Duration kSettle = 20ms;   // others change several things at once
+  static constexpr Duration kPause = 1s;      // between two mends, and two readings of the rule set
+  static constexpr Duration kRetryFirst = 1s;
+  static constexpr Duration kRetryMax = 60s;
+
+  void take(const HostChange& change);
+  void check(Instant now);
+  void check_device();
+  void check_network(Instant now);
+  void check_sockets();
+  void check_firewall(Instant now);
+  void say_what_changed();
+
+  net::Loop& loop_;
+  HostOptions options_;
+  Log log_;
+  Firewall firewall_;
+  bool has_firewall_ = false;
+  std::unique_ptr<HostNetwork> network_;
+  std::shared_ptr<io::kernel::Upkeep> upkeep_;
+  std::optional<NetlinkMonitor> routing_;
+  std::optional<NetlinkMonitor> rules_;
+  std::function<void(const HostChange&)> listener_;
+  std::function<void()> on_mended_;
+
+  unsigned tun_index_ = 0;
+  bool was_remade_ = false;  // in this check
+  Instant mended_at_{};
+  bool firewall_changed_ = true;  // since it was read
+  Instant firewall_read_at_{};
+  Instant check_at_{};
+  Duration retry_ = kRetryFirst;
+  std::vector<std::string> problems_;            // that stop the gateway from serving
+  std::vector<std::string> firewall_obstacles_;  // that may
+  std::vector<std::string> said_;
+};
+
+}  // namespace fg::gateway
