@@ -75,7 +75,7 @@ def test_without_an_id_and_a_place_to_keep_one(world):
               "mount -t tmpfs none /var/lib && mount -o remount,ro /var/lib; "
               "mount --bind /nonexistent /etc/machine-id 2>/dev/null || mount --bind /proc/1/mem /etc/machine-id; "
               'exec "$@"', "sh"]
-    attempt = Attempt(world, {"FIREZONE_ID": GONE}, before)
+    attempt = Attempt(world, {"FIREZONE_ID": GONE, "FIREGATE_STATE_DIRECTORY": GONE}, before)
     assert attempt.status == 1
     attempt.line_about("FIREZONE_ID")
 
