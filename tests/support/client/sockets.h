@@ -26,6 +26,8 @@ class Sockets {
   // Of one family. What cannot be sent is counted and forgotten.
   void send(std::span<const OutgoingDatagrams> batch);
   [[nodiscard]] std::uint64_t failed() const { return failed_; }
+  // Of the IPv4 socket, 0 without one.
+  [[nodiscard]] std::uint16_t port() const { return v4_ ? v4_->socket.port() : std::uint16_t{0}; }
 
  private:
   struct Udp {

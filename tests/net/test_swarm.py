@@ -1,0 +1,116 @@
+"""Many clients of generation B at once, coming, staying and going, beside one that keeps sending."""
+import json
+import os
+import time
+
+import pytest
+
+from lab import netns, topology as t
+from lab.gateway import Gateway
+from lab.process import BIN, SLOWDOWN, wait_for
+from lab.services import start_resource
+from lab.world import World
+
+PORTAL = f"{t.CLIENT4}:{t.PORTAL_PORT}"         # portal, relay and clients are one process on the client's host
+STEADY = 50
+MEMORY_MAX = 30 * 1024
+IDLE_MICROSECONDS_MAX = 2
+
+
+class Swarm:
+    def __init__(self, world):
+        self.world = world
+        self.gateway = Gateway(world, env={"FIREZONE_API_URL": f"ws://{PORTAL}", "RUST_LOG": "info"})
+        start_resource(world)
+        self.process = None
+
+    def start(self, **options):
+        words = {"listen": PORTAL, "echo": f"{t.RESOURCE4}:{t.ECHO}", **options}
+        self.process = self.world.start("swarm", "client", [
+            os.path.join(BIN, "firegate-lab-swarm"), *(f"{k}={v}" for k, v in words.items())])
+        self.process.wait_log("listening")
+        self.gateway.start()
+        self.gateway.wait_tun()
+        return self
+
+    def told(self, event, seconds):
+        def look():
+            found = [line for line in self.process.log_text().splitlines() if f'"event": "{event}"' in line]
+            if not found and not self.process.alive() and event != "end":
+                raise RuntimeError(self.process.tail())
+            return json.loads(found[0]) if found else None
+        return wait_for(f"swarm: {event}", look, seconds)
+
+    def end(self):
+        self.process.stop(10)
+        return self.told("end", 1)
+
+    def resident(self):
+        """Bytes."""
+        with open(f"/proc/{self.gateway.process.pid}/statm", encoding="ascii") as f:
+            return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def cpu(self):
+        """Seconds on a processor, all threads."""
+        total, tasks = 0, f"/proc/{self.gateway.process.pid}/task"
+        for task in os.listdir(tasks):
+            with open(f"{tasks}/{task}/schedstat", encoding="ascii") as f:
+                total += int(f.read().split()[0])
+        return total / 1e9
+
+    def idle_cost(self, clients, seconds):
+        """Microseconds of processor time a client and second."""
+        before, began = self.cpu(), time.monotonic()
+        time.sleep(seconds)
+        return (self.cpu() - before) / (time.monotonic() - began) / clients * 1e6
+
+
+@pytest.fixture
+def swarm(bare_world):
+    return Swarm(bare_world(outer=("v4",)))
+
+
+def undisturbed(told):
+    print(f"steady client: {told['answers']} of {told['requests']} answered, median {told['median_ms']} ms, "
+          f"99 % {told['p99_ms']} ms, worst {told['worst_ms']} ms")
+    assert told["lost"] == 0 and told["failed"] == 0
+    assert told["requests"] > STEADY
+    assert told["median_ms"] < 50 * SLOWDOWN
+
+
+def test_two_hundred_at_once_all_get_service(swarm):
+    """The limiter answers more than a hundred handshakes a second with cookies; whoever got one comes back with it."""
+    swarm.start(clients=200, rate=10_000, steady=STEADY)
+    told = swarm.told("complete", 40)
+    print(f"\nall of {told['served']} served after {told['seconds']} s")
+    undisturbed(swarm.end())
+
+
+def test_three_hundred_come_in_ten_seconds_and_change_places(swarm):
+    swarm.start(clients=300, rate=30, steady=STEADY, churn=20)
+    told = swarm.told("complete", 60)
+    print(f"\n{told['served']} served after {told['seconds']} s")
+    time.sleep(5)
+    end = swarm.end()
+    print(f"{end['left']} left and were replaced")
+    assert end["left"] > 50
+    undisturbed(end)
+
+
+@pytest.mark.long
+def test_two_thousand_in_a_minute_cost_little_and_next_to_nothing_when_idle(swarm):
+    count = 2000
+    swarm.start(clients=count, rate=count / 60, steady=STEADY)
+    wait_for("first clients", lambda: swarm.process.alive() and swarm.resident() > 0, 5)
+    time.sleep(1)                           # buffers and tables that the first clients made resident are not theirs
+    before = swarm.resident()
+    told = swarm.told("complete", 120)
+    each = (swarm.resident() - before) / (count - count / 60)
+    print(f"\n{told['served']} served after {told['seconds']} s; {each / 1024:.1f} KiB each")
+    time.sleep(25)                          # idle after 20 s
+    idle = swarm.idle_cost(count, 40)
+    end = swarm.end()
+    print(f"{idle:.2f} us a client and second, the steady one's traffic included; "
+          f"{(swarm.resident() - before) / count / 1024:.1f} KiB each at the end")
+    undisturbed(end)
+    assert each <= MEMORY_MAX

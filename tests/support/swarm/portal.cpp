@@ -1,0 +1,127 @@
+#include "tests/support/swarm/portal.h"
+
+#include <boost/beast/core/buffers_to_string.hpp>
+#include <boost/beast/http.hpp>
+
+namespace fg::swarm {
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = beast::http;
+
+asio::ip::tcp::endpoint endpoint_of(const SocketAddress& address) {
+  return {asio::ip::make_address(address.ip.to_string()), address.port};
+}
+
+// The value of a query parameter, with %XX undone.
+std::string parameter(std::string_view target, std::string_view name) {
+  const auto at = target.find(std::string{name} + "=");
+  if (at == std::string_view::npos) return {};
+  const auto value = target.substr(at + name.size() + 1);
+  std::string out;
+  for (std::size_t i = 0; i < value.size() && value[i] != '&'; ++i) {
+    if (value[i] == '%' && i + 2 < value.size()) {
+      out += static_cast<char>(std::stoi(std::string{value.substr(i + 1, 2)}, nullptr, 16));
+      i += 2;
+    } else {
+      out += value[i];
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+Portal::Portal(asio::io_context& io, const SocketAddress& listen, OnJoined on_joined,
+               OnMessage on_message)
+    : acceptor_(io, endpoint_of(listen)),
+      on_joined_(std::move(on_joined)),
+      on_message_(std::move(on_message)) {
+  accept();
+}
+
+void Portal::accept() {
+  acceptor_.async_accept([this](beast::error_code error, asio::ip::tcp::socket socket) {
+    if (error) return;
+    on_request(std::make_shared<Stream>(std::move(socket)));
+    accept();
+  });
+}
+
+void Portal::on_request(const std::shared_ptr<Stream>& stream) {
+  request_ = {};
+  received_.clear();
+  http::async_read(
+      stream->next_layer(), received_, request_, [this, stream](beast::error_code error, auto) {
+        if (error) return;
+        const std::string target{request_.target()};
+        if (target.find("/v2/") != std::string::npos) {  // of generation C, spec portal 1.2
+          http::response<http::string_body> refusal{http::status::not_found, request_.version()};
+          refusal.prepare_payload();
+          beast::error_code ignored;
+          http::write(stream->next_layer(), refusal, ignored);
+          return;
+        }
+        gateway_key_ = parameter(target, "public_key");
+        stream->async_accept(request_, [this, stream](beast::error_code refused) {
+          if (refused) return;
+          stream_ = stream;
+          waiting_.clear();
+          is_writing_ = false;
+          received_.clear();
+          read(stream);
+        });
+      });
+}
+
+void Portal::read(const std::shared_ptr<Stream>& stream) {
+  stream->async_read(received_, [this, stream](beast::error_code error, auto) {
+    if (error || stream != stream_) return;
+    const auto frame = Json::parse(beast::buffers_to_string(received_.data()), nullptr, false);
+    received_.clear();
+    if (!frame.is_discarded()) on_frame(frame);
+    read(stream);
+  });
+}
+
+void Portal::on_frame(const Json& frame) {
+  const auto& event = frame.at("event").get_ref<const std::string&>();
+  if (event == "heartbeat" || event == "phx_join") reply(frame);
+  if (event == "phx_join")
+    on_joined_();
+  else if (event != "heartbeat")
+    on_message_(event, frame.at("payload"));
+}
+
+void Portal::reply(const Json& frame) {
+  push({{"topic", frame.at("topic")},
+        {"event", "phx_reply"},
+        {"ref", frame.at("ref")},
+        {"payload", {{"status", "ok"}, {"response", Json::object()}}}});
+}
+
+void Portal::send(const std::string& event, Json payload) {
+  push({{"topic", "gateway"}, {"event", event}, {"ref", nullptr}, {"payload", std::move(payload)}});
+}
+
+void Portal::push(const Json& frame) {
+  if (stream_ == nullptr) return;
+  waiting_.push_back(frame.dump());
+  if (!is_writing_) write();
+}
+
+void Portal::write() {
+  is_writing_ = !waiting_.empty();
+  if (!is_writing_) return;
+  const auto stream = stream_;
+  stream->text(true);
+  stream->async_write(asio::buffer(waiting_.front()),
+                      [this, stream](beast::error_code error, auto) {
+                        if (error || stream != stream_) return;
+                        waiting_.pop_front();
+                        write();
+                      });
+}
+
+}  // namespace fg::swarm
