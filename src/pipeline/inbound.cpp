@@ -104,7 +104,7 @@ void Pipeline::run_arrivals(Instant now) noexcept {
     auto& a = arrivals[i];
     a.client =
         is_run(i) ? arrivals[i - 1].client : clients_.by_connection(connection_of(a.receiver));
-    if (a.client != nullptr && !is_run(i)) prefetch_all(a.client);
+    if (a.client != nullptr && !is_run(i)) prefetch_lines(a.client, a.client->hot_size());
   }
   for (std::size_t i = 0; i < arrivals.size(); ++i) {
     auto& a = arrivals[i];
@@ -112,7 +112,7 @@ void Pipeline::run_arrivals(Instant now) noexcept {
       a.session = arrivals[i - 1].session;
     } else if (a.client != nullptr) {
       a.session = a.client->sessions.find(a.receiver);
-      if (a.session != nullptr) prefetch_all(a.session, kSessionHead);
+      if (a.session != nullptr) prefetch_lines(a.session, kSessionHead);
     }
     if (a.session != nullptr) a.session->prefetch(a.counter);
   }

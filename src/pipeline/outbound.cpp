@@ -58,7 +58,7 @@ void Pipeline::run_departures(std::span<Departure> departures, Instant now) noex
     if (!d.packet) continue;
     const auto owner = clients_.owner_of(d.tunnel);
     if (owner && owner->client != nullptr) {
-      prefetch_all(owner->client);
+      prefetch_lines(owner->client, owner->client->hot_size());
       d.client = owner->client;
       continue;
     }
@@ -70,7 +70,7 @@ void Pipeline::run_departures(std::span<Departure> departures, Instant now) noex
   }
   for (const auto& d : departures) {
     if (d.packet && d.client->sessions.current() != nullptr)
-      prefetch_all(d.client->sessions.current(), 128);
+      prefetch_lines(d.client->sessions.current(), 128);
   }
   for (auto& d : departures) {
     if (d.packet) depart(d, now);

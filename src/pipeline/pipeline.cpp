@@ -114,6 +114,7 @@ void Pipeline::on_timeout(Instant now) noexcept {
   last_now_ = now;
   while (const auto slot = deadlines_.pop_due(now)) {
     auto& client = *clients_.get(ClientSlot{*slot});
+    client.armed = Instant::max();
     const auto due = client.timers.poll(now);
     if (due.send_keepalive) (void)send_keepalive(client, now);
     const auto* current = client.sessions.current();
@@ -150,7 +151,9 @@ void Pipeline::touch(Client& client) noexcept {
 void Pipeline::arm(Client& client) noexcept {
   auto at = client.timers.next();
   if (const auto expiry = client.sessions.next_expiry()) at = std::min(at, *expiry);
-  if (at != Instant::max()) deadlines_.arm(number(client.slot), at);
+  if (at >= client.armed) return;
+  client.armed = at;
+  deadlines_.arm(number(client.slot), at);
 }
 
 void Pipeline::arm_touched() noexcept {

@@ -129,9 +129,9 @@ class Pipeline {
   void note_route(const Arrival& arrival, Instant now) noexcept;
   void deliver_inner(Client& client, MutableBytes inner, std::uint8_t outer_ecn,
                      Instant now) noexcept;
-  // Every line of it: the stages after this one read most of them.
+  // Every line of that many bytes: the stages after this one read most of them.
   template <class T>
-  static void prefetch_all(const T* object, std::size_t size = sizeof(T)) noexcept {
+  static void prefetch_lines(const T* object, std::size_t size) noexcept {
     const auto* bytes = static_cast<const std::uint8_t*>(static_cast<const void*>(object));
     for (std::size_t at = 0; at < size; at += 64) __builtin_prefetch(bytes + at, 1);
   }

@@ -50,6 +50,7 @@ Session& SessionRing::install(SessionKeys keys, crypto::AeadEngine& engine) {
     current_ = entry.session.get();
     current_order_ = entry.order;
   }
+  next_expiry_ = first_expiry();
   return *entry.session;
 }
 
@@ -68,10 +69,12 @@ void SessionRing::expire(Instant now) noexcept {
     if (current_ == entry.session.get()) current_ = nullptr;
     entry.session.reset();
   }
+  next_expiry_ = first_expiry();
 }
 
 void SessionRing::clear() noexcept {
   current_ = nullptr;
+  next_expiry_.reset();
   for (Entry& entry : entries_) entry.session.reset();
 }
 
@@ -80,7 +83,7 @@ std::size_t SessionRing::size() const noexcept {
       std::ranges::count_if(entries_, [](const Entry& e) { return e.session != nullptr; }));
 }
 
-std::optional<Instant> SessionRing::next_expiry() const noexcept {
+std::optional<Instant> SessionRing::first_expiry() const noexcept {
   std::optional<Instant> first;
   for (const Entry& entry : entries_) {
     if (!entry.session) continue;

@@ -112,16 +112,19 @@ class SessionRing {
   void clear() noexcept;
   [[nodiscard]] std::size_t size() const noexcept;
   // When expire() has work again.
-  [[nodiscard]] std::optional<Instant> next_expiry() const noexcept;
+  [[nodiscard]] std::optional<Instant> next_expiry() const noexcept { return next_expiry_; }
 
  private:
   struct Entry {
     std::unique_ptr<Session> session;
     std::uint64_t order = 0;  // of installation
   };
+  [[nodiscard]] std::optional<Instant> first_expiry() const noexcept;
+
   std::array<Entry, kSize> entries_;
   Session* current_ = nullptr;
   std::uint64_t current_order_ = 0;
+  std::optional<Instant> next_expiry_;
   std::uint64_t installed_ = 0;
 };
 
