@@ -168,6 +168,11 @@ Check read_token(const Reader& reader, const std::optional<std::string>& argumen
                                 "' cannot be read: " + std::string(kTokenMend)};
     }
   }
+  if (argument && key == "TOKEN") {
+    out.notices.emplace_back(
+        "the token was an argument, which every user of the host can see until the program has "
+        "overwritten it: give it as FIREZONE_TOKEN=/path/to/a/file or as a systemd credential");
+  }
   std::string token = *value;
   wipe({reinterpret_cast<std::uint8_t*>(value->data()), value->size()});
   std::erase_if(token, [](char c) { return c == ' ' || (c >= '\t' && c <= '\r'); });
@@ -212,7 +217,8 @@ Check read_interface(const Reader& reader, Configuration& out) {
   const auto& name = setting->value;
   const bool valid = !name.empty() && name.size() <= kInterfaceNameMax && name != "." &&
                      name != ".." && std::all_of(name.begin(), name.end(), [](char c) {
-                       return c > 0x20 && c < 0x7F && c != '/' && c != '%' && c != ':';
+                       return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                              (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
                      });
   if (!valid) {
     return ConfigurationError{setting->key + "='" + (is_printable(name) ? name : "(unprintable)") +
@@ -236,6 +242,12 @@ Check read_words(const Reader& reader, Configuration& out) {
                    "' is not a log format: set 'human' or 'json'");
     }
     out.log_json = format->value == "json";
+  }
+  if (const auto metrics = reader.get("metrics", "FIREZONE_METRICS");
+      metrics && metrics->value != "stdout" && metrics->value != "otel-collector" &&
+      metrics->value != "sentry") {
+    return usage(metrics->key + "='" + metrics->value +
+                 "' is not a metrics exporter: set 'stdout', 'otel-collector' or 'sentry'");
   }
   if (const auto time = reader.get("max-partition-time", "FIREZONE_MAX_PARTITION_TIME")) {
     const auto duration = parse_human_duration(time->value);

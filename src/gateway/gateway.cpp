@@ -33,6 +33,8 @@ constexpr std::uint32_t kReceiveBuffer = 16U << 20;  // spec operations 10.2
 constexpr std::uint32_t kSendBuffer = 2U << 20;      // spec operations 10.2
 constexpr Duration kShutdownMax = 1s;
 constexpr Duration kDataPathInterval = 10s;
+constexpr std::string_view kConflict = "status 409";  // spec portal 1.5: gateway_already_connected
+constexpr Duration kDoubleAfter = 30s;
 constexpr std::uint64_t kSendFailuresMin = 10;  // fewer are one client that moved
 constexpr int kPuntsPerTurnMax = 512;
 constexpr Duration kReportInterval = 60s;
@@ -67,13 +69,19 @@ net::ResolverOptions resolver_options() {
 std::string describe_backend_error(const SysError& error, const std::string& tun_name) {
   const std::string operation = error.operation;
   const auto text = error.to_string();
-  if (error.error == EPERM || error.error == EACCES) {
-    return text + ": run as root or with CAP_NET_ADMIN, and make /dev/net/tun accessible";
-  }
+  if (error.error == EACCES && operation.find("/dev/net/tun") != std::string::npos)
+    return text + ": run as root, or run 'chmod 0666 /dev/net/tun' (container: --device)";
+  if (error.error == EPERM || error.error == EACCES)
+    return text + ": run as root, or grant CAP_NET_ADMIN";
   if (operation.find("tun") != std::string::npos || operation.find("TUN") != std::string::npos) {
     if (error.error == EBUSY) {
       return "interface '" + tun_name + "' is in use (" + text +
-             "): stop the other gateway, or set FIREGATE_TUN_NAME";
+             "): stop the other gateway; if there is none run 'ip link delete " + tun_name +
+             "', or set FIREGATE_TUN_NAME";
+    }
+    if (error.error == EINVAL) {
+      return "interface '" + tun_name + "' exists and is of another kind (" + text +
+             "): run 'ip link delete " + tun_name + "', or set FIREGATE_TUN_NAME";
     }
     return "/dev/net/tun: " + text +
            ": load the kernel module tun, or create the device with 'mknod /dev/net/tun c 10 200'";
@@ -129,6 +137,7 @@ class Gateway final : public net::PortalHandler {
   void offer_health();
   void check_data_path();
   [[nodiscard]] std::vector<std::string> reasons_not_ready() const;
+  [[nodiscard]] std::string double_mend() const;
 
   void on_portal_joined(portal::Generation generation) override;
   void on_portal_message(portal::Ingress message) override;
@@ -149,6 +158,10 @@ class Gateway final : public net::PortalHandler {
   std::unique_ptr<net::HealthServer> health_;
   std::shared_ptr<io::kernel::Upkeep> upkeep_;  // until the host has it
   bool health_is_missing_ = false;
+  std::string id_source_;
+  bool has_joined_ = false;
+  std::optional<Instant> double_since_;  // refused as already connected, without a pause
+  bool double_is_said_ = false;
   Instant data_path_at_{};
   std::uint64_t sent_ = 0;         // by workers, when the data path was looked at last
   std::uint64_t send_failed_ = 0;  // likewise
@@ -176,6 +189,7 @@ Result<void, std::string> Gateway::prepare() {
     if (!found) return fail(found.error());
     id = std::move(*found);
   }
+  id_source_ = id.source;
   log_.debug("identity", {{"source", id.source}});
   if (configuration_.increase_buffers) {
     for (const auto& line :
@@ -234,6 +248,11 @@ Result<void, std::string> Gateway::start_workers() {
     if ((*udp)->mark_error) {
       return fail("SO_MARK is refused (" + (*udp)->mark_error->to_string() +
                   "), so own traffic could enter the tunnel: run with CAP_NET_ADMIN");
+    }
+    if ((*udp)->receive_buffer < options.receive_buffer) {
+      log_.info("the UDP receive buffer is smaller than wanted: run 'sysctl -w net.core.rmem_max=" +
+                    std::to_string(options.receive_buffer) + "'",
+                {{"bytes", (*udp)->receive_buffer}});
     }
     log_.info("UDP socket", {{"family", name},
                              {"port", (*udp)->port},
@@ -430,6 +449,9 @@ std::vector<std::string> Gateway::reasons_not_ready() const {
 void Gateway::on_portal_joined(portal::Generation generation) {
   static constexpr std::array<const char*, 3> kNames{"A", "B", "C"};
   log_.debug("portal generation", {{"generation", kNames[static_cast<std::size_t>(generation)]}});
+  has_joined_ = true;
+  double_since_.reset();
+  double_is_said_ = false;
   controller_->on_portal_joined(generation);
 }
 
@@ -437,14 +459,34 @@ void Gateway::on_portal_message(portal::Ingress message) {
   controller_->on_portal(std::move(message), loop_.now(), loop_.wall_now());
 }
 
-// The session logs each hiccup with its reason; tunnels live on without the portal.
-void Gateway::on_portal_disconnected(const std::string&, Duration) {}
+// The session logs each hiccup with its reason; tunnels live on without the portal. A crash leaves
+// the portal with our old socket for a while; who is refused for longer has a double.
+void Gateway::on_portal_disconnected(const std::string& reason, Duration) {
+  if (reason.find(kConflict) == std::string::npos) {
+    double_since_.reset();
+    return;
+  }
+  const auto now = loop_.now();
+  if (!double_since_) double_since_ = now;
+  if (now - *double_since_ < kDoubleAfter || double_is_said_) return;
+  double_is_said_ = true;
+  log_.warn("the portal keeps saying that this gateway is connected already: " + double_mend());
+}
+
+std::string Gateway::double_mend() const {
+  return "another host seems to use the same identity (" + id_source_ +
+         "; cloned machines share it): set FIREZONE_ID to a value of its own on each host";
+}
 
 void Gateway::on_portal_fatal(const std::string& reason) {
   const bool token =
       reason.find("token") != std::string::npos || reason.find("authenticate") != std::string::npos;
-  log_.error("Eventloop failed: " + reason +
-             (token ? "; set FIREZONE_TOKEN to a token this portal has issued" : ""));
+  std::string mend;
+  if (token) mend = "; set FIREZONE_TOKEN to a token this portal has issued";
+  // spec portal 3: a portal that has two of us ends the older connection with the same words.
+  if (token && has_joined_)
+    mend += "; if it is valid and the gateway was not deleted, " + double_mend();
+  log_.error("Eventloop failed: " + reason + mend);
   begin_shutdown(1);
 }
 

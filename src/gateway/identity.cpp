@@ -37,11 +37,11 @@ std::optional<std::string> parse_id_file(const std::string& content) {
     if (!id.empty()) return id;
   }
   // Differs from newer originals, which lose the identity of a seed gateway: its bare UUID text is
-  // honoured as it stands, but for a trailing newline that an editor left.
+  // honoured as it stands, with the newline that an editor left (the seed hashed it as well).
   std::string_view text{content};
   while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' '))
     text.remove_suffix(1);
-  if (ClientId::parse(text)) return std::string{text};
+  if (ClientId::parse(text)) return content;
   return std::nullopt;
 }
 

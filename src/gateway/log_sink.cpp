@@ -27,7 +27,8 @@ std::string printable(std::string_view text) {
 
 std::optional<int> LogFilter::parse_level(std::string_view text) {
   static const std::map<std::string, int, std::less<>> kLevels{
-      {"trace", 0}, {"debug", 1}, {"info", 2}, {"warn", 3}, {"error", 4}, {"off", kOff}};
+      {"trace", 0}, {"debug", 1}, {"info", 2}, {"warn", 3}, {"error", 4}, {"off", kOff},
+      {"5", 0},     {"4", 1},     {"3", 2},    {"2", 3},    {"1", 4},     {"0", kOff}};
   std::string lower{text};
   for (auto& c : lower) {
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');

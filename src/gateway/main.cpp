@@ -1,6 +1,7 @@
 // Process start: arguments, environment and secrets, then gateway.h.
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -72,6 +73,7 @@ fg::WallTime wall_now() {
 
 int main(int argc, char** argv) {
   forbid_core_files();
+  ::umask(0007);  // no file of ours is for everyone
   std::signal(SIGPIPE, SIG_IGN);
   const std::vector<std::string> arguments{argv + 1, argv + argc};
   const ProcessEnvironment environment;

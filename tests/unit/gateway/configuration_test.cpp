@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 
 namespace fg::gateway {
@@ -146,6 +147,10 @@ TEST(Configuration, EveryBadValueNamesItsKeyAndTheMendInOneLine) {
                                        {"FIREGATE_TUN_NAME", "a-name-that-is-too-long", 1},
                                        {"FIREGATE_TUN_NAME", "a/b", 1},
                                        {"FIREGATE_TUN_NAME", "", 1},
+                                       {"FIREGATE_TUN_NAME", "a\"b", 1},
+                                       {"FIREZONE_METRICS", "prometheus", 2},
+                                       {"FIREZONE_VALIDATE_CHECKSUMS", "yes", 2},
+                                       {"FIREZONE_UDP_RECV_BUFFER_SIZE", "-1", 2},
                                        {"HEALTH_CHECK_ADDR", "8080", 2},
                                        {"FIREZONE_LOG_FORMAT", "xml", 2},
                                        {"FIREZONE_MAX_PARTITION_TIME", "soon", 2},
@@ -177,6 +182,69 @@ TEST(Configuration, ALongIdIsRefusedAtTheLimitPlusOne) {
   EXPECT_NE(refuse(table).text.find("FIREZONE_ID"), std::string::npos);
 }
 
+TEST(Configuration, EverySettingOfTheOriginalIsAcceptedAsAFlagAndAsAVariable) {
+  const auto by_flag = accept(Table{}, {"-u",
+                                        "ws://portal.test",
+                                        "-n",
+                                        "name",
+                                        "-i",
+                                        "id",
+                                        "--health-check-addr",
+                                        "127.0.0.1:1",
+                                        "--no-telemetry",
+                                        "--no-check",
+                                        "--log-format",
+                                        "json",
+                                        "--flow-logs",
+                                        "--metrics",
+                                        "otel-collector",
+                                        "--otlp-grpc-endpoint",
+                                        "127.0.0.1:4317",
+                                        "--validate-checksums",
+                                        "--no-inc-buf",
+                                        "-m",
+                                        "30m",
+                                        ".token"});
+  Table table;
+  table.variables = {{"FIREZONE_API_URL", "ws://portal.test"},
+                     {"FIREZONE_TOKEN", ".token"},
+                     {"FIREZONE_NAME", "name"},
+                     {"FIREZONE_ID", "id"},
+                     {"HEALTH_CHECK_ADDR", "127.0.0.1:1"},
+                     {"FIREZONE_NO_TELEMETRY", "true"},
+                     {"FIREZONE_LOG_FORMAT", "json"},
+                     {"FIREZONE_FLOW_LOGS", "true"},
+                     {"FIREZONE_METRICS", "otel-collector"},
+                     {"OTLP_GRPC_ENDPOINT", "127.0.0.1:4317"},
+                     {"FIREZONE_VALIDATE_CHECKSUMS", "true"},
+                     {"FIREZONE_NO_INC_BUF", "true"},
+                     {"FIREZONE_MAX_PARTITION_TIME", "30m"},
+                     {"FIREZONE_UDP_SEND_BUFFER_SIZE", "65536"},
+                     {"FIREZONE_UDP_RECV_BUFFER_SIZE", "131072"},
+                     {"OTEL_RESOURCE_ATTRIBUTES", "a=b"},
+                     {"FZFF_STREAM_METRICS", "true"}};
+  const auto by_variable = accept(table);
+  for (const auto& c : {&by_flag, &by_variable}) {
+    EXPECT_EQ(c->url.host, "portal.test");
+    EXPECT_EQ(c->name, "name");
+    EXPECT_EQ(c->id, "id");
+    EXPECT_EQ(c->health_address.port, 1);
+    EXPECT_TRUE(c->log_json);
+    EXPECT_FALSE(c->increase_buffers);
+    EXPECT_EQ(c->partition_time_max, 30min);
+    EXPECT_EQ(c->token.expose(), ".token");
+  }
+  EXPECT_FALSE(by_flag.check_host);
+  EXPECT_EQ(by_variable.udp_send_buffer, 65536U);
+  EXPECT_EQ(by_variable.udp_receive_buffer, 131072U);
+  const auto says = [](const Configuration& c, const char* words) {
+    return std::ranges::any_of(
+        c.notices, [&](const auto& notice) { return notice.find(words) != std::string::npos; });
+  };
+  EXPECT_TRUE(says(by_flag, "FIREZONE_TOKEN=/path")) << "others could see that token";
+  EXPECT_FALSE(says(by_variable, "FIREZONE_TOKEN"));
+}
+
 TEST(Configuration, UnknownFlagsAreCommandLineErrors) {
   EXPECT_EQ(refuse({}, {"--no-such-flag"}).exit_code, 2);
 }
@@ -194,6 +262,8 @@ TEST(Configuration, SettingsOfThePastAreNoticed) {
   Table table;
   table.variables["FIREZONE_NUM_TUN_THREADS"] = "2";
   ASSERT_EQ(accept(table).notices.size(), 1U);
+  table.variables["FIREZONE_ENABLE_MASQUERADE"] = "1";
+  ASSERT_EQ(accept(table).notices.size(), 2U);
 }
 
 TEST(Configuration, ReadsHumanDurations) {

@@ -38,7 +38,21 @@ TEST_F(IdentityTest, ReadsTheFileOfNewerOriginals) {
 TEST_F(IdentityTest, ReadsTheFileOfTheSeed) {
   write(files.state_directory + "/gateway_id", "3f0a4c6e-6d0c-4b6b-9a3e-0b8f7c1d2e34\n");
   write(files.machine_id, "0123456789abcdef0123456789abcdef\n");
-  EXPECT_EQ(find()->id, "3f0a4c6e-6d0c-4b6b-9a3e-0b8f7c1d2e34");
+  EXPECT_EQ(find()->id, "3f0a4c6e-6d0c-4b6b-9a3e-0b8f7c1d2e34\n") << "the seed hashes all of it";
+}
+
+TEST_F(IdentityTest, AnUnusableFileOrADirectoryOfItsNameLeavesTheMachineIdAsTheOriginalsDo) {
+  write(files.machine_id, "0123456789abcdef0123456789abcdef\n");
+  const auto derived = derive_from_machine_id("0123456789abcdef0123456789abcdef\n");
+  for (const auto* content : {"", "garbage", "{}", R"({"id":""})", R"({"id":3})"}) {
+    write(files.state_directory + "/gateway_id", content);
+    EXPECT_EQ(find()->id, derived) << content;
+  }
+  std::filesystem::remove(files.state_directory + "/gateway_id");
+  std::filesystem::create_directory(files.state_directory + "/gateway_id");
+  EXPECT_EQ(find()->id, derived);
+  write(files.machine_id, "");
+  EXPECT_EQ(find()->id, derive_from_machine_id("")) << "used like any other content";
 }
 
 TEST_F(IdentityTest, DerivesFromTheMachineIdNewlineIncluded) {

@@ -28,6 +28,13 @@ TEST(LogFilter, TheLongestMatchingTargetWins) {
   EXPECT_FALSE(filter->allows(LogLevel::debug, "portals"));
 }
 
+TEST(LogFilter, TakesLevelsInEitherCaseAndAsNumbers) {
+  EXPECT_TRUE(LogFilter::parse("WARN")->allows(LogLevel::warn, "x"));
+  EXPECT_TRUE(LogFilter::parse("x=4")->allows(LogLevel::debug, "x"));
+  EXPECT_FALSE(LogFilter::parse("0")->allows(LogLevel::error, "x"));
+  EXPECT_TRUE(LogFilter::parse(" info , str0m=warn,")->allows(LogLevel::info, "x"));
+}
+
 TEST(LogFilter, RefusesWhatIsNoFilter) {
   for (const auto* text : {"portal=loud", "=info", "a=b=c"})
     EXPECT_FALSE(LogFilter::parse(text)) << text;

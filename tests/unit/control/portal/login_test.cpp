@@ -36,6 +36,15 @@ TEST(ExternalId, IsHashedAlwaysForAAndForUuidsOtherwise) {
   EXPECT_EQ(external_id("edge-gw-1", Generation::c), "edge-gw-1");
 }
 
+TEST(ExternalId, TheFileOfASeedGatewayIsHashedWithTheNewlineItMayEndIn) {
+  const std::string uuid = "3f0a4c6e-6d0c-4b6b-9a3e-0b8f7c1d2e34\n";
+  const auto seed = external_id(uuid, Generation::a);
+  EXPECT_EQ(seed.size(), 64U);
+  EXPECT_NE(seed, external_id("3f0a4c6e-6d0c-4b6b-9a3e-0b8f7c1d2e34", Generation::a));
+  EXPECT_EQ(external_id(uuid, Generation::b), seed);
+  EXPECT_EQ(external_id(uuid, Generation::c), seed);
+}
+
 TEST(ExternalId, TheTextIsHashedAsGiven) {
   const auto start = [](std::string_view id) {
     return external_id(id, Generation::c).substr(0, 16);
