@@ -9,6 +9,8 @@
 namespace fg::controller {
 namespace {
 
+constexpr Duration kIdleFar = 5s;            // what is due sooner is due exactly
+constexpr Duration kIdleGrain = 500ms;       // of checks that are 25 s apart
 constexpr Duration kKeyRest = 5s;            // spec connectivity 4.3
 constexpr Duration kAttemptTime = 20s;       // spec connectivity 4.6, B and C in ICE mode
 constexpr Duration kAttemptTimeOther = 90s;  // A, and C without ICE
@@ -19,6 +21,11 @@ WorkerIndex worker_for(const ClientId& client, unsigned workers) {
   // addition.
   return WorkerIndex{static_cast<std::uint8_t>(
       (std::hash<ClientId>{}(client) * 0x9E3779B97F4A7C15ULL >> 32) % workers)};
+}
+
+Instant round_up(Instant at, Duration grain) {
+  const auto over = at.time_since_epoch() % grain;
+  return over == Duration::zero() ? at : at + (grain - over);
 }
 
 }  // namespace
@@ -335,6 +342,9 @@ void Controller::reschedule(Connection& connection) {
   }
   if (connection.options.is_legacy)
     due = earlier(due, Wakeup{connection.last_activity + kLegacyIdleClose, "idle close"});
+  // Idle connections are looked at together: waking up costs more than what one of them has to do.
+  if (connection.is_idle && due && due->at - last_now_ > kIdleFar)
+    due->at = round_up(due->at, kIdleGrain);
   const auto known = deadline_of_.find(key);
   if (known != deadline_of_.end()) {
     if (due && known->second == due->at) return;

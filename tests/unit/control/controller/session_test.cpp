@@ -282,6 +282,19 @@ TEST_F(Connected, IdleClientsAreCheckedEveryTwentyFiveSecondsAndWakeAtOnce) {
   EXPECT_GE(checks, 1);
 }
 
+TEST_F(Connected, ChecksOfIdleClientsFallTogetherInHalfSeconds) {
+  client.run(60s);
+  std::vector<Instant> checked;
+  world.to_client = [&](const controller::Datagram& datagram) {
+    if (packet::classify(datagram.bytes) == packet::DatagramKind::stun)
+      checked.push_back(world.now);
+  };
+  world.on_step = nullptr;
+  world.advance(30s);
+  ASSERT_FALSE(checked.empty());
+  for (const auto at : checked) EXPECT_EQ(at.time_since_epoch() % 500ms, 0ns);
+}
+
 TEST(Controller, AnsweredHandshakesWaitForTheNomination) {
   World world;
   Client client{world};
