@@ -102,7 +102,7 @@ class Site:
         assert report["sent"] > 10_000
         assert outcome.lost <= LOST_MAX * outcome.sent, outcome
         assert cost < WORKER_MICROSECONDS_MAX * SLOWDOWN
-        assert grown < 1024
+        assert grown < 1024 or SLOWDOWN > 1      # sanitizers hold back what is freed
         return report, shares
 
     def attack_by_strangers(self, kind, **options):

