@@ -1,5 +1,6 @@
 """The gateway with a client it shares nothing with: aioice, wireguard-go and a portal session of their own
 (tests/support/second_client)."""
+import time
 from functools import partial
 
 import pytest
@@ -9,6 +10,7 @@ from lab.lab import NET4, Lab
 from lab.probes import refused_quickly, until_ok
 from lab.second import SecondClient
 from lab.services import coturn_entries, relay_counts, start_coturn, start_dns, start_resource
+from lab.traffic import Stream
 from steps import failed, healed, hold_grants
 
 BOTH = [t.RESOURCE4, t.RESOURCE6]
@@ -80,6 +82,21 @@ def test_behind_two_random_nats_both_relayed_addresses_meet(lab_with):
     lab.client.wait_path("relayed")
     assert len(relay_counts(lab.relay)["allocations"]) == 2
     assert lab.probes.download(t.RESOURCE4, 1_000_000).ok and lab.probes.upload(t.RESOURCE4, 1_000_000).ok
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("shape", [t.Shape(), t.Shape(client_nat="random", gateway_nat="random")])
+def test_its_rekey_and_its_own_keepalives_lose_nothing(make_lab, shape):
+    """wireguard-go makes a new session after two minutes; aioice asks for consent, and no check nominates again."""
+    lab = make_lab("B", shape=shape, client=partial(SecondClient, turn=True, nomination="regular"))
+    healed(page(lab), 25)
+    stream = Stream(lab.world, rate=20)
+    stream.start()
+    time.sleep(150)
+    outcome = stream.stop()
+    print(outcome)
+    assert outcome.sent > 2500 and outcome.lost <= 1, outcome
+    assert len(lab.client.events("path")) == 1 and not lab.client.events("path lost")
 
 
 class BehindCoturn(Lab):

@@ -14,18 +14,19 @@ TUN = "tun-client"
 
 
 class Client:
-    def __init__(self, world, generation, log="debug"):
+    def __init__(self, world, generation, log="debug", name="client", host="client"):
         self.world, self.generation, self.log, self.process = world, generation, log, None
-        self.control, self._file = world.path("client.sock"), None
+        self.name, self.host = name, host
+        self.control, self._file = world.path(f"{name}.sock"), None
         self.command = shlex.split(os.environ.get("FG_CLIENT", DEFAULT))
 
     def start(self):
         self._file = None
         if os.path.exists(self.control):
             os.unlink(self.control)
-        self.process = self.world.start("client", "client", [
+        self.process = self.world.start(self.name, self.host, [
             *self.command, "--api-url", f"ws://{t.PORTAL4}:{t.PORTAL_PORT}", "--token", TOKENS["client"],
-            "--generation", self.generation, "--id", "lab-client", "--tun", TUN, "--control", self.control,
+            "--generation", self.generation, "--id", f"lab-{self.name}", "--tun", TUN, "--control", self.control,
             "--version", VERSIONS[self.generation], "--log", self.log])
         wait_for("client joined", self._joined, 15)
         return self

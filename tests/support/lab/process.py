@@ -72,6 +72,7 @@ class Process:
     def kill(self):
         self.signal(signal.SIGKILL)
         self._popen.wait(5)
+        self._log.close()
 
     def log_text(self):
         with open(self.log_path, "rb") as f:

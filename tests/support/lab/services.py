@@ -93,9 +93,13 @@ class Portal:
             s.connect(self.control)
             self._file = s.makefile("rwb")
             s.close()
-        self._file.write((json.dumps({"do": do, **members}) + "\n").encode())
-        self._file.flush()
-        answer = json.loads(self._file.readline())
+        try:
+            self._file.write((json.dumps({"do": do, **members}) + "\n").encode())
+            self._file.flush()
+            answer = json.loads(self._file.readline())
+        except TimeoutError:
+            self._file = None
+            raise
         if "error" in answer:
             raise RuntimeError(f"portal refused {do}: {answer['error']}")
         return answer

@@ -68,14 +68,18 @@ class Stream(threading.Thread):
         self.join(5)
         self.receiver.join(5)
         self.socket.close()
-        return Outcome(self.sent, len(self.answered), self._gap(), self.received - len(self.answered), self.silence)
+        return Outcome(self.sent, len(self.answered), max((length for _, length in self.gaps()), default=0.0),
+                       self.received - len(self.answered), self.silence)
 
-    def _gap(self):
-        longest, since = 0.0, None
+    def gaps(self):
+        """(when, seconds) of every run of requests that nobody answered; the clock is time.monotonic()."""
+        found, since = [], None
         for number, at in enumerate(self.at):
             if number in self.answered:
                 since = None
+            elif since is None:
+                since = at
+                found.append((since, 1 / self.rate))
             else:
-                since = at if since is None else since
-                longest = max(longest, at - since + 1 / self.rate)
-        return longest
+                found[-1] = (since, at - since + 1 / self.rate)
+        return found

@@ -3,6 +3,8 @@ import asyncio
 import base64
 import json
 
+CLOSE_SECONDS = 3           # a peer that is gone does not answer a Close; the command is answered all the same
+
 
 class ControlSocket:
     def __init__(self, portal):
@@ -71,8 +73,10 @@ class ControlSocket:
             session.cut()
 
     async def do_drop(self, m):
-        await asyncio.gather(*(s.ws.close(m.get("code", 1012), m.get("reason", ""))
-                               for s in self.world.connected(m["who"])))
+        closing = [asyncio.ensure_future(s.ws.close(m.get("code", 1012), m.get("reason", "")))
+                   for s in self.world.connected(m["who"])]
+        if closing:
+            await asyncio.wait(closing, timeout=CLOSE_SECONDS)
 
     async def do_crash(self, m):
         """The channel process dies: phx_error, and the socket is drained where the generation does so."""
