@@ -79,7 +79,8 @@ void Firewall::remove() {
 }
 
 std::vector<std::string> Firewall::obstacles() const {
-  return forward_obstacles(run("list ruleset\n", NFT_CTX_OUTPUT_JSON).output, tun_name_);
+  return forward_obstacles(run("list ruleset\n", NFT_CTX_OUTPUT_JSON | NFT_CTX_OUTPUT_TERSE).output,
+                           tun_name_);
 }
 
 }  // namespace fg::gateway

@@ -65,30 +65,6 @@ net::ResolverOptions resolver_options() {
   return out;
 }
 
-// What the operating system refused, as key, value and mend (spec operations 3.4).
-std::string describe_backend_error(const SysError& error, const std::string& tun_name) {
-  const std::string operation = error.operation;
-  const auto text = error.to_string();
-  if (error.error == EACCES && operation.find("/dev/net/tun") != std::string::npos)
-    return text + ": run as root, or run 'chmod 0666 /dev/net/tun' (container: --device)";
-  if (error.error == EPERM || error.error == EACCES)
-    return text + ": run as root, or grant CAP_NET_ADMIN";
-  if (operation.find("tun") != std::string::npos || operation.find("TUN") != std::string::npos) {
-    if (error.error == EBUSY) {
-      return "interface '" + tun_name + "' is in use (" + text +
-             "): stop the other gateway; if there is none run 'ip link delete " + tun_name +
-             "', or set FIREGATE_TUN_NAME";
-    }
-    if (error.error == EINVAL) {
-      return "interface '" + tun_name + "' exists and is of another kind (" + text +
-             "): run 'ip link delete " + tun_name + "', or set FIREGATE_TUN_NAME";
-    }
-    return "/dev/net/tun: " + text +
-           ": load the kernel module tun, or create the device with 'mknod /dev/net/tun c 10 200'";
-  }
-  return text + ": check the local firewall, ulimits and whether the host has IPv4 or IPv6";
-}
-
 class Gateway final : public net::PortalHandler {
  public:
   Gateway(const Configuration& configuration, LogSink& sink)
@@ -157,6 +133,7 @@ class Gateway final : public net::PortalHandler {
   std::unique_ptr<net::PortalClient> portal_;
   std::unique_ptr<net::HealthServer> health_;
   std::shared_ptr<io::kernel::Upkeep> upkeep_;  // until the host has it
+  bool refusal_is_said_ = false;
   bool health_is_missing_ = false;
   std::string id_source_;
   bool has_joined_ = false;
@@ -235,7 +212,7 @@ Result<void, std::string> Gateway::start_workers() {
   options.receive_buffer = configuration_.udp_receive_buffer.value_or(kReceiveBuffer);
   options.send_buffer = configuration_.udp_send_buffer.value_or(kSendBuffer);
   auto opened = io::kernel::open_kernel_backend(options);
-  if (!opened) return fail(describe_backend_error(opened.error(), options.tun_name));
+  if (!opened) return fail(describe(opened.error(), options.tun_name));
   const auto& capabilities = opened->capabilities;
   for (const auto& [name, udp, error] :
        {std::tuple{"IPv4", &capabilities.v4, &capabilities.v4_error},
@@ -408,6 +385,12 @@ void Gateway::report_drops(LogLevel level) {
 // Whether every worker's loop turns, and whether what they send leaves.
 void Gateway::check_data_path() {
   data_path_problems_.clear();
+  if (pool_->last_send_error() == EPERM && !refusal_is_said_) {
+    refusal_is_said_ = true;
+    log_.info(
+        "Encountered `PermissionDenied` IO error. Check your local firewall rules to allow "
+        "outbound STUN/TURN/WireGuard and general UDP traffic.");  // spec operations 5
+  }
   for (const auto worker : pool_->stalled()) {
     data_path_problems_.push_back("worker " + std::to_string(number(worker)) +
                                   " has not turned for 10 s: restart the gateway and report this");

@@ -60,8 +60,8 @@ void Host::take(const HostChange& change) {
   if (change.kind == Kind::link && change.removed && ours) {
     due = now;
   } else if (change.kind == Kind::firewall) {
-    firewall_changed_ = true;
-    due = std::max(now + kSettle, firewall_read_at_ + kPause);
+    firewall_changed_ = obstacles_changed_ = true;
+    due = std::max(now + kSettle, firewall_looked_at_ + kPause);
   } else if (ours || change.kind == Kind::rule || change.kind == Kind::unknown) {
     due = now + kSettle;
   }
@@ -99,6 +99,8 @@ void Host::check(Instant now) {
   if (was_remade_) mended_at_ = now;
   if (was_remade_ && on_mended_) on_mended_();
   check_at_ = now + (problems_.empty() ? kInterval : retry_);
+  if (rules_ && obstacles_changed_)
+    check_at_ = std::min(check_at_, std::max(obstacles_due_, now + kPause));
   retry_ = problems_.empty() ? kRetryFirst : std::min(retry_ * 2, kRetryMax);
 }
 
@@ -152,13 +154,12 @@ void Host::check_sockets() {
 }
 
 void Host::check_firewall(Instant now) {
-  const bool is_due = firewall_changed_ || now - firewall_read_at_ >= kInterval;
-  if (is_due) {
-    firewall_changed_ = false;
-    firewall_read_at_ = now;
-    firewall_obstacles_ = firewall_.obstacles();
-  }
-  if (!has_firewall_ || !is_due || firewall_.is_installed()) return;
+  if (!rules_) obstacles_changed_ = true;  // nobody tells
+  if (obstacles_changed_ && obstacles_due_ <= now) read_obstacles();
+  if (!has_firewall_ || (!firewall_changed_ && now - firewall_looked_at_ < kInterval)) return;
+  firewall_changed_ = false;
+  firewall_looked_at_ = now;
+  if (firewall_.is_installed()) return;
   if (auto installed = firewall_.install(); !installed) {
     problems_.push_back(installed.error());
     firewall_changed_ = true;
@@ -166,6 +167,14 @@ void Host::check_firewall(Instant now) {
   }
   log_.warn("the gateway's nftables tables were changed by another program; put back");
   mended_at_ = now;
+}
+
+void Host::read_obstacles() {
+  const auto began = loop_.now();
+  firewall_obstacles_ = firewall_.obstacles();
+  const auto ended = loop_.now();
+  obstacles_changed_ = false;
+  obstacles_due_ = ended + std::max<Duration>(kPause, (ended - began) * kReadingShare);
 }
 
 void Host::say_what_changed() {

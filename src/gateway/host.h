@@ -56,7 +56,10 @@ class Host {
  private:
   static constexpr Duration kInterval = 60s;  // without any announcement
   static constexpr Duration kSettle = 20ms;   // others change several things at once
-  static constexpr Duration kPause = 1s;      // between two mends, and two readings of the rule set
+  static constexpr Duration kPause = 1s;      // between two mends
+  // A large rule set takes long to read, and the control thread has other work: at most a twentieth
+  // of its time.
+  static constexpr int kReadingShare = 20;
   static constexpr Duration kRetryFirst = 1s;
   static constexpr Duration kRetryMax = 60s;
 
@@ -66,6 +69,7 @@ class Host {
   void check_network(Instant now);
   void check_sockets();
   void check_firewall(Instant now);
+  void read_obstacles();
   void say_what_changed();
 
   net::Loop& loop_;
@@ -83,8 +87,10 @@ class Host {
   unsigned tun_index_ = 0;
   bool was_remade_ = false;  // in this check
   Instant mended_at_{};
-  bool firewall_changed_ = true;  // since it was read
-  Instant firewall_read_at_{};
+  bool firewall_changed_ = true;  // since our table was looked at
+  Instant firewall_looked_at_{};
+  bool obstacles_changed_ = true;  // since the whole rule set was read
+  Instant obstacles_due_{};        // not before
   Instant check_at_{};
   Duration retry_ = kRetryFirst;
   std::vector<std::string> problems_;            // that stop the gateway from serving

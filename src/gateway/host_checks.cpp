@@ -2,6 +2,7 @@
 
 #include <linux/capability.h>
 
+#include <cerrno>
 #include <charconv>
 #include <fstream>
 #include <string>
@@ -104,6 +105,32 @@ std::vector<std::string> raise_buffer_limits(std::uint32_t receive, std::uint32_
                     "`: run 'sysctl -w net.core." + name + "=" + value + "'");
   }
   return out;
+}
+
+std::string describe(const SysError& error, const std::string& tun_name) {
+  const std::string operation = error.operation;
+  const auto text = error.to_string();
+  if (error.error == EACCES && operation.find("/dev/net/tun") != std::string::npos)
+    return text + ": run as root, or run 'chmod 0666 /dev/net/tun' (container: --device)";
+  if (error.error == EPERM || error.error == EACCES)
+    return text + ": run as root, or grant CAP_NET_ADMIN";
+  if (operation.find("tun") != std::string::npos || operation.find("TUN") != std::string::npos) {
+    if (error.error == EBUSY) {
+      return "interface '" + tun_name + "' is in use (" + text +
+             "): stop the other gateway; if there is none run 'ip link delete " + tun_name +
+             "', or set FIREGATE_TUN_NAME";
+    }
+    if (error.error == EINVAL) {
+      return "interface '" + tun_name + "' exists and is of another kind (" + text +
+             "): run 'ip link delete " + tun_name + "', or set FIREGATE_TUN_NAME";
+    }
+    return "/dev/net/tun: " + text +
+           ": run 'modprobe tun', or 'mknod /dev/net/tun c 10 200' as root (container: --device "
+           "/dev/net/tun)";
+  }
+  if (error.error == EMFILE || error.error == ENFILE)
+    return text + ": raise the limit of open files (systemd: LimitNOFILE)";
+  return text + ": check whether the host has IPv4 or IPv6 (ip addr)";
 }
 
 }  // namespace fg::gateway

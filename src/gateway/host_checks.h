@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/sys_error.h"
 
 namespace fg::gateway {
 
@@ -30,5 +31,9 @@ Result<void, std::string> set_forwarding(const std::string& proc = "/proc");
 // (spec operations 10.2).
 std::vector<std::string> raise_buffer_limits(std::uint32_t receive, std::uint32_t send,
                                              const std::string& proc = "/proc");
+
+// What the operating system refused when sockets and device were opened, in one line with the mend
+// (spec operations 3.4).
+[[nodiscard]] std::string describe(const SysError& error, const std::string& tun_name);
 
 }  // namespace fg::gateway

@@ -83,9 +83,12 @@ class DatagramSender {
   // False: refused by the system, and counted. Errors of one destination touch no other.
   virtual bool send(const OutgoingDatagrams& datagrams) noexcept = 0;
   [[nodiscard]] const DropCounters& drops() const { return drops_; }
+  // Why a datagram was refused last, an errno; 0: none was.
+  [[nodiscard]] int last_error() const { return last_error_; }
 
  protected:
   DropCounters drops_;
+  int last_error_ = 0;
 };
 
 // What a backend opens: a port for each worker and the control thread's sender.

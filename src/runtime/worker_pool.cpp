@@ -177,6 +177,10 @@ void WorkerPool::watch_again() {
   for (auto& worker : state_->workers) worker->watch_again();
 }
 
+int WorkerPool::last_send_error() const {
+  return state_->backend.sender != nullptr ? state_->backend.sender->last_error() : 0;
+}
+
 std::vector<WorkerIndex> WorkerPool::stalled() {
   std::vector<WorkerIndex> out;
   state_->turns.resize(state_->workers.size());

@@ -88,6 +88,8 @@ class WorkerPool {
   // The port's device is back: descriptors a worker gave up for their errors are watched again.
   void watch_again();
 
+  // Why an own datagram was refused last, an errno; 0: none was.
+  [[nodiscard]] int last_send_error() const;
   // Wakes every worker, and gives those whose loop has not turned since the call before. Seconds
   // apart.
   std::vector<WorkerIndex> stalled();

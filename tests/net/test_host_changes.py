@@ -138,3 +138,14 @@ def test_the_gateways_name_taken_by_another_device_is_said_and_ends_when_it_is_f
     on_gateway(lab, "ip", "link", "delete", TUN)
     wait_for("ready", lambda: lab.gateway.health()[0] == 200, 10)
     wait_for("traffic", lambda: lab.probes.get(t.RESOURCE4, seconds=1).ok, 5)
+
+
+def test_an_output_firewall_that_refuses_udp_is_said_in_the_words_of_the_originals(lab):
+    assert lab.probes.get(t.RESOURCE4).ok
+    stream = Stream(lab.world, rate=20)
+    stream.start()
+    netns.nft(lab.world.ns("gateway"), f"table ip mine {{ chain out {{ type filter hook output priority 0; "
+                                       f"ip daddr {t.CLIENT4} meta l4proto udp drop; }}; }}\n")
+    wait_line(lab, "Encountered `PermissionDenied` IO error", 0, 25)
+    stream.stop()
+    on_gateway(lab, "nft", "delete", "table", "ip", "mine")

@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 
+#include <cerrno>
+
 namespace fg::io::kernel {
 
 KernelPort::KernelPort(std::optional<UdpSocket> v4, std::optional<UdpSocket> v6, TunQueue tun)
@@ -98,9 +100,14 @@ KernelSender::KernelSender(const UdpSocket* v4, const UdpSocket* v6)
 
 bool KernelSender::send(const OutgoingDatagrams& datagrams) noexcept {
   auto& udp = datagrams.to.ip.is_v4() ? v4_ : v6_;
-  const auto failed = udp ? udp->sender.send({&datagrams, 1}).failed : datagrams.count();
-  if (failed != 0) drops_.count(DropReason::udp_send_failed, failed);
-  return failed == 0;
+  UdpSender::Outcome outcome;
+  outcome.failed = datagrams.count();
+  outcome.error = EAFNOSUPPORT;
+  if (udp) outcome = udp->sender.send({&datagrams, 1});
+  if (outcome.failed == 0) return true;
+  drops_.count(DropReason::udp_send_failed, outcome.failed);
+  last_error_ = outcome.error;
+  return false;
 }
 
 }  // namespace fg::io::kernel

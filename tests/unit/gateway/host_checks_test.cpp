@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 
@@ -72,6 +73,26 @@ TEST_F(Proc, ForwardingIsSetOnRequest) {
   EXPECT_EQ(read("sys/net/ipv6/conf/all/forwarding"), "1");
   std::filesystem::remove_all(root / "sys");
   EXPECT_FALSE(set_forwarding(root.string()));
+}
+
+TEST(Describe, EveryRefusalNamesItsMend) {
+  struct Case {
+    SysError error;
+    const char* mend;
+  };
+  for (const auto& c :
+       std::initializer_list<Case>{{{"open /dev/net/tun", EACCES}, "chmod 0666 /dev/net/tun"},
+                                   {{"open /dev/net/tun", ENODEV}, "modprobe tun"},
+                                   {{"create /dev/net/tun", EPERM}, "CAP_NET_ADMIN"},
+                                   {{"attach to the TUN device", EPERM}, "CAP_NET_ADMIN"},
+                                   {{"attach to the TUN device", EBUSY}, "stop the other gateway"},
+                                   {{"attach to the TUN device", EINVAL}, "ip link delete tun-x"},
+                                   {{"bind udp v4", EADDRNOTAVAIL}, "check"},
+                                   {{"open udp v4", EMFILE}, "LimitNOFILE"}}) {
+    const auto text = describe(c.error, "tun-x");
+    EXPECT_NE(text.find(c.mend), std::string::npos) << text;
+    EXPECT_NE(text.find(c.error.to_string()), std::string::npos) << text;
+  }
 }
 
 TEST_F(Proc, BufferLimitsAreRaisedButNeverLowered) {
