@@ -52,6 +52,8 @@ bool same_domain(const std::optional<portal::Domain>& a, const std::optional<por
   return a->name == b->name && a->proxy_ips == b->proxy_ips;
 }
 
+std::size_t weight_of(const portal::Resource& resource) { return 1 + resource.filters.size(); }
+
 // None is "never" and therefore the latest.
 std::optional<Instant> later(std::optional<Instant> a, std::optional<Instant> b) {
   if (!a || !b) return std::nullopt;
@@ -80,6 +82,8 @@ DropReason drop_reason_of(Refusal refusal) {
       return DropReason::clients_full;
     case Refusal::grants_full:
       return DropReason::grants_full;
+    case Refusal::access_full:
+      return DropReason::access_full;
     case Refusal::domain_missing:
     case Refusal::domain_mismatch:
       return DropReason::domain_not_covered;
@@ -109,22 +113,26 @@ std::optional<Refusal> AccessList::refusal_of(const Grant& grant) const {
     if (!pattern || !pattern->matches(grant.domain->name)) return Refusal::domain_mismatch;
   }
   const auto at = clients_.find(grant.client);
-  if (at == clients_.end()) {
-    if (clients_.size() >= limits_.clients) return Refusal::clients_full;
-    return std::nullopt;
+  if (at == clients_.end() && clients_.size() >= limits_.clients) return Refusal::clients_full;
+  std::size_t freed = 0;
+  if (at != clients_.end() && at->second.addresses == TunnelAddresses{grant.v4, grant.v6}) {
+    const auto& client = at->second;
+    const auto held = client.resources.find(resource.id);
+    if (held != client.resources.end()) {
+      // Whatever is full, grants that are held may be renewed.
+      const bool renews = std::ranges::any_of(held->second, [&](const Entry& entry) {
+        return same_access(entry.resource, resource) && same_domain(entry.domain, grant.domain);
+      });
+      if (renews) return std::nullopt;
+    }
+    const bool replaces = grant.style == GrantStyle::replace && held != client.resources.end();
+    if (!replaces && client.grants >= limits_.grants) return Refusal::grants_full;
+    if (replaces) {
+      for (const auto& entry : held->second) freed += weight_of(entry.resource);
+    }
   }
-  const auto& client = at->second;
-  const bool fresh = client.addresses != TunnelAddresses{grant.v4, grant.v6};
-  if (fresh || client.grants < limits_.grants) return std::nullopt;
-  // A full client may still have grants it holds renewed.
-  const auto held = client.resources.find(resource.id);
-  if (held == client.resources.end()) return Refusal::grants_full;
-  if (grant.style == GrantStyle::replace) return std::nullopt;
-  const bool renews = std::ranges::any_of(held->second, [&](const Entry& entry) {
-    return same_access(entry.resource, resource) && same_domain(entry.domain, grant.domain);
-  });
-  if (renews) return std::nullopt;
-  return Refusal::grants_full;
+  if (weight_ - freed + weight_of(resource) > limits_.weight) return Refusal::access_full;
+  return std::nullopt;
 }
 
 Result<Change, Refusal> AccessList::grant(const Grant& grant, Instant now) {
@@ -189,6 +197,7 @@ bool AccessList::extend(ClientId id, Client& client, Entry entry) {
     return false;
   }
   if (entry.deadline) deadlines_.insert({*entry.deadline, id, entry.resource.id});
+  weight_ += weight_of(entry.resource);
   held.push_back(std::move(entry));
   ++client.grants;
   return true;
@@ -201,6 +210,7 @@ bool AccessList::replace(ClientId id, Client& client, Entry entry) {
                     same_access(held->second.front().resource, entry.resource);
   if (held != client.resources.end()) erase_resource(id, client, resource);
   if (entry.deadline) deadlines_.insert({*entry.deadline, id, resource});
+  weight_ += weight_of(entry.resource);
   client.resources[resource].push_back(std::move(entry));
   ++client.grants;
   return !same;
@@ -215,7 +225,10 @@ void AccessList::set_deadline(ClientId id, Entry& entry, std::optional<Instant> 
 
 void AccessList::erase_resource(ClientId id, Client& client, ResourceId resource) {
   const auto at = client.resources.find(resource);
-  for (auto& entry : at->second) set_deadline(id, entry, std::nullopt);
+  for (auto& entry : at->second) {
+    set_deadline(id, entry, std::nullopt);
+    weight_ -= weight_of(entry.resource);
+  }
   client.grants -= at->second.size();
   client.resources.erase(at);
 }
@@ -247,19 +260,29 @@ Change AccessList::reject(ClientId client, ResourceId resource) {
 Change AccessList::update_filters(const portal::Resource& resource) {
   Change change;
   if (resource.type == Type::internet) return change;
-  for (auto& [id, client] : clients_) {
+  for (auto at = clients_.begin(); at != clients_.end();) {
+    auto& [id, client] = *at;
     const auto held = client.resources.find(resource.id);
-    if (held == client.resources.end()) continue;
+    if (held == client.resources.end()) {
+      ++at;
+      continue;
+    }
     bool changed = false;
+    bool fits = true;
     for (auto& entry : held->second) {
       if (entry.resource.type == Type::internet || entry.resource.filters == resource.filters)
         continue;
+      const auto weight = weight_ - weight_of(entry.resource) + weight_of(resource);
+      fits = fits && weight <= limits_.weight;
+      if (!fits) break;
+      weight_ = weight;
       entry.resource.filters = resource.filters;
       changed = true;
     }
-    if (changed) change.recompile.push_back(id);
+    if (!fits) erase_resource(id, client, resource.id);
+    at = settle(at, changed || !fits, change);
   }
-  return change;
+  return settled(std::move(change));
 }
 
 bool AccessList::set_expiry(ClientId client, ResourceId resource, portal::UnixSeconds expires_at,
@@ -306,6 +329,7 @@ Change AccessList::expire(Instant now) {
     auto& held = client.resources.at(due.resource);
     const auto entry = std::ranges::find(held, std::optional{due.at}, &Entry::deadline);
     set_deadline(due.client, *entry, std::nullopt);
+    weight_ -= weight_of(entry->resource);
     held.erase(entry);
     --client.grants;
     if (held.empty()) client.resources.erase(due.resource);

@@ -23,6 +23,9 @@ namespace fg::acl {
 
 inline constexpr std::size_t kClientsMax = 8'192;
 inline constexpr std::size_t kGrantsMax = 10'000;  // per client
+// Of all clients together: grants and the filters they carry, so that memory is bounded whatever
+// the portal says.
+inline constexpr std::size_t kWeightMax = 1'000'000;
 static_assert(kGrantsMax <= filter::kRulesMax);
 
 // Both clocks read together once at process start: later jumps of the wall clock move no expiry
@@ -51,7 +54,8 @@ struct Grant {
 
 enum class Refusal : std::uint8_t {
   clients_full,
-  grants_full,
+  grants_full,      // of the client
+  access_full,      // of all clients together
   domain_missing,   // A: DNS resource without a domain
   domain_mismatch,  // A: domain outside the resource's pattern
 };
@@ -78,16 +82,19 @@ struct TunnelAddresses {
 struct Limits {
   std::size_t clients = kClientsMax;
   std::size_t grants = kGrantsMax;  // per client
+  std::size_t weight = kWeightMax;
 };
 
 class AccessList {
  public:
   explicit AccessList(ProcessStart start, Limits limits = {}) : start_(start), limits_(limits) {}
 
-  // A refusal changes nothing.
+  // Why a grant would be refused. A refusal changes nothing.
+  [[nodiscard]] std::optional<Refusal> refusal_of(const Grant& grant) const;
   [[nodiscard]] Result<Change, Refusal> grant(const Grant& grant, Instant now);
   Change reject(ClientId client, ResourceId resource);
   // resource_updated: the filters of every client that holds the resource, nothing else of it.
+  // Where there is no room for the new ones the grant ends: the old ones may allow too much.
   Change update_filters(const portal::Resource& resource);
   // False when the client does not hold the resource. Past dates take effect with the next
   // expire().
@@ -111,6 +118,7 @@ class AccessList {
   [[nodiscard]] std::size_t client_count() const { return clients_.size(); }
   [[nodiscard]] std::size_t grant_count(ClientId client) const;
   [[nodiscard]] std::vector<ClientId> clients() const;
+  [[nodiscard]] std::size_t weight() const { return weight_; }
 
  private:
   struct Entry {
@@ -133,7 +141,6 @@ class AccessList {
 
   [[nodiscard]] std::optional<Instant> deadline_of(std::optional<portal::UnixSeconds> expires_at,
                                                    Instant now) const;
-  [[nodiscard]] std::optional<Refusal> refusal_of(const Grant& grant) const;
   Client& upsert(const Grant& grant, Change& change);
   void index_addresses(ClientId id, const TunnelAddresses& addresses, Change& change);
   void unindex_addresses(ClientId id, const TunnelAddresses& addresses, Change& change);
@@ -148,6 +155,7 @@ class AccessList {
   Clients clients_;
   std::unordered_map<IpAddress, ClientId> by_address_;
   std::multiset<Deadline> deadlines_;  // one for each entry that has one
+  std::size_t weight_ = 0;             // of all entries
 };
 
 [[nodiscard]] DropReason drop_reason_of(Refusal refusal);

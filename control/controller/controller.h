@@ -147,6 +147,8 @@ class Controller {
   [[nodiscard]] bool must_wait_for_relay() const;
   bool hold(Held request, std::vector<IpAddress> resolved, Instant now);
   void release_held(Instant now);
+  // Logs and counts why a grant cannot be kept, before anything of the client is touched.
+  [[nodiscard]] bool refuses(const acl::Grant& grant);
   void answer_no_relays();
   void apply(const acl::Change& change, Instant now);
   void drain_resolutions(Instant now);

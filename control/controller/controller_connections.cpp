@@ -107,7 +107,11 @@ void Controller::remove(Connection& connection, bool goodbye, Instant now) {
   }
   tell(options.worker, pipeline::RemoveClient{options.slot});
   for (const auto& address : {options.tunnel_v4, options.tunnel_v6}) {
-    tell_all(pipeline::SetTunnelOwner{address, std::nullopt});
+    // Another client may have been given it meanwhile (spec policy 2.2, HARDEN).
+    const auto owner = access_.client_for(address);
+    const auto* heir = owner && *owner != options.client ? find(*owner) : nullptr;
+    tell_all(pipeline::SetTunnelOwner{
+        address, heir != nullptr ? std::optional{heir->options.worker} : std::nullopt});
   }
   if (const auto* agent = connection.ice(); agent != nullptr && agent->remote_credentials()) {
     (void)dispatch_.remove(agent->local_credentials().ufrag, agent->remote_credentials()->ufrag,

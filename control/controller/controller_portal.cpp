@@ -2,8 +2,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/assert.h"
 #include "control/acl/pattern.h"
 #include "control/controller/controller.h"
+#include "pipeline/tunnel_address.h"
 
 namespace fg::controller {
 namespace {
@@ -35,9 +37,20 @@ std::optional<portal::DomainResponse> response_to(const std::optional<portal::Do
   return portal::DomainResponse{domain->name, std::move(resolved)};
 }
 
+// Whether a host can carry it at all.
+bool is_host_address(const IpAddress& ip) {
+  return !ip.is_unspecified() && !ip.is_multicast() && !ip.is_loopback() && !ip.is_broadcast();
+}
+
 }  // namespace
 
 void Controller::on(const portal::Init& message, Instant now) {
+  if (!is_host_address(message.v4) || !is_host_address(message.v6)) {
+    drop(DropReason::foreign_address);
+    log_.warn("init ignored: its tunnel addresses are none of a host",
+              {{"ipv4", message.v4}, {"ipv6", message.v6}});
+    return;
+  }
   update_relays({}, message.relays, now);
   interface_ = SetInterface{message.v4, message.v6};
   interfaces_.push_back(*interface_);
@@ -103,7 +116,26 @@ void Controller::on(portal::Authorize&& message, Instant now) {
   accept(message, now);
 }
 
+bool Controller::refuses(const acl::Grant& grant) {
+  const bool is_ours = interface_ && (grant.v4 == interface_->v4 || grant.v6 == interface_->v6);
+  auto reason = DropReason::foreign_address;
+  if (!is_ours && pipeline::is_tunnel_address(grant.v4) && pipeline::is_tunnel_address(grant.v6)) {
+    const auto refusal = access_.refusal_of(grant);
+    if (!refusal) return false;
+    reason = acl::drop_reason_of(*refusal);
+  }
+  drop(reason);
+  log_.warn(
+      "authorization refused",
+      {{"client", grant.client}, {"resource", grant.resource.id}, {"reason", sentence_of(reason)}});
+  return true;
+}
+
 void Controller::accept(const portal::Authorize& message, Instant now) {
+  const acl::Grant grant{message.client.id,       message.client.v4,  message.client.v6,
+                         message.resource,        message.expires_at, std::nullopt,
+                         acl::GrantStyle::replace};
+  if (refuses(grant)) return;
   Connection* connection = find(message.client.id);
   if (connection != nullptr && is_same_connection(*connection, message)) {
     // The client may have lost what it knew of us without changing keys (spec connectivity 4.8).
@@ -124,16 +156,8 @@ void Controller::accept(const portal::Authorize& message, Instant now) {
                         now);
     if (connection == nullptr) return;
   }
-  acl::Grant grant{message.client.id,  message.client.v4, message.client.v6,       message.resource,
-                   message.expires_at, std::nullopt,      acl::GrantStyle::replace};
   const auto change = access_.grant(grant, now);
-  if (!change) {
-    drop(acl::drop_reason_of(change.error()));
-    log_.warn("authorization refused",
-              {{"client", message.client.id}, {"resource", message.resource.id}});
-    if (!access_.has(message.client.id)) remove(*connection, false, now);
-    return;
-  }
+  FG_ASSERT(change);
   apply(*change, now);
   portal_.emplace_back(portal::Egress{portal::Authorized{message.dialect, message.ref}});
   log_.debug("access granted", {{"client", message.client.id}, {"resource", message.resource.id}});
@@ -179,6 +203,10 @@ void Controller::accept(const portal::RequestConnection& message, std::vector<Ip
     copy.domain = message.domain;
     if (hold(std::move(copy), resolved, now)) return;
   }
+  const acl::Grant grant{message.client.id,      message.client.v4,  message.client.v6,
+                         message.resource,       message.expires_at, message.domain,
+                         acl::GrantStyle::extend};
+  if (refuses(grant)) return;
   // Always a new connection; grants made before survive it (spec portal 2.3.3).
   if (Connection* previous = find(message.client.id)) remove(*previous, false, now);
   const auto ours = ice::generate_credentials(random_);
@@ -189,14 +217,8 @@ void Controller::accept(const portal::RequestConnection& message, std::vector<Ip
        message.client.v4, message.client.v6, ours, to_ice(message.client_ice), true, false, relay},
       now);
   if (connection == nullptr) return;
-  acl::Grant grant{message.client.id,  message.client.v4, message.client.v6,      message.resource,
-                   message.expires_at, message.domain,    acl::GrantStyle::extend};
   const auto change = access_.grant(grant, now);
-  if (!change) {
-    drop(acl::drop_reason_of(change.error()));
-    remove(*connection, false, now);
-    return;
-  }
+  FG_ASSERT(change);
   apply(*change, now);
   portal_.emplace_back(portal::Egress{
       portal::ConnectionReady{message.ref, portal::IceCredentials{ours.ufrag, ours.password},
@@ -206,13 +228,12 @@ void Controller::accept(const portal::RequestConnection& message, std::vector<Ip
 void Controller::accept(const portal::AllowAccess& message, std::vector<IpAddress> resolved,
                         Instant now) {
   // May come before the connection: the access list then waits for it (spec portal 2.3.3).
-  acl::Grant grant{message.client,     message.client_v4, message.client_v6,      message.resource,
-                   message.expires_at, message.domain,    acl::GrantStyle::extend};
+  const acl::Grant grant{message.client,         message.client_v4,  message.client_v6,
+                         message.resource,       message.expires_at, message.domain,
+                         acl::GrantStyle::extend};
+  if (refuses(grant)) return;
   const auto change = access_.grant(grant, now);
-  if (!change) {
-    drop(acl::drop_reason_of(change.error()));
-    return;
-  }
+  FG_ASSERT(change);
   apply(*change, now);
   // Only grants that asked for a name are answered.
   if (message.domain) {

@@ -50,6 +50,10 @@ std::string_view shown_reason(std::string_view reason) {
   return "other";
 }
 
+std::size_t hash_of(const Message& message) {
+  return std::hash<std::string>{}(message.event) ^ std::hash<std::string>{}(message.payload);
+}
+
 bool remove_from(std::vector<std::string>& list, const std::string& line) {
   const auto at = std::find(list.begin(), list.end(), line);
   if (at == list.end()) return false;
@@ -77,6 +81,7 @@ void Channel::on_closed() {
   unanswered_.clear();
   counters_.discarded_messages += queue_.size();
   queue_.clear();
+  queued_hashes_.clear();
   timers_.clear();
 }
 
@@ -196,8 +201,11 @@ void Channel::on_joined() {
   join_ref_.reset();
   timers_.stop(Timer::join);
   ++counters_.joins;
-  if (announces_capabilities_)
-    queue_.push_front({"set_snownet_capabilities", R"({"iceless":true})"});
+  if (announces_capabilities_) {
+    Message capabilities{"set_snownet_capabilities", R"({"iceless":true})"};
+    queued_hashes_.insert(hash_of(capabilities));
+    queue_.push_front(std::move(capabilities));
+  }
   flush_held();
   events_.emplace_back(Joined{});
 }
@@ -224,11 +232,14 @@ void Channel::send(const Egress& egress, Instant now) {
 }
 
 void Channel::enqueue(Message message) {
-  if (std::find(queue_.begin(), queue_.end(), message) != queue_.end()) {
+  const auto hash = hash_of(message);
+  if (queued_hashes_.contains(hash) &&
+      std::find(queue_.begin(), queue_.end(), message) != queue_.end()) {
     ++counters_.merged_messages;
   } else if (queue_.size() >= kQueuedMessagesMax) {
     ++counters_.refused_messages;
   } else {
+    queued_hashes_.insert(hash);
     queue_.push_back(std::move(message));
   }
 }
@@ -292,6 +303,7 @@ std::optional<std::string> Channel::poll_text(Instant now) {
   if (state_ != State::joined || queue_.empty()) return std::nullopt;
   const Message message = std::move(queue_.front());
   queue_.pop_front();
+  queued_hashes_.erase(queued_hashes_.find(hash_of(message)));
   return take_ref(kTopic, message.event, message.payload);
 }
 

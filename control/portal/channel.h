@@ -14,6 +14,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <variant>
 #include <vector>
 
@@ -105,6 +106,7 @@ class Channel {
   std::optional<std::uint64_t> join_ref_;
   std::set<std::uint64_t> unanswered_;
   std::deque<Message> queue_;
+  std::unordered_multiset<std::size_t> queued_hashes_;  // of queue_: most messages equal none
   std::map<ClientId, HeldCandidates> held_;
   std::deque<Event> events_;
   TimerTable<Timer> timers_;

@@ -10,6 +10,8 @@
 namespace fg::portal {
 namespace {
 
+constexpr std::size_t kNameMax = 255;  // for display only, so what is longer is cut
+
 // Every reader rejects through its ObjectReader or returns none; the message is dropped as a whole
 // either way.
 
@@ -115,7 +117,7 @@ std::optional<Resource> resource_of(const Json* json) {
   } else {
     return std::nullopt;
   }
-  resource.name = from.optional_text("name", false).value_or("");
+  resource.name = from.optional_text("name", false).value_or("").substr(0, kNameMax);
   const Json* filters = list_of(from, from.require("filters"), kFiltersMax);
   if (filters == nullptr || !from.ok()) return std::nullopt;
   for (const auto& entry : filters->list) {

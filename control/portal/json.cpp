@@ -80,6 +80,7 @@ class TreeBuilder {
     return add(std::move(json));
   }
   bool add(Json&& json) {
+    if (++values_ > kJsonValuesMax) return false;
     if (open_.empty()) {
       root_ = std::move(json);
     } else if (Open& parent = open_.back(); parent.json.is_list()) {
@@ -91,6 +92,7 @@ class TreeBuilder {
   }
 
   std::size_t length_;
+  std::size_t values_ = 0;
   Json root_;
   std::vector<Open> open_;
   JsonError error_ = JsonError::malformed;

@@ -16,6 +16,9 @@
 namespace fg::portal {
 
 inline constexpr std::size_t kJsonDepthMax = 128;  // as the original's parser
+// Values in one text. 100 000 authorizations are 400 000; a text of nothing but brackets would
+// need fifty times its size.
+inline constexpr std::size_t kJsonValuesMax = 2'000'000;
 
 struct Json {
   enum class Kind : std::uint8_t { null, boolean, integer, fraction, text, list, object };

@@ -63,11 +63,14 @@ namespace fg {
   X(event_ring_full, "event for the control thread lost to a full ring")                       \
   X(unknown_portal_event, "portal message with an unknown event")                              \
   X(malformed_portal_message, "portal message does not fit its schema")                        \
+  X(portal_queue_full, "message or candidate to the portal over the limit of what waits")      \
   X(unparsable_candidate, "candidate line does not parse")                                     \
   X(unknown_client, "message about a client without a connection")                             \
   X(resolutions_full, "too many name resolutions in flight")                                   \
   X(clients_full, "more clients than this gateway holds")                                      \
   X(grants_full, "more grants than a client of this gateway may hold")                         \
+  X(access_full, "more grants and filters than this gateway holds for all clients")            \
+  X(foreign_address, "portal gave a client an address that is no tunnel address, or ours")     \
   X(domain_not_covered, "grant of a DNS resource without a domain its pattern covers")
 
 enum class DropReason : std::uint8_t {

@@ -110,6 +110,7 @@ class Gateway final : public net::PortalHandler {
   void begin_shutdown(int status);
   void clean_up();
   void report_drops(LogLevel level);
+  [[nodiscard]] std::uint64_t dropped_by_portal(DropReason reason) const;
   void offer_health();
   void check_data_path();
   [[nodiscard]] std::vector<std::string> reasons_not_ready() const;
@@ -365,6 +366,15 @@ void Gateway::clean_up() {
   host_.clean_up();
 }
 
+std::uint64_t Gateway::dropped_by_portal(DropReason reason) const {
+  const auto& counters = portal_->counters();
+  if (reason == DropReason::unknown_portal_event) return counters.unknown_events;
+  if (reason == DropReason::malformed_portal_message) return counters.malformed_messages;
+  if (reason == DropReason::portal_queue_full)
+    return counters.refused_messages + counters.refused_candidates;
+  return 0;
+}
+
 // One line with every reason that has counted anything, when something new was dropped.
 void Gateway::report_drops(LogLevel level) {
   if (!log_.is_enabled(level)) return;
@@ -373,7 +383,7 @@ void Gateway::report_drops(LogLevel level) {
   std::uint64_t sum = 0;
   for (std::size_t i = 0; i < kDropReasons; ++i) {
     const auto reason = static_cast<DropReason>(i);
-    const auto n = workers.drops[i] + controller_->drops().of(reason);
+    const auto n = workers.drops[i] + controller_->drops().of(reason) + dropped_by_portal(reason);
     if (n > 0) fields.emplace_back(name_of(reason), n);
     sum += n;
   }

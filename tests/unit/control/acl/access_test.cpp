@@ -519,6 +519,36 @@ TEST_F(Access, ClientHoldsAsManyGrantsAsAllowedAndNotOneMore) {
       << "renewal of what is held";
   EXPECT_EQ(list.grant_count(client(1)), 2U);
 }
+TEST_F(Access, AllClientsTogetherHoldAsMuchAsAllowedAndNotOneFilterMore) {
+  AccessList list{kStart, {.clients = 9, .grants = 9, .weight = 6}};
+  const auto two = [](std::uint8_t n) { return cidr(n, "10.0.0.0/8", {tcp(1, 1), udp(1, 1)}); };
+  EXPECT_TRUE(list.grant(for_client(1, newest(two(1))), kNow));
+  EXPECT_TRUE(list.grant(for_client(2, newest(two(1), kNowUnix + 5)), kNow));
+  EXPECT_EQ(list.weight(), 6U);
+  const auto refused = list.grant(for_client(3, newest(cidr(1, "10.0.0.0/8"))), kNow);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(drop_reason_of(refused.error()), DropReason::access_full);
+  EXPECT_FALSE(list.has(client(3)));
+  EXPECT_TRUE(list.grant(for_client(1, newest(two(1))), kNow)) << "renewal of what is held";
+  EXPECT_TRUE(list.grant(for_client(1, newest(cidr(1, "10.0.0.0/8", {icmp()}))), kNow))
+      << "less than what it replaces";
+  EXPECT_EQ(list.weight(), 5U);
+  list.expire(kNow + 1h);
+  EXPECT_EQ(list.weight(), 2U);
+  EXPECT_TRUE(list.grant(for_client(3, old_style(two(2))), kNow));
+  list.reject(client(3), id(2));
+  list.remove(client(1));
+  EXPECT_EQ(list.weight(), 0U);
+}
+TEST_F(Access, FiltersThatDoNotFitEndTheGrantInsteadOfKeepingTheOldOnes) {
+  AccessList list{kStart, {.clients = 9, .grants = 9, .weight = 5}};
+  EXPECT_TRUE(list.grant(for_client(1, newest(cidr(1, "10.0.0.0/8", {icmp()}))), kNow));
+  EXPECT_TRUE(list.grant(for_client(2, newest(cidr(1, "10.0.0.0/8", {icmp()}))), kNow));
+  const auto change = list.update_filters(cidr(1, "10.0.0.0/8", {icmp(), tcp(1, 1)}));
+  EXPECT_EQ(change.recompile, std::vector{client(1)});
+  EXPECT_EQ(change.emptied, std::vector{client(2)});
+  EXPECT_EQ(list.weight(), 3U);
+}
 TEST_F(Access, DefaultLimitsFitTheCompiledPolicy) {
   EXPECT_EQ(kClientsMax, 8'192U);
   for (std::uint32_t n = 0; n < 10'000; ++n) {

@@ -58,6 +58,13 @@ TEST(Json, NestingIsRefusedOnePastTheLimit) {
   EXPECT_EQ(error_of("[" + limit + std::string(129, ']')), JsonError::malformed);
 }
 
+TEST(Json, OneValueMoreThanAllowedIsRefused) {
+  std::string text = "[";
+  for (std::size_t i = 1; i < kJsonValuesMax; ++i) text += i == 1 ? "1" : ",1";
+  EXPECT_TRUE(parse_json(text + "]"));
+  EXPECT_EQ(error_of(text + ",1]"), JsonError::malformed);
+}
+
 TEST(ObjectReader, ADoubledMemberRejectsOnlyWhenItIsAskedFor) {
   const auto json = parse_json(R"({"a":"1","a":"1","b":"2"})");
   ASSERT_TRUE(json);
