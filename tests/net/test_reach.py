@@ -8,6 +8,7 @@ from lab import netns, topology as t
 from lab.gateway import Gateway
 from lab.services import Portal
 from lab.world import PYTHON, SUPPORT, World
+from portal_peer import Loop, Peer
 
 PROXY_PORT, TLS_PORT = 3128, 8443
 NAME = "portal.lab.test"
@@ -169,16 +170,29 @@ def test_no_proxy_leads_past_the_proxy(way, exceptions):
     way.joined()
 
 
-def test_a_proxy_that_accepts_and_is_silent_is_given_up_after_15_seconds(way):
+@pytest.mark.parametrize("scheme, env", [
+    ("ws", {}), ("wss", {}), ("ws", {"http_proxy": f"http://{t.RELAY4}:{PROXY_PORT}"})], ids=["upgrade", "TLS", "proxy"])
+def test_what_accepts_tcp_and_is_silent_is_given_up_after_15_seconds(way, scheme, env):
     script = ("import socket, time; s = socket.create_server(('" + t.RELAY4 + f"', {PROXY_PORT})); "
               "print('listening', flush=True); time.sleep(60)")
     way.world.start("mute", "relay", [PYTHON, "-c", script]).wait_log("listening")
-    way.start(f"ws://{t.PORTAL4}:{t.PORTAL_PORT}", http_proxy=f"http://{t.RELAY4}:{PROXY_PORT}")
+    way.start(f"{scheme}://{t.RELAY4}:{PROXY_PORT}", **env)
     began = time.monotonic()
     way.hiccup("upgrade timed out", 20)
     took = time.monotonic() - began
     print(f"given up after {took:.1f} s")
     assert 13 < took < 18
+
+
+def test_a_slot_that_is_taken_is_asked_for_until_it_is_free(way):
+    """409 of a C portal while the old socket of the same gateway lives."""
+    loop = Loop(way.world.ns("client"))
+    old = Peer(loop, f"ws://{t.PORTAL4}:{t.PORTAL_PORT}", "C", "gateway", ident="lab-gateway").join()
+    way.start(f"ws://{t.PORTAL4}:{t.PORTAL_PORT}")
+    way.hiccup("409")
+    old.close()
+    loop.close()
+    way.gateway.process.wait_log("Connected to portal", 10)
 
 
 def test_shutdown_while_dialling_exits_at_once(way):

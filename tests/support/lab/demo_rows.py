@@ -84,19 +84,37 @@ class Show:
         return sum(e["event"] in ASK[self.lab.generation] for e in self.lab.portal.log("to_gateway"))
 
     def portal_dropped(self):
+        return self._portal_gone("portal connection dropped", lambda: self.lab.portal.ask("reset", who="gateway"))
+
+    def portal_restarted(self):
+        return self._portal_gone("portal restarted", self.lab.portal.restart)
+
+    def portal_busy(self):
+        def refuse():
+            self.lab.portal.ask("set", scenario={"statuses": {"gateway": [
+                {"status": 503, "headers": {"Retry-After": "2"}}, 101]}})
+            self.lab.portal.ask("reset", who="gateway")
+        return self._portal_gone("portal: 503, Retry-After 2", refuse)
+
+    def _portal_gone(self, what, act):
+        """Traffic while the portal's connection goes and comes; the time until the portal has the gateway again."""
         lab = self.lab
+
+        def joins():
+            return lab.portal.state()["counts"].get("gateway:phx_join", 0)
+
         stream = Stream(lab.world)
         stream.start()
         time.sleep(0.5)
-        joins = lab.portal.state()["counts"].get("gateway:phx_join", 0)
+        before, process = joins(), lab.portal.process
         started = time.monotonic()
-        lab.portal.ask("reset", who="gateway")
-        wait_for("gateway back", lambda: lab.portal.state()["counts"].get("gateway:phx_join", 0) > joins, 20, 0.05)
+        act()
+        wait_for("gateway back", lambda: joins() > (before if lab.portal.process is process else 0), 20, 0.05)
         back = (time.monotonic() - started) * 1000
         time.sleep(0.5)
         outcome = stream.stop()
-        return self.row("portal connection dropped", Answer(
-            not outcome.lost and outcome.sent > 100, f"{outcome.sent} datagrams", f"{outcome}; portal again", back))
+        return self.row(what, Answer(not outcome.lost and outcome.sent > 100, f"{outcome.sent} datagrams",
+                                     f"{outcome}; portal again", back))
 
     def gateway_restarted(self):
         lab = self.lab
@@ -116,6 +134,9 @@ def direct4(show):
     yield from show.traffic()
     yield from show.refusals()
     yield show.portal_dropped()
+    if show.lab.portal.kind == "ours":          # the second portal forgets its grants
+        yield show.portal_restarted()
+    yield show.portal_busy()
     yield show.out_of_order()
     yield show.gateway_restarted()
 

@@ -113,16 +113,28 @@ TEST(Controller, RepeatedAuthorizationsKeepTheConnectionAndAreAllAnswered) {
   EXPECT_TRUE(world.commanded<pipeline::RemoveClient>().empty());
 }
 
-TEST(Controller, AnotherKeyReplacesTheConnectionAndKeepsTheGrants) {
-  World world;
-  world.init();
-  world.portal_says(authorize(kFirst, "10.20.0.0/24"));
-  world.portal_says(authorize(kSecond, "10.30.0.0/24", "ref-2", 8));
-  EXPECT_EQ(world.commanded<pipeline::RemoveClient>().size(), 1U);
-  ASSERT_EQ(world.commanded<pipeline::AddClient>().size(), 2U);
-  const auto* policy = world.newest_policy(slot_of(world));
-  EXPECT_TRUE(allows(policy, "10.20.0.2"));
-  EXPECT_TRUE(allows(policy, "10.30.0.2"));
+TEST(Controller, AnotherKeySecretCredentialOrModeReplacesTheConnectionAndKeepsTheGrants) {
+  using Change = void (*)(portal::Authorize&);
+  for (const Change change :
+       {Change{[](portal::Authorize& m) { m.client.public_key.fill(8); }},
+        Change{[](portal::Authorize& m) { m.client.preshared_key = Secret<32>{{9, 9, 9}}; }},
+        Change{[](portal::Authorize& m) { m.client_ice.username = "288o"; }},
+        Change{[](portal::Authorize& m) {
+          m.gateway_ice.password = SecretText{"otherhsqla5cprilhk5hpj"};
+        }},
+        Change{[](portal::Authorize& m) { m.use_iceless = true; }}}) {
+    World world;
+    world.init();
+    world.portal_says(authorize(kFirst, "10.20.0.0/24"));
+    auto changed = authorize(kSecond, "10.30.0.0/24", "ref-2");
+    change(changed);
+    world.portal_says(std::move(changed));
+    EXPECT_EQ(world.commanded<pipeline::RemoveClient>().size(), 1U);
+    ASSERT_EQ(world.commanded<pipeline::AddClient>().size(), 2U);
+    const auto* policy = world.newest_policy(slot_of(world));
+    EXPECT_TRUE(allows(policy, "10.20.0.2"));
+    EXPECT_TRUE(allows(policy, "10.30.0.2"));
+  }
 }
 
 TEST(Controller, RequestsThatComeWhileRelaysAreMeasuredWaitForThem) {
@@ -158,6 +170,9 @@ TEST(Controller, WithoutAnyRelayItSaysNoRelaysAndGrantsNothing) {
   EXPECT_EQ(world.all_said<portal::NoRelays>().size(), 1U);
   EXPECT_TRUE(world.all_said<portal::Authorized>().empty());
   EXPECT_TRUE(world.commanded<pipeline::AddClient>().empty());
+  world.portal_says(portal::RelaysPresence{{}, {world.relay.entry(world.relay_id)}});
+  world.portal_says(authorize(kFirst, "10.20.0.0/24"));
+  EXPECT_EQ(world.all_said<portal::Authorized>().size(), 1U) << "asked again, with a relay";
 }
 
 TEST(Controller, TheLastRelayFallingSilentIsReportedOnceAndNeverToAnAPortal) {
