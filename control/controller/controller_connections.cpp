@@ -47,7 +47,8 @@ Connection* Controller::create(NewConnection request, Instant now) {
   const auto slot = slots_.take();
   if (!slot) {
     drop(DropReason::clients_full);
-    log_.warn("no room for another client", {{"clients_max", options_.clients_max}});
+    log_.warn("no room for another client: add a gateway to the site",
+              {{"clients_max", options_.clients_max}});
     return nullptr;
   }
   ConnectionOptions options{.client = request.client,
@@ -366,7 +367,9 @@ const filter::Policy* Controller::borrow_policy(const ClientId& client) {
   auto policy = filter::Policy::compile(access_.rules_for(client));
   if (!policy) {
     // Too many rules for one policy: nothing is allowed rather than something wrong.
-    log_.warn("access rules of a client exceed what can be compiled", {{"client", client}});
+    log_.warn(
+        "access rules of a client exceed what can be compiled: give it fewer resources or ports",
+        {{"client", client}});
     policy = filter::Policy::compile({});
   }
   const auto* borrowed = policy.get();

@@ -106,7 +106,8 @@ void Controller::on(portal::Authorize&& message, Instant now) {
   // Without our own addresses a grant could not be kept (spec policy 2.2): not acknowledged, the
   // client asks again.
   if (!interface_) {
-    log_.warn("authorization before init ignored", {{"client", message.client.id}});
+    log_.warn("authorization before init ignored: the client asks again",
+              {{"client", message.client.id}});
     return;
   }
   if (must_wait_for_relay()) {
@@ -177,7 +178,7 @@ template <class Request>
 void Controller::resolve_then_accept(const ClientId& client, Request&& request, Instant now) {
   // A refused domain gets no answer and touches nothing else (spec portal 2.3.2 step 4).
   if (!covers(request.resource, request.domain)) {
-    log_.warn("request for a name outside its resource",
+    log_.warn("request for a name outside its resource: check the resource's address in the portal",
               {{"client", client}, {"resource", request.resource.id}});
     return;
   }

@@ -152,7 +152,8 @@ void Channel::on_message(const Envelope& envelope, const Json& payload) {
   if (!ingress) {
     if (ingress.error() == ParseError::unknown_event) {
       ++counters_.unknown_events;
-      log_.warn("unknown event of the portal", {{"event", envelope.event}});
+      log_.warn("unknown event of the portal: if clients miss something, update the gateway",
+                {{"event", envelope.event}});
     } else {
       drop("payload does not fit", envelope.event);
     }
@@ -331,7 +332,8 @@ std::optional<Wakeup> Channel::wakeup() const {
 
 void Channel::drop(std::string_view why, std::string_view event) {
   ++counters_.malformed_messages;
-  log_.warn("dropped a message of the portal", {{"why", why}, {"event", event}});
+  log_.warn("dropped a message of the portal: if clients miss something, update the gateway",
+            {{"why", why}, {"event", event}});
 }
 
 }  // namespace fg::portal

@@ -34,7 +34,7 @@ constexpr std::uint32_t kSendBuffer = 2U << 20;      // spec operations 10.2
 constexpr Duration kShutdownMax = 1s;
 constexpr Duration kDataPathInterval = 10s;
 constexpr std::string_view kConflict = "status 409";  // spec portal 1.5: gateway_already_connected
-constexpr Duration kDoubleAfter = 30s;
+constexpr Duration kDoubleAfter = 10s;
 constexpr std::uint64_t kSendFailuresMin = 10;  // fewer are one client that moved
 constexpr int kPuntsPerTurnMax = 512;
 constexpr Duration kReportInterval = 60s;
@@ -467,7 +467,7 @@ void Gateway::on_portal_disconnected(const std::string& reason, Duration) {
 }
 
 std::string Gateway::double_mend() const {
-  return "another host seems to use the same identity (" + id_source_ +
+  return "if this does not end within minutes, another host uses the same identity (" + id_source_ +
          "; cloned machines share it): set FIREZONE_ID to a value of its own on each host";
 }
 

@@ -76,9 +76,13 @@ Result<void, std::string> Host::configure(const IpAddress& v4, const IpAddress& 
   const auto kept = network_->keep();
   if (kept.problem) return fail(*kept.problem);
   if (const auto& error = network_->error_of(Family::v4))
-    log_.warn("tunnel works without IPv4", {{"reason", error->to_string()}});
+    log_.warn("tunnel works without IPv4: check whether the host has it (ip -4 addr)",
+              {{"reason", error->to_string()}});
   if (const auto& error = network_->error_of(Family::v6))
-    log_.info("tunnel works without IPv6", {{"reason", error->to_string()}});
+    log_.info(
+        "tunnel works without IPv6: if it is wanted, run 'sysctl -w "
+        "net.ipv6.conf.all.disable_ipv6=0'",
+        {{"reason", error->to_string()}});
   log_.info("tunnel addresses set", {{"ipv4", v4}, {"ipv6", v6}});
   check_at_ = now;
   return {};
@@ -113,14 +117,15 @@ void Host::check_device() {
                           "): remove what has its name, or restart the gateway");
       return;
     }
-    log_.warn("the TUN device was deleted; made again", {{"name", options_.tun_name}});
+    log_.warn("the TUN device was deleted; made again; keep other network managers off it",
+              {{"name", options_.tun_name}});
     was_remade_ = true;
   } else if (*name != options_.tun_name) {
     if (auto renamed = network_->rename_back(*name); !renamed) {
       problems_.push_back(renamed.error());
       return;
     }
-    log_.warn("the TUN device was renamed; renamed back",
+    log_.warn("the TUN device was renamed; renamed back; set FIREGATE_TUN_NAME for another name",
               {{"name", options_.tun_name}, {"was", *name}});
   }
   const auto link = Netlink::link(options_.tun_name);

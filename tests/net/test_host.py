@@ -267,6 +267,12 @@ def test_a_token_given_as_an_argument_is_not_in_the_process_list(lab):
 def test_a_double_of_the_gateway_is_named_with_the_mend(lab):
     with Started(lab) as started:
         started.ready()
+        state = lab.world.path("of-the-double")
+        os.makedirs(state)
+        gateway = Gateway(lab.world, env={"FIREGATE_STATE_DIRECTORY": state})
+        double = lab.world.start("double", "portal", [*gateway.command, "--no-check"], gateway.env)
+        wait_for("the double says so", lambda: "a value of its own on each host" in double.log_text(), 20)
+        double.stop()
         lab.portal.ask("push", to="gateway", event="disconnect", payload={"reason": "token_expired"})
         assert started.gateway.process.wait(10) == 1
         assert "set FIREZONE_ID to a value of its own on each host" in started.says("ERROR", "Eventloop failed")
