@@ -54,6 +54,14 @@ def test_what_the_grant_leaves_out_is_refused_by_icmp(second, address, forbidden
     assert page(second, address)().ok
 
 
+def test_an_older_client_of_a_newer_portal_is_served(make_lab, portal_kind):
+    """The gateway hears of it in the newer dialect (spec portal 5.4)."""
+    lab = make_lab("C", portal_kind, client=SecondClient)
+    for address in BOTH:
+        healed(page(lab, address), 20)
+    assert lab.probes.download(t.RESOURCE4, 1_000_000).ok and lab.probes.upload(t.RESOURCE6, 1_000_000).ok
+
+
 @pytest.mark.parametrize("nomination", ["regular", "aggressive"])
 @pytest.mark.parametrize("outer, host", [(("v4",), t.GATEWAY4), (("v6",), t.GATEWAY6)])
 def test_a_direct_path_carries_traffic(lab_with, outer, host, nomination):
