@@ -59,10 +59,10 @@ void Host::take(const HostChange& change) {
   std::optional<Instant> due;
   if (change.kind == Kind::link && change.removed && ours) {
     due = now;
-  } else if (change.kind == Kind::firewall) {
+  } else if (change.kind == Kind::firewall || change.kind == Kind::unknown) {
     firewall_changed_ = obstacles_changed_ = true;
     due = std::max(now + kSettle, firewall_looked_at_ + kPause);
-  } else if (ours || change.kind == Kind::rule || change.kind == Kind::unknown) {
+  } else if (ours || change.kind == Kind::rule) {
     due = now + kSettle;
   }
   // Who undoes our work at once is answered once a second.
