@@ -27,7 +27,9 @@ def test_one_thing_more_than_at_the_start_is_told(name):
     assert samples.returned(HELD, HELD | {name: 6}) == [f"{name}: 5 at the start, 6 now"]
 
 
-def test_memory_that_grows_is_told_and_noise_is_not():
+def test_memory_that_grows_is_told_and_noise_is_not(monkeypatch):
+    monkeypatch.setattr(samples, "SLOWDOWN", 1)
+
     def held(*values):
         return samples.memory([{"rss kB": v} for v in values])
     assert not held(*(30_000 + 100 * (n % 7) for n in range(360)))
