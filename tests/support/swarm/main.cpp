@@ -1,7 +1,7 @@
 // Plays portal, relay and any number of clients of generation B for one gateway.
 //
-//   firegate-lab-swarm listen=IP:PORT echo=IP:PORT [clients=100] [rate=100] [steady=0] [churn=0]
-//       [seconds=0]
+//   firegate-lab-swarm listen=IP:PORT echo=IP:PORT [clients=100] [rate=100] [steady=0] [calm=0]
+//       [churn=0] [seconds=0]
 //
 // One line of JSON when it listens, when every client has been served, and at the end (SIGTERM).
 #include <csignal>
@@ -19,8 +19,8 @@ namespace {
 volatile std::sig_atomic_t g_stop = 0;
 
 fg::swarm::Options parse(int argc, char** argv) {
-  std::map<std::string, std::string> words = {
-      {"clients", "100"}, {"rate", "100"}, {"steady", "0"}, {"churn", "0"}, {"seconds", "0"}};
+  std::map<std::string, std::string> words = {{"clients", "100"}, {"rate", "100"},  {"steady", "0"},
+                                              {"churn", "0"},     {"seconds", "0"}, {"calm", "0"}};
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
     const auto equals = word.find('=');
@@ -38,6 +38,7 @@ fg::swarm::Options parse(int argc, char** argv) {
           .clients = static_cast<std::uint32_t>(std::stoul(words["clients"])),
           .rate = std::stod(words["rate"]),
           .steady = std::stod(words["steady"]),
+          .calm = std::stod(words["calm"]),
           .churn = std::stod(words["churn"]),
           .seconds = std::stod(words["seconds"])};
 }

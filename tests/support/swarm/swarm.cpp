@@ -254,6 +254,7 @@ void Swarm::reschedule(Member& one) {
 
 void Swarm::ask() {
   if (options_.steady <= 0 || members_.empty()) return;
+  if (options_.calm > 0 && complete_ && seconds_of(now_ - *complete_) > options_.calm) return;
   auto& first = members_.begin()->second;
   if (!first.is_served) return;
   static const Instant since = now_;

@@ -24,8 +24,9 @@ struct Options {
   SocketAddress listen;  // the portal; relay and clients have the same address
   SocketAddress echo;    // behind the gateway
   std::uint32_t clients = 100;
-  double rate = 100;   // clients let in a second
-  double steady = 0;   // requests a second of the first client
+  double rate = 100;  // clients let in a second
+  double steady = 0;  // requests a second of the first client
+  double calm = 0;  // seconds after all are in at which the first client falls silent too; 0: never
   double churn = 0;    // once all are in: clients replaced a second
   double seconds = 0;  // after all are in; 0: until told to stop
 };
