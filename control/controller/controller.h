@@ -39,7 +39,8 @@ inline constexpr std::size_t kClientsMax = 8192;
 inline constexpr std::size_t kHeldRequestsMax =
     1024;  // requests waiting for the first relay to be measured
 inline constexpr Duration kHoldMax = 10s;
-inline constexpr Duration kRelayRetry = 15s;  // A portals cannot be asked for other relays
+inline constexpr Duration kRelayRetry = 15s;  // of relays that were given up; doubles
+inline constexpr Duration kRelayRetryMax = 4min;
 
 struct Options {
   unsigned workers = 1;
@@ -137,6 +138,7 @@ class Controller {
                      Instant now);
   void retry_relays(Instant now);
   void withdraw_left_behind(const std::vector<portal::AuthorizationEntry>& authorizations);
+  void retry_relays_later(Instant now);
   // Resolves the name a request carries, if it does, before accept().
   template <class Request>
   void resolve_then_accept(const ClientId& client, Request&& request, Instant now);
@@ -173,6 +175,7 @@ class Controller {
   void add_local(Connection& connection, const turn::Candidate& candidate, Instant now);
   void wake(Connection& connection, Instant now);
   void migrate_orphans(Instant now);
+  void bind_channels(Connection& connection, Instant now);
   void pump(Connection& connection, Instant now);
   void pump_agent(Connection& connection, ice::Agent& agent, Instant now);
   void pump_agent(Connection& connection, path::Agent& agent, Instant now);
@@ -251,6 +254,7 @@ class Controller {
 
   std::vector<portal::Relay> told_relays_;  // the portal's newest word on each relay
   std::optional<Instant> retry_relays_at_;
+  Duration relay_retry_ = kRelayRetry;
   std::optional<SetInterface> interface_;  // as told by the newest init
   std::deque<Datagram> datagrams_;
   std::deque<WorkerCommand> commands_;

@@ -164,20 +164,29 @@ void Controller::wake(Connection& connection, Instant now) {
   dirty_.push_back(connection.options.key);
 }
 
-// Connections whose relay is gone choose another as soon as one has been measured (spec
-// connectivity 3.11).
+// Connections whose relay is gone, or allocates nothing, choose another as soon as one has been
+// measured (spec connectivity 3.11).
 void Controller::migrate_orphans(Instant now) {
   for (auto& [key, connection] : connections_) {
-    if (connection->relay) continue;
-    connection->relay = relays_.select();
-    if (!connection->relay) return;
+    const auto* own = connection->relay ? relays_.find(*connection->relay) : nullptr;
+    if (own != nullptr && !own->is_suspended()) continue;
+    const auto chosen = relays_.select();
+    if (!chosen) return;
+    if (connection->relay == chosen) continue;
+    connection->relay = chosen;
     log_.debug("connection moved to another relay", {{"client", connection->options.client}});
     seed_candidates(*connection, now);
-    for (const auto& remote : connection->remote_candidates()) {
-      if (ice::wants_channel(remote.kind))
-        relays_.bind_channel(*connection->relay, remote.address, now);
-    }
+    bind_channels(*connection, now);
     wake(*connection, now);
+  }
+}
+
+// Spec connectivity 2.9: what the client signalled, hosts excepted, gets its channel without being
+// asked for.
+void Controller::bind_channels(Connection& connection, Instant now) {
+  for (const auto& remote : connection.remote_candidates()) {
+    if (connection.relay && ice::wants_channel(remote.kind))
+      relays_.bind_channel(*connection.relay, remote.address, now);
   }
 }
 

@@ -263,6 +263,7 @@ void Controller::on_relay_event(const turn::RelayEvent& event, Instant now) {
     each([&](Connection& connection) {
       if (connection.relay != event.id) return;
       add_local(connection, learnt->candidate, now);
+      if (learnt->candidate.kind == turn::Candidate::Kind::relayed) bind_channels(connection, now);
       wake(connection, now);
     });
   } else if (const auto* lost = std::get_if<turn::CandidateInvalidated>(&event.what)) {
@@ -293,15 +294,16 @@ void Controller::on_relay_event(const turn::RelayEvent& event, Instant now) {
   } else if (const auto* gone = std::get_if<turn::RelayGone>(&event.what)) {
     log_.info("relay gone", {{"relay", event.id}, {"reason", name_of(gone->why)}});
     tell_all(pipeline::SetRelay{event.slot, std::nullopt});
-    // A portal of generation A cannot be asked for relays: the ones it gave are tried again.
-    if (generation_ == portal::Generation::a && gone->why != turn::RelayGone::Why::removed)
-      retry_relays_at_ = now + kRelayRetry;
+    if (gone->why != turn::RelayGone::Why::removed) retry_relays_later(now);
     each([&](Connection& connection) {
       if (connection.relay != event.id) return;
       connection.relay.reset();
       update_path(connection, now);
       dirty_.push_back(connection.options.key);
     });
+  } else if (std::holds_alternative<turn::Suspended>(event.what)) {
+    log_.warn("relay allocates nothing", {{"relay", event.id}});
+    retry_relays_later(now);
   }
 }
 

@@ -87,6 +87,7 @@ void Controller::on(const portal::RelaysPresence& message, Instant now) {
 void Controller::update_relays(const std::vector<RelayId>& removed,
                                const std::vector<portal::Relay>& added, Instant now) {
   relays_.update(removed, to_turn(added), now);
+  if (!added.empty()) relay_retry_ = kRelayRetry;
   std::erase_if(told_relays_, [&](const portal::Relay& relay) {
     const auto is_it = [&](const portal::Relay& other) { return other.id == relay.id; };
     return std::find(removed.begin(), removed.end(), relay.id) != removed.end() ||
@@ -95,6 +96,14 @@ void Controller::update_relays(const std::vector<RelayId>& removed,
   told_relays_.insert(told_relays_.end(), added.begin(), added.end());
   if (told_relays_.size() > turn::kRelaysMax)
     told_relays_.erase(told_relays_.begin(), told_relays_.end() - turn::kRelaysMax);
+}
+
+// Relays that the portal gave and did not take back are tried again, ever less often: it may not
+// know that we cannot reach them, and one of generation A cannot be asked for others.
+void Controller::retry_relays_later(Instant now) {
+  if (retry_relays_at_) return;
+  retry_relays_at_ = now + relay_retry_;
+  relay_retry_ = std::min(2 * relay_retry_, kRelayRetryMax);
 }
 
 void Controller::retry_relays(Instant now) {

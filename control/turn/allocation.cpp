@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "base/assert.h"
 #include "control/stun/builder.h"
@@ -15,13 +16,22 @@ using stun::Method;
 
 constexpr std::string_view kRealm = "firezone";  // spec connectivity 3.1
 constexpr Duration kKeepaliveAfter = 25s;        // spec connectivity 3.7
+// Data that ceases is followed by a question: is it only quiet, or is the relay gone? Then by
+// others ever later, up to the interval of keepalives; data has the next one come soon again.
+constexpr Duration kConfirmAfter = 500ms;
 // An answered but refused REFRESH is tried again until the lifetime ends; the original would ask
 // without pause.
 constexpr Duration kRefreshRetry = 30s;
 // A relay that keeps asking for another nonce, or keeps denying an allocation it granted, is not
 // followed for ever.
 constexpr std::uint8_t kChallengesMax = 4;
+// A relay that sees us at another address for every question does not flood clients with them.
+constexpr Duration kRelearnAfter = 10s;
 constexpr unsigned kMismatchesMax = 8;
+
+// BINDINGs are not authenticated, and only authenticated requests are built anew for every send
+// (spec connectivity 3.5).
+bool keeps_id(Kind kind) { return kind == Kind::binding || kind == Kind::confirm; }
 
 }  // namespace
 
@@ -30,30 +40,26 @@ Allocation::Allocation(Relay relay, Options options, Random& random, Instant now
       options_(std::move(options)),
       random_(random),
       last_heard_(now),
+      ask_after_(kKeepaliveAfter),
       last_now_(now) {
   key_ = stun::long_term_key(relay_.username, kRealm, relay_.password);
   start_probing(now);
-  free_if_dead();
+  settle();
 }
 
 // ---- inputs ----
 
-void Allocation::on_message(const SocketAddress& from, const SocketAddress& local,
-                            const stun::Message& message, Instant now) {
+std::optional<DropReason> Allocation::on_message(const SocketAddress& from,
+                                                 const SocketAddress& local,
+                                                 const stun::Message& message, Instant now) {
   last_now_ = now;
-  if (is_freed()) return;
+  if (is_freed()) return DropReason::late_relay_message;
   const auto type_class = message.type_class();
   const bool is_response = type_class == stun::Class::success || type_class == stun::Class::error;
   const auto index =
       is_response ? requests_.find(message.transaction(), message.method(), from) : std::nullopt;
-  if (!index) {
-    ++stats_.responses_ignored;
-    return;
-  }
-  if (!is_authentic(requests_.at(*index), message)) {
-    ++stats_.integrity_failures;
-    return;
-  }
+  if (!index) return DropReason::unknown_stun;
+  if (!is_authentic(requests_.at(*index), message)) return DropReason::bad_stun_integrity;
   const Request request = requests_.remove(*index);
   last_heard_ = now;
   sample_rtt(request, now);
@@ -62,7 +68,8 @@ void Allocation::on_message(const SocketAddress& from, const SocketAddress& loca
   } else {
     on_error(request, message, now);
   }
-  free_if_dead();
+  settle();
+  return std::nullopt;
 }
 
 void Allocation::on_timeout(Instant now) {
@@ -88,8 +95,9 @@ void Allocation::on_timeout(Instant now) {
   }
   for (const auto& channel : changes.renew) send_bind(channel.peer, channel.number, now);
   if (const auto at = keepalive_at(); at && *at <= now)
-    send({.kind = Kind::binding, .to = *active_}, now);
-  free_if_dead();
+    send({.kind = ask_after_ < kKeepaliveAfter ? Kind::confirm : Kind::binding, .to = *active_},
+         now);
+  settle();
 }
 
 void Allocation::bind_channel(const SocketAddress& peer, Instant now) {
@@ -114,6 +122,7 @@ void Allocation::on_channel_data(ChannelNumber number, Instant now) {
   last_now_ = now;
   if (is_freed()) return;
   last_heard_ = now;
+  ask_after_ = kConfirmAfter;
   channels_.received(number, now);
 }
 
@@ -127,6 +136,22 @@ void Allocation::refresh(Instant now) {
   }
   if (!active_ || !lease_ || is_refreshing()) return;
   send({.kind = Kind::proactive_refresh, .to = *active_}, now);
+}
+
+void Allocation::confirm(Instant now) {
+  last_now_ = now;
+  if (!active_ || !lease_ || requests_.has(Kind::confirm)) return;
+  send({.kind = Kind::confirm, .to = *active_}, now);
+}
+
+void Allocation::confirm_again(Instant now) {
+  requests_.remove(Kind::confirm);
+  confirm(now);
+}
+
+void Allocation::give_up_waiting(Instant now) {
+  last_now_ = now;
+  if (!is_freed()) free(FreedReason::no_response);
 }
 
 void Allocation::abandon(Instant now) {
@@ -203,6 +228,14 @@ std::optional<SocketAddress> Allocation::peer_of(ChannelNumber number, Instant n
 
 bool Allocation::is_suspended() const { return !is_freed() && !lease_ && requests_.empty(); }
 
+std::optional<Instant> Allocation::silent_since() const {
+  for (const Request& request : requests_.all()) {
+    if (request.kind == Kind::confirm && last_heard_ <= request.first_sent)
+      return request.first_sent;
+  }
+  return std::nullopt;
+}
+
 bool Allocation::is_refreshing() const {
   return requests_.has(Kind::refresh) || requests_.has(Kind::proactive_refresh);
 }
@@ -213,8 +246,10 @@ std::optional<Instant> Allocation::refresh_at() const {
 }
 
 std::optional<Instant> Allocation::keepalive_at() const {
-  if (!lease_ || !active_ || requests_.has(Kind::binding)) return std::nullopt;
-  return last_heard_ + kKeepaliveAfter;
+  if (!lease_ || !active_ || !options_.ask_when_silent) return std::nullopt;
+  // A BINDING to the other family's socket may be unanswered for long and says nothing here.
+  if (requests_.has_binding_to(*active_)) return std::nullopt;
+  return last_heard_ + ask_after_;
 }
 
 // ---- sending ----
@@ -235,15 +270,15 @@ void Allocation::send_bind(const SocketAddress& peer, ChannelNumber number, Inst
 }
 
 void Allocation::send(Request request, Instant now) {
-  if (request.kind == Kind::binding) random_.fill(request.id);
+  if (keeps_id(request.kind)) random_.fill(request.id);
+  told_suspended_ = false;
   transmit(requests_.add(request, now));
 }
 
-// BINDING keeps its transaction id over retransmissions; authenticated requests get a new one and
-// the nonce known by now (spec connectivity 3.5). What cannot be encoded (credentials beyond any
-// limit) stays unsent and is given up in time.
+// Authenticated requests get a new transaction id and the nonce known by now. What cannot be
+// encoded (credentials beyond any limit) stays unsent and is given up in time.
 void Allocation::transmit(Request& request) {
-  if (request.kind != Kind::binding) random_.fill(request.id);
+  if (!keeps_id(request.kind)) random_.fill(request.id);
   std::array<std::uint8_t, stun::kMessageMax> buffer{};
   stun::Builder b{buffer, method_of(request.kind), stun::Class::request, request.id};
   // Attribute order as the reference emits it, spec connectivity 3.3.
@@ -254,7 +289,7 @@ void Allocation::transmit(Request& request) {
   if (request.kind == Kind::remove) b.lifetime(0);
   const bool bare =
       request.kind == Kind::allocate && options_.first_allocate_without_auth && nonce_.empty();
-  if (request.kind != Kind::binding && !bare) {
+  if (!keeps_id(request.kind) && !bare) {
     request.carries_nonce = !nonce_.empty();
     b.username(relay_.username).realm(kRealm);
     if (request.carries_nonce) b.nonce(nonce_);
@@ -267,7 +302,7 @@ void Allocation::transmit(Request& request) {
 // ---- responses ----
 
 bool Allocation::is_authentic(const Request& request, const stun::Message& message) {
-  if (request.kind == Kind::binding) return true;
+  if (keeps_id(request.kind)) return true;
   if (message.has_integrity()) {
     if (!message.verify_integrity(key_.expose())) return false;
     relay_signs_ = true;
@@ -284,6 +319,7 @@ void Allocation::on_success(const Request& request, const SocketAddress& local,
                             const stun::Message& message, Instant now) {
   switch (request.kind) {
     case Kind::binding:
+    case Kind::confirm:
       return on_binding_success(request, local, message, now);
     case Kind::allocate:
       return on_allocate_success(local, message, now);
@@ -299,13 +335,17 @@ void Allocation::on_success(const Request& request, const SocketAddress& local,
 
 void Allocation::on_binding_success(const Request& request, const SocketAddress& local,
                                     const stun::Message& message, Instant now) {
+  if (request.to == active_) ask_after_ = std::min(2 * ask_after_, kKeepaliveAfter);
   Reflexive& known = request.to.family() == Family::v4 ? reflexive_v4_ : reflexive_v6_;
   bool moved = false;
   if (const auto mapped = message.xor_mapped_address()) {
     moved = known.mapped && known.mapped->address != *mapped && request.to == active_;
     learn(known.host, {.kind = Candidate::Kind::host, .address = local, .local = local});
-    learn(known.mapped,
-          {.kind = Candidate::Kind::server_reflexive, .address = *mapped, .local = local});
+    if (!known.mapped || known.learnt_at + kRelearnAfter <= now) {
+      known.learnt_at = now;
+      learn(known.mapped,
+            {.kind = Candidate::Kind::server_reflexive, .address = *mapped, .local = local});
+    }
   }
   if (!active_) {
     set_active(request.to);
@@ -364,7 +404,7 @@ void Allocation::on_bind_success(const Request& request, Instant now) {
 void Allocation::on_error(const Request& request, const stun::Message& message, Instant now) {
   const auto error = message.error_code();
   const int code = error ? error->code : 0;
-  if (request.kind == Kind::binding) return;
+  if (keeps_id(request.kind)) return;
   switch (code) {
     case 401:
       if (request.carries_nonce) return free(FreedReason::authentication);
@@ -419,6 +459,7 @@ void Allocation::on_mismatch(const Request& request, Instant now) {
 void Allocation::drop(const Request& request, Instant now) {
   switch (request.kind) {
     case Kind::binding:
+    case Kind::confirm:
       return;
     case Kind::allocate:
     case Kind::remove:
@@ -502,9 +543,12 @@ void Allocation::free(FreedReason reason) {
   events_.push_back(Freed{reason});
 }
 
-void Allocation::free_if_dead() {
-  if (is_freed() || active_ || !requests_.empty()) return;
-  free(FreedReason::no_response);
+// After every input: nothing in flight means dead without an active socket, suspended without a
+// lease.
+void Allocation::settle() {
+  if (is_freed() || !requests_.empty()) return;
+  if (!active_) return free(FreedReason::no_response);
+  if (is_suspended() && !std::exchange(told_suspended_, true)) events_.push_back(Suspended{});
 }
 
 }  // namespace fg::turn

@@ -32,6 +32,7 @@
 
 #include "base/address.h"
 #include "base/bytes.h"
+#include "base/drop_reason.h"
 #include "base/ids.h"
 #include "base/random.h"
 #include "base/secret.h"
@@ -60,6 +61,9 @@ struct Options {
   bool first_allocate_without_auth = false;
   bool accept_unsigned_challenges = false;  // 401, 438 and 437 without MESSAGE-INTEGRITY
   std::string software = "snownet";         // spec connectivity 3.2
+  // Ask a relay that fell silent whether it is there (spec connectivity 3.7). Off: as the
+  // originals, whose own traffic keeps them from asking.
+  bool ask_when_silent = true;
 };
 
 struct Datagram {
@@ -97,16 +101,16 @@ struct ChannelChanged {
 struct ActiveServerChanged {
   std::optional<SocketAddress> server;
 };
+// Nothing is allocated, asked or waited for, until refresh().
+struct Suspended {};
 // Always the last event of an allocation.
 struct Freed {
   FreedReason reason = FreedReason::no_response;
 };
-using Event =
-    std::variant<CandidateLearnt, CandidateInvalidated, ChannelChanged, ActiveServerChanged, Freed>;
+using Event = std::variant<CandidateLearnt, CandidateInvalidated, ChannelChanged,
+                           ActiveServerChanged, Suspended, Freed>;
 
 struct Stats {
-  std::uint64_t responses_ignored = 0;   // no such request, or of another method or source
-  std::uint64_t integrity_failures = 0;  // MESSAGE-INTEGRITY wrong, or missing where it is required
   std::uint64_t binds_dropped = 0;       // pushed out of the buffer of kBufferedBindsMax
   std::uint64_t channels_exhausted = 0;  // all 4096 numbers taken
 };
@@ -119,9 +123,10 @@ class Allocation {
   Allocation(Relay relay, Options options, Random& random, Instant now);
 
   // ---- inputs ----
-  // A STUN message from one of our server sockets. local: destination of the datagram.
-  void on_message(const SocketAddress& from, const SocketAddress& local,
-                  const stun::Message& message, Instant now);
+  // A STUN message from one of our server sockets. local: destination of the datagram. The reason
+  // if it answers nothing of ours or does not authenticate.
+  std::optional<DropReason> on_message(const SocketAddress& from, const SocketAddress& local,
+                                       const stun::Message& message, Instant now);
   void on_timeout(Instant now);
   // Asks for a channel; idempotent. Answered by ChannelChanged, or not at all.
   void bind_channel(const SocketAddress& peer, Instant now);
@@ -130,6 +135,13 @@ class Allocation {
   // Proactive check of the relay (spec connectivity 3.10): one REFRESH for 1 s, or a restart when
   // suspended.
   void refresh(Instant now);
+  // Asks whether the relay is still there, unless that was asked already.
+  void confirm(Instant now);
+  // Asks anew: what was asked before is forgotten.
+  void confirm_again(Instant now);
+  // The owner has reason to believe that no answer will come: freed now instead of when all sends
+  // are used up.
+  void give_up_waiting(Instant now);
   // Invalidates candidates and channels without a word to the relay and goes silent. No Freed event
   // follows.
   void abandon(Instant now);
@@ -154,7 +166,12 @@ class Allocation {
   [[nodiscard]] std::optional<ChannelNumber> channel_for(const SocketAddress& peer,
                                                          Instant now) const;
   [[nodiscard]] std::optional<SocketAddress> peer_of(ChannelNumber number, Instant now) const;
+  [[nodiscard]] bool has_lease() const { return lease_.has_value(); }
   [[nodiscard]] bool is_suspended() const;
+  // When anything of the relay's last arrived.
+  [[nodiscard]] Instant last_heard() const { return last_heard_; }
+  // Since when confirm() waits, if nothing at all was heard after it began.
+  [[nodiscard]] std::optional<Instant> silent_since() const;
   [[nodiscard]] bool is_freed() const { return phase_ == Phase::freed; }
   [[nodiscard]] const Stats& stats() const { return stats_; }
 
@@ -171,6 +188,7 @@ class Allocation {
   struct Reflexive {
     std::optional<Candidate> host;
     std::optional<Candidate> mapped;
+    Instant learnt_at{};
   };
 
   void start_probing(Instant now);
@@ -192,6 +210,7 @@ class Allocation {
   void on_mismatch(const Request& request, Instant now);
   void drop(const Request& request, Instant now);
   void give_up(const Request& request);
+  void settle();
 
   void buffer_bind(const SocketAddress& peer);
   void run_buffered_binds(Instant now);
@@ -201,7 +220,6 @@ class Allocation {
   void sample_rtt(const Request& request, Instant now);
   void invalidate();
   void free(FreedReason reason);
-  void free_if_dead();
   [[nodiscard]] bool is_refreshing() const;
   [[nodiscard]] std::optional<Instant> refresh_at() const;
   [[nodiscard]] std::optional<Instant> keepalive_at() const;
@@ -224,6 +242,8 @@ class Allocation {
   unsigned mismatches_ = 0;  // 437s since the relay last confirmed the allocation
   std::optional<Duration> srtt_;
   Instant last_heard_{};
+  Duration ask_after_;  // how long silence may last
+  bool told_suspended_ = false;
   Instant last_now_{};
   Stats stats_;
 

@@ -11,6 +11,15 @@ namespace fg::turn {
 namespace {
 
 constexpr std::uint16_t kRelayPort = 3478;  // spec connectivity 1.3
+// A relay whose data ceased and that leaves a question unanswered this long, or three round trips,
+// is left for another that answered meanwhile. With none that did, the fault is more likely ours.
+constexpr Duration kPatience = 800ms;
+// A verdict that comes later than this after its time judges by what is no longer so: asked anew.
+constexpr Duration kVerdictLate = 200ms;
+
+Duration patience_with(const Allocation& allocation) {
+  return std::max(kPatience, allocation.rtt().value_or(Duration{}) * 3);
+}
 
 RelayGone::Why why_of(FreedReason reason) {
   switch (reason) {
@@ -34,7 +43,10 @@ void RelaySet::update(std::span<const RelayId> remove_ids, std::span<const Relay
   for (const RelayId& id : remove_ids) remove(id, RelayGone::Why::removed, now);
   for (const Relay& relay : add) {
     if (const Entry* known = entry(relay.id)) {
-      if (known->allocation->relay() == relay) continue;
+      if (known->allocation->relay() == relay) {
+        if (known->allocation->is_suspended()) refresh(relay.id, now);
+        continue;
+      }
       remove(relay.id, RelayGone::Why::replaced, now);
     }
     start(relay, now);
@@ -42,11 +54,14 @@ void RelaySet::update(std::span<const RelayId> remove_ids, std::span<const Relay
   for (const RelayId& id : ids()) {
     const bool mentioned =
         std::any_of(add.begin(), add.end(), [&](const Relay& r) { return r.id == id; });
-    if (mentioned) continue;
-    Entry* known = entry(id);
-    known->allocation->refresh(now);
-    pump(*known);
+    if (!mentioned) refresh(id, now);
   }
+}
+
+void RelaySet::refresh(const RelayId& id, Instant now) {
+  Entry* known = entry(id);
+  known->allocation->refresh(now);
+  pump(*known);
 }
 
 template <class Prefer>
@@ -82,9 +97,9 @@ Classified RelaySet::on_datagram(const SocketAddress& local, const SocketAddress
   }
   Allocation& allocation = *relay->allocation;
   if (message) {
-    allocation.on_message(from, local, *message, now);
+    const auto refused = allocation.on_message(from, local, *message, now);
     pump(*relay);
-    return Consumed{};
+    return refused ? Classified{*refused} : Classified{Consumed{}};
   }
   const auto peer = allocation.peer_of(framed->channel, now);
   const auto relayed = peer ? allocation.relayed(peer->family()) : std::nullopt;
@@ -103,6 +118,32 @@ void RelaySet::on_timeout(Instant now) {
   for (const RelayId& id : ids()) {
     Entry* known = entry(id);
     known->allocation->on_timeout(now);
+    pump(*known);
+  }
+  leave_silent(now);
+}
+
+void RelaySet::leave_silent(Instant now) {
+  for (const RelayId& id : ids()) {
+    Entry* known = entry(id);
+    const auto since = known->allocation->silent_since();
+    if (!since || *since == now) continue;
+    const Instant verdict_at = *since + patience_with(*known->allocation);
+    bool another_answers = false;
+    for (Entry& other : entries_) {
+      if (&other == known) continue;
+      if (other.allocation->last_heard() > *since) {
+        another_answers = another_answers || other.allocation->has_lease();
+      } else {
+        other.allocation->confirm(now);
+        pump(other);
+      }
+    }
+    if (!another_answers || now < verdict_at) continue;
+    if (now > verdict_at + kVerdictLate)
+      known->allocation->confirm_again(now);
+    else
+      known->allocation->give_up_waiting(now);
     pump(*known);
   }
 }
@@ -161,7 +202,12 @@ std::optional<SetEvent> RelaySet::poll_event() {
 std::optional<Wakeup> RelaySet::wakeup() const {
   if (!datagrams_.empty() || !events_.empty()) return Wakeup{last_now_, "relay output queued"};
   std::optional<Wakeup> first;
-  for (const Entry& known : entries_) first = earlier(first, known.allocation->wakeup());
+  for (const Entry& known : entries_) {
+    first = earlier(first, known.allocation->wakeup());
+    const auto since = known.allocation->silent_since();
+    const auto verdict_at = since.value_or(Instant{}) + patience_with(*known.allocation);
+    if (since && verdict_at > last_now_) first = earlier(first, Wakeup{verdict_at, "relay silent"});
+  }
   if (first) first->at = std::max(first->at, last_now_);
   return first;
 }
@@ -210,15 +256,20 @@ std::vector<RelayId> RelaySet::ids() const {
 }
 
 std::optional<RelayId> RelaySet::select() {
+  const bool any_lease = std::any_of(entries_.begin(), entries_.end(),
+                                     [](const Entry& e) { return e.allocation->has_lease(); });
+  const auto rtt_of = [&](const Entry& known) {
+    return any_lease && !known.allocation->has_lease() ? std::nullopt : known.allocation->rtt();
+  };
   std::vector<Duration> samples;
   for (const Entry& known : entries_) {
-    if (const auto rtt = known.allocation->rtt()) samples.push_back(*rtt);
+    if (const auto rtt = rtt_of(known)) samples.push_back(*rtt);
   }
   if (samples.empty()) return std::nullopt;
   const Duration threshold = rtt_threshold(samples);
   std::vector<RelayId> near;
   for (const Entry& known : entries_) {
-    const auto rtt = known.allocation->rtt();
+    const auto rtt = rtt_of(known);
     if (rtt && *rtt <= threshold) near.push_back(known.id);
   }
   return near[random_.below(static_cast<std::uint32_t>(near.size()))];

@@ -38,7 +38,7 @@ struct RelayEvent {
   RelayId id;
   RelaySlot slot{};
   std::variant<CandidateLearnt, CandidateInvalidated, ChannelChanged, ActiveServerChanged,
-               RelayGone>
+               Suspended, RelayGone>
       what;
 };
 // The last relay was given up, not removed by the portal: ask it for others.
@@ -47,7 +47,7 @@ using SetEvent = std::variant<RelayEvent, NoRelays>;
 
 // What step 1 of the classification (spec connectivity 1.3) makes of a datagram.
 struct NotRelay {};  // go on with step 2, unchanged
-struct Consumed {};  // a relay's control message
+struct Consumed {};  // a relay's control message; one that answers nothing has a DropReason
 struct FromPeer {    // go on with step 2: payload, from peer, to relayed
   RelayId id;
   RelaySlot slot{};
@@ -64,7 +64,7 @@ class RelaySet {
 
   // ---- inputs ----
   // Removals first; then unknown relays are started, changed ones replaced, identical ones left
-  // alone; every other known relay is checked with a proactive refresh.
+  // alone, suspended ones restarted; every other known relay is checked with a proactive refresh.
   void update(std::span<const RelayId> remove, std::span<const Relay> add, Instant now);
   // Any datagram from the network; see Classified. Marks channels as received.
   Classified on_datagram(const SocketAddress& local, const SocketAddress& from, Bytes bytes,
@@ -92,7 +92,7 @@ class RelaySet {
   [[nodiscard]] std::optional<RelayId> relay_owning(const SocketAddress& relayed_address) const;
   [[nodiscard]] std::vector<RelayId> ids() const;  // in the order they were added
   // A relay for a new or migrating connection, by round-trip time (BC); none while no relay has
-  // been measured.
+  // been measured. Those that allocated go before those that only answered.
   std::optional<RelayId> select();
   // Any relay, measured or not (A).
   std::optional<RelayId> select_any();
@@ -110,8 +110,10 @@ class RelaySet {
   template <class Prefer>
   [[nodiscard]] Entry* entry_with_server(const SocketAddress& server, Prefer prefer);
   void start(const Relay& relay, Instant now);
+  void refresh(const RelayId& id, Instant now);
   void remove(const RelayId& id, RelayGone::Why why, Instant now);
   void pump(Entry& known);
+  void leave_silent(Instant now);
   void forget(const RelayId& id, RelayGone::Why why);
   [[nodiscard]] std::optional<RelaySlot> free_slot() const;
 

@@ -1,21 +1,23 @@
 #include "control/turn/requests.h"
 
 #include <algorithm>
+#include <array>
+#include <span>
 
 namespace fg::turn {
 namespace {
 
-constexpr std::uint8_t kSendsMax = 4;  // spec connectivity 3.5, BC
+// Sends after the first, and the end, counted from the first (spec connectivity 3.5, BC).
+constexpr std::array kOrdinary{Duration{1s}, Duration{2500ms}, Duration{4750ms}, Duration{8125ms}};
+constexpr std::array kProactive{Duration{1s}};
+constexpr std::array kConfirm{Duration{200ms},  Duration{400ms},  Duration{600ms},
+                              Duration{800ms},  Duration{1500ms}, Duration{2500ms},
+                              Duration{4750ms}, Duration{8125ms}};
 
-std::uint8_t sends_max(Request::Kind kind) {
-  return kind == Request::Kind::proactive_refresh ? 1 : kSendsMax;
-}
-
-// From the n-th send (first: 1) to the next: 1 s, growing by half.
-Duration interval_after(std::uint8_t send) {
-  Duration interval = 1s;
-  for (int i = 1; i < send; ++i) interval = interval * 3 / 2;
-  return interval;
+std::span<const Duration> schedule_of(Request::Kind kind) {
+  if (kind == Request::Kind::proactive_refresh) return kProactive;
+  if (kind == Request::Kind::confirm) return kConfirm;
+  return kOrdinary;
 }
 
 }  // namespace
@@ -23,6 +25,7 @@ Duration interval_after(std::uint8_t send) {
 stun::Method method_of(Request::Kind kind) {
   switch (kind) {
     case Request::Kind::binding:
+    case Request::Kind::confirm:
       return stun::Method::binding;
     case Request::Kind::allocate:
       return stun::Method::allocate;
@@ -39,7 +42,7 @@ stun::Method method_of(Request::Kind kind) {
 Request& Requests::add(Request request, Instant now) {
   request.sends = 1;
   request.first_sent = now;
-  request.due = now + interval_after(1);
+  request.due = now + schedule_of(request.kind).front();
   return requests_.emplace_back(request);
 }
 
@@ -57,9 +60,10 @@ std::optional<Requests::Due> Requests::next_due(Instant now) {
     Request& r = requests_[i];
     if (r.due > now) continue;
     while (r.due <= now) {
-      if (r.sends >= sends_max(r.kind)) return Due{.what = Due::What::give_up, .index = i};
+      const auto schedule = schedule_of(r.kind);
+      if (r.sends >= schedule.size()) return Due{.what = Due::What::give_up, .index = i};
+      r.due = r.first_sent + schedule[r.sends];
       ++r.sends;
-      r.due += interval_after(r.sends);
     }
     return Due{.what = Due::What::resend, .index = i};
   }
@@ -72,6 +76,10 @@ Request Requests::remove(std::size_t index) {
   return request;
 }
 
+void Requests::remove(Request::Kind kind) {
+  std::erase_if(requests_, [&](const Request& r) { return r.kind == kind; });
+}
+
 bool Requests::has(Request::Kind kind) const {
   return std::any_of(requests_.begin(), requests_.end(),
                      [&](const Request& r) { return r.kind == kind; });
@@ -80,6 +88,12 @@ bool Requests::has(Request::Kind kind) const {
 bool Requests::has(const stun::TransactionId& id) const {
   return std::any_of(requests_.begin(), requests_.end(),
                      [&](const Request& r) { return r.id == id; });
+}
+
+bool Requests::has_binding_to(const SocketAddress& server) const {
+  return std::any_of(requests_.begin(), requests_.end(), [&](const Request& r) {
+    return method_of(r.kind) == stun::Method::binding && r.to == server;
+  });
 }
 
 bool Requests::has_bind_for(const SocketAddress& peer) const {

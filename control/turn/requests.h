@@ -1,5 +1,5 @@
-// Requests in flight and their retransmission schedule (spec connectivity 3.5): 0, 1, 2.5 and 4.75
-// s, given up at 8.125 s.
+// Requests in flight and when each is sent again (spec connectivity 3.5): 0, 1, 2.5 and 4.75 s,
+// given up at 8.125 s.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +16,7 @@ namespace fg::turn {
 struct Request {
   enum class Kind : std::uint8_t {
     binding,
+    confirm,  // BINDING to a relay whose data ceased; repeated sooner
     allocate,
     refresh,
     proactive_refresh,
@@ -56,10 +57,12 @@ class Requests {
   std::optional<Due> next_due(Instant now);
   [[nodiscard]] Request& at(std::size_t index) { return requests_[index]; }
   Request remove(std::size_t index);
+  void remove(Request::Kind kind);
 
   [[nodiscard]] bool empty() const { return requests_.empty(); }
   [[nodiscard]] bool has(Request::Kind kind) const;
   [[nodiscard]] bool has(const stun::TransactionId& id) const;
+  [[nodiscard]] bool has_binding_to(const SocketAddress& server) const;
   [[nodiscard]] bool has_bind_for(const SocketAddress& peer) const;
   [[nodiscard]] const std::vector<Request>& all() const { return requests_; }
   [[nodiscard]] std::optional<Instant> next() const;

@@ -165,7 +165,9 @@ struct RouteActivity {
   Route route;
   std::optional<packet::Probe> probe;
 };
-// Data arrived on the channel; at most one event each five seconds and channel.
+// Data arrived on the channel. Told when the channel was not named for five seconds, and of any
+// channel when its relay was not for 250 ms: who waits for news of a relay hears soon that there
+// are none.
 struct ChannelActivity {
   RelaySlot relay{};
   ChannelNumber channel{};

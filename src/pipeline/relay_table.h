@@ -18,7 +18,9 @@ class RelayTable {
  public:
   static constexpr std::uint16_t kFirstChannel = 0x4000;  // spec connectivity 3.8: 0x4000-0x4FFF
   static constexpr std::size_t kChannels = 0x1000;
-  static constexpr Duration kActivityInterval = 5s;  // pipeline/commands.h: ChannelActivity
+  // pipeline/commands.h: ChannelActivity
+  static constexpr Duration kActivityInterval = 5s;
+  static constexpr Duration kHeardInterval = 250ms;
 
   class Relay {
    public:
@@ -31,8 +33,9 @@ class RelayTable {
     // Data came on a usable channel: whether that is to be reported.
     [[nodiscard]] bool mark_active(ChannelNumber channel, Instant now) noexcept {
       auto& c = channels_[number(channel) - std::size_t{kFirstChannel}];
-      if (now < c.quiet_until) return false;
+      if (now < c.quiet_until && now < heard_until_) return false;
       c.quiet_until = now + kActivityInterval;
+      heard_until_ = now + kHeardInterval;
       return true;
     }
 
@@ -43,6 +46,7 @@ class RelayTable {
       bool usable = false;
     };
     RelaySlot slot_;
+    Instant heard_until_ = Instant::min();
     std::array<Channel, kChannels> channels_{};
   };
 

@@ -1,43 +1,38 @@
-"""Relays that die, go deaf, move, restart or come late under steady traffic; the gaps are printed."""
+"""Relays that die, go deaf or are cut off under steady traffic: how long the traffic stands still. Gaps are printed."""
 import time
 
 import pytest
 
 from lab import topology as t
-from lab.traffic import Stream
-from steps import healed
+from relays import flowing, meet, recovered
 
 RELAYED = {"client_nat": "random", "gateway_nat": "random"}
 
 
-def flowing(lab, path="relayed"):
-    """Fifty requests a second over a path that has settled."""
-    healed(lambda: lab.probes.get(t.RESOURCE4, seconds=3), 20)
-    lab.client.wait_path(path)
-    stream = Stream(lab.world, rate=50)
-    stream.start()
-    time.sleep(1)
-    return stream
-
-
-def gateway_relay(lab):
-    """The relay that carries the gateway's end of the connection: where its traffic comes out."""
-    _, remote = lab.client.wait_path()
-    return next(r for r in lab.relays if r.v4 in remote or r.v6 in remote)
-
-
-def outcome(lab, stream, what):
-    result = stream.stop()
-    print(f"{lab.generation}: {what}: {result}")
-    return result
-
-
-@pytest.mark.parametrize("how", ["kill"])
-def test_one_of_two_relays_dies(make_lab, generation, how):
+@pytest.mark.parametrize("how", ["kill", "deafen", "cut"])
+def test_the_gateway_leaves_a_relay_that_fell_silent(make_lab, generation, how):
+    """The client keeps its own. Killed: the portal tells at once (A) or after a second. Deaf or out of reach: nobody
+    tells, the gateway finds out."""
     lab = make_lab(generation, shape=t.Shape(relays=2, **RELAYED))
+    ours, _ = meet(lab, same=False)
     stream = flowing(lab)
-    relay = gateway_relay(lab)
-    getattr(relay, how)()
-    time.sleep(8)
-    gap = outcome(lab, stream, f"{how} of the gateway's relay").gap
-    assert gap < 5
+    ours.cut("gateway") if how == "cut" else getattr(ours, how)()
+    assert recovered(lab, stream, f"{how}, gateway's relay").gap < 2.5
+
+
+def test_both_ends_leave_a_killed_relay(make_lab, generation):
+    lab = make_lab(generation, shape=t.Shape(relays=2, **RELAYED))
+    relay, _ = meet(lab, same=True)
+    stream = flowing(lab)
+    relay.kill()
+    assert recovered(lab, stream, "kill, relay of both").gap < 2.5
+
+
+def test_direct_traffic_does_not_notice_that_relays_die(make_lab, generation):
+    lab = make_lab(generation, shape=t.Shape(relays=2))
+    stream = flowing(lab, "direct")
+    lab.relays[0].kill()
+    time.sleep(1)
+    lab.relays[1].deafen()
+    time.sleep(3)
+    assert recovered(lab, stream, "both relays, direct path").lost == 0

@@ -37,7 +37,8 @@ inline constexpr std::size_t kFailuresMax = 64;
 
 struct EngineOptions {
   Generation generation = Generation::c;
-  turn::Options turn;
+  // As the originals: a relay that fell silent is noticed by its next REFRESH.
+  turn::Options turn{.ask_when_silent = false};
 };
 
 struct Datagram {

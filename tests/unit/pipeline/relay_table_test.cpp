@@ -44,16 +44,23 @@ TEST(RelayTable, AnotherServerSocketForgetsTheChannelsAndTheSameOneDoesNot) {
   EXPECT_FALSE(table.find(kOther)->is_usable(ChannelNumber{0x4000}));
 }
 
-TEST(RelayTable, ActivityIsReportedOnceInFiveSeconds) {
+TEST(RelayTable, ActivityIsReportedOnceInFiveSecondsAChannelAndFourTimesASecondARelay) {
   RelayTable table;
   table.set_server(RelaySlot{1}, kServer);
   const ChannelNumber channel{0x4000};
   table.set_channel(RelaySlot{1}, channel, true);
   auto* relay = table.find(kServer);
   const auto now = Instant{1h};
+  const ChannelNumber other{0x4001};
   EXPECT_TRUE(relay->mark_active(channel, now));
-  EXPECT_FALSE(relay->mark_active(channel, now + 5s - 1ns));
-  EXPECT_TRUE(relay->mark_active(channel, now + 5s));
+  EXPECT_TRUE(relay->mark_active(other, now)) << "not named before";
+  EXPECT_FALSE(relay->mark_active(channel, now + 250ms - 1ns));
+  EXPECT_FALSE(relay->mark_active(other, now + 250ms - 1ns));
+  EXPECT_TRUE(relay->mark_active(channel, now + 250ms));
+  EXPECT_FALSE(relay->mark_active(other, now + 250ms));
+  for (auto at = now + 500ms; at < now + 5s; at += 250ms)
+    EXPECT_TRUE(relay->mark_active(channel, at));
+  EXPECT_TRUE(relay->mark_active(other, now + 5s)) << "five seconds unnamed";
 }
 
 }  // namespace

@@ -46,6 +46,8 @@ class FakeRelay {
   SecretText password{"relay-password"};
   std::uint16_t port = 50'000;
   bool is_silent = false;
+  bool is_full = false;  // answers, but allocates nothing
+  unsigned asked = 0;    // requests of any kind
   std::map<std::uint16_t, SocketAddress> channels;
 
   [[nodiscard]] portal::Relay entry(const RelayId& id) const {
@@ -55,6 +57,7 @@ class FakeRelay {
   // The answer to a datagram sent to one of our sockets.
   std::optional<ByteVector> answer(const SocketAddress& source, Bytes bytes) {
     const auto message = stun::Message::parse(bytes);
+    if (message) ++asked;
     if (is_silent || !message) return std::nullopt;
     std::array<std::uint8_t, stun::kMessageMax> buffer{};
     stun::Builder out{buffer, static_cast<std::uint16_t>(message->type() | 0x0100),
@@ -74,6 +77,12 @@ class FakeRelay {
       return copy_of(*refused.finish());
     }
     EXPECT_TRUE(message->verify_integrity(key.expose()));
+    if (is_full && message->is(stun::Method::allocate, stun::Class::request)) {
+      stun::Builder refused{buffer, static_cast<std::uint16_t>(message->type() | 0x0110),
+                            message->transaction()};
+      refused.error_code(486, "Allocation Quota Reached").integrity(key.expose());
+      return copy_of(*refused.finish());
+    }
     if (message->is(stun::Method::allocate, stun::Class::request)) {
       out.xor_relayed_address({v4.ip, port})
           .xor_relayed_address({v6.ip, port})
@@ -94,7 +103,10 @@ class World {
   explicit World(std::uint64_t seed = 1, controller::Options options = {})
       : random(seed),
         identity(crypto::generate_key_pair(random)),
-        controller(std::move(options), identity, random, Log{log, "controller"}, now, wall()) {}
+        controller(std::move(options), identity, random, Log{log, "controller"}, now, wall()) {
+    second.v4 = at("198.51.100.31:3478");
+    second.v6 = at("[2001:db8:51::31]:3478");
+  }
 
   static constexpr std::int64_t kUnixStart = 1'790'000'000;
   [[nodiscard]] WallTime wall() const {
@@ -197,6 +209,7 @@ class World {
   Instant now{std::chrono::hours{1}};
   wireguard::Identity identity;
   FakeRelay relay;
+  FakeRelay second;  // listed by the tests that want it
   RelayId relay_id = *RelayId::parse("4a7e0b9d-5c21-4f38-86ad-d3f9172c6e50");
   SocketAddress host_v4 = at("198.51.100.10:52625");
   SocketAddress host_v6 = at("[2001:db8:51::10]:52625");
@@ -219,10 +232,11 @@ class World {
     commands.push_back(std::move(command));
   }
   void carry(const controller::Datagram& out) {
-    const bool v4 = out.to == relay.v4;
-    if (v4 || out.to == relay.v6) {
+    for (auto* asked : {&relay, &second}) {
+      const bool v4 = out.to == asked->v4;
+      if (!v4 && out.to != asked->v6) continue;
       const auto source = v4 ? host_v4 : host_v6;
-      if (const auto answer = relay.answer(source, out.bytes)) deliver(out.to, source, *answer);
+      if (const auto answer = asked->answer(source, out.bytes)) deliver(out.to, source, *answer);
       return;
     }
     if (to_client) to_client(out);

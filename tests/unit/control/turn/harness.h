@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -53,6 +54,23 @@ struct Sent {
   [[nodiscard]] stun::Message message() const { return stun::Message::parse(bytes).value(); }
   [[nodiscard]] stun::Method method() const { return message().method(); }
 };
+
+using Attributes = std::vector<std::uint16_t>;
+
+inline std::vector<Duration> times(const std::vector<Sent>& sent, const SocketAddress& to) {
+  std::vector<Duration> out;
+  for (const auto& s : sent) {
+    if (s.to == to) out.push_back(s.at);
+  }
+  return out;
+}
+
+inline Attributes attributes_of(const Sent& sent) {
+  Attributes out;
+  const auto m = sent.message();
+  for (auto a = m.first(); a; a = m.next(*a)) out.push_back(a->type);
+  return out;
+}
 
 enum class Sign : std::uint8_t { right, wrong, none };
 
@@ -178,7 +196,8 @@ class Client : public Driver<Allocation, Event> {
   void receive(const SocketAddress& from, Bytes bytes) {
     const auto m = stun::Message::parse(bytes);
     ASSERT_TRUE(m);
-    allocation.on_message(from, from.ip.is_v4() ? kLocalV4 : kLocalV6, *m, now);
+    const auto reason = allocation.on_message(from, from.ip.is_v4() ? kLocalV4 : kLocalV6, *m, now);
+    if (reason) ++dropped[*reason];
     drain();
   }
   void reply(const Sent& request, stun::Class type_class, const Fill& fill,
@@ -244,6 +263,7 @@ class Client : public Driver<Allocation, Event> {
     }
     return out;
   }
+  std::map<DropReason, std::size_t> dropped;
   [[nodiscard]] std::optional<FreedReason> freed() const {
     const auto found = events_of<Freed>();
     EXPECT_LE(found.size(), 1U);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <set>
 
 #include "tests/unit/control/turn/harness.h"
 
@@ -42,6 +43,10 @@ class World : public Driver<RelaySet, SetEvent> {
         respond_with(request, mapped(kMapped), Sign::none, to);
         break;
       case Method::allocate:
+        if (refusing.contains(request.to)) {
+          receive(request.to, respond(request, stun::Class::error, Sign::right, error(486), to));
+          break;
+        }
         respond_with(request, granted(600, {relayed}), Sign::right, to);
         break;
       case Method::refresh:
@@ -57,6 +62,18 @@ class World : public Driver<RelaySet, SetEvent> {
     for (; answered_ < sent.size(); ++answered_) answer(Sent{sent[answered_]});
   }
   void ignore_sent() { answered_ = sent.size(); }
+  // Lets time pass with relays that answer, but for the deaf ones.
+  void stay_for(Duration duration) {
+    for (const Instant end = now + duration; now < end;) {
+      run_for(std::min<Duration>(end - now, 50ms));
+      for (; answered_ < sent.size(); ++answered_) {
+        const Sent request = sent[answered_];
+        if (!deaf.contains(request.to)) answer(request);
+      }
+    }
+  }
+  std::set<SocketAddress> deaf;
+  std::set<SocketAddress> refusing;  // ALLOCATE
   void start(std::vector<Relay> relays) {
     update({}, std::move(relays));
     answer_all();
@@ -250,8 +267,8 @@ TEST(TurnRelaySet, MessagesOfAConnectedRelayAreConsumedWhetherAcceptedOrNot) {
   const auto request = w.last(Method::binding);
   const auto response = respond(request, stun::Class::success, Sign::none, mapped(kMapped));
   EXPECT_TRUE(std::holds_alternative<Consumed>(w.receive(*relay(1).v4, response)));
-  EXPECT_TRUE(std::holds_alternative<Consumed>(
-      w.receive(*relay(1).v4, response)));  // nobody waits for it any more
+  const auto again = w.receive(*relay(1).v4, response);  // nobody waits for it any more
+  EXPECT_EQ(std::get<DropReason>(again), DropReason::unknown_stun);
 }
 
 TEST(TurnRelaySet, PeersBehindPort3478AndUnparsableBytesGoOn) {
@@ -364,12 +381,121 @@ TEST(TurnRelaySet, ActivityToldByWorkersRenewsTheChannel) {
   w.answer_all();
   const auto slot = w.set.slot_of(relay_id(1)).value();
   for (int i = 1; i <= 15; ++i) {
-    w.run_for(20s);
+    w.stay_for(20s);
     w.set.on_channel_activity(slot, ChannelNumber{0x4000}, w.now);
     w.drain();
   }
   w.run_for(0s);
   EXPECT_EQ(w.count(Method::channel_bind), 2U);
+}
+
+// ---- relays that fall silent ----
+
+// Data over relay 1 until now; whether it and relay 2 answer from here on is the test's choice.
+void carry_data(World& w) {
+  w.start({relay(1), relay(2)});
+  w.set.bind_channel(relay_id(1), kPeer, w.now);
+  w.drain();
+  w.answer_all();
+  w.stay_for(10s);
+  w.set.on_channel_activity(w.set.slot_of(relay_id(1)).value(), ChannelNumber{0x4000}, w.now);
+  w.drain();
+}
+
+TEST(TurnRelaySet, ASilentRelayIsLeftSoonForOneThatAnswers) {
+  World w;
+  carry_data(w);
+  w.deaf = {*relay(1).v4};
+  w.stay_for(1300ms - 1ms);
+  EXPECT_TRUE(w.gone().empty());
+  w.stay_for(100ms);
+  EXPECT_EQ(w.gone(), std::vector{RelayGone::Why::no_response});
+  EXPECT_EQ(w.set.ids(), std::vector{relay_id(2)});
+  EXPECT_FALSE(w.no_relays());
+}
+
+TEST(TurnRelaySet, ASilentRelayIsKeptWhileNoOtherAnswersEither) {
+  World w;
+  carry_data(w);
+  w.deaf = {*relay(1).v4, *relay(2).v4};
+  w.stay_for(4s);
+  EXPECT_TRUE(w.gone().empty());
+  w.deaf.clear();  // our own network was gone
+  w.stay_for(60s);
+  EXPECT_TRUE(w.gone().empty());
+}
+
+TEST(TurnRelaySet, AVerdictThatIsLateIsNone) {
+  World w;
+  carry_data(w);
+  w.deaf = {*relay(1).v4};
+  w.stay_for(1s);
+  w.now += 2s;  // the control thread was not served
+  w.timeout();
+  EXPECT_TRUE(w.gone().empty());
+  w.stay_for(900ms);
+  EXPECT_EQ(w.gone().size(), 1U) << "asked anew, and silent again";
+}
+
+TEST(TurnRelaySet, SilenceOfAllFreesAllInTimeAndAsksForOthers) {
+  World w;
+  carry_data(w);
+  w.deaf = {*relay(1).v4, *relay(2).v4};
+  w.stay_for(10s);
+  EXPECT_EQ(w.gone().size(), 2U);
+  EXPECT_TRUE(w.no_relays());
+}
+
+TEST(TurnRelaySet, ALonelySilentRelayHasEightAndAnEighthSeconds) {
+  World w;
+  carry_data(w);
+  w.update({relay_id(2)}, {relay(1)});
+  w.deaf = {*relay(1).v4};
+  w.stay_for(8s);
+  EXPECT_EQ(w.set.size(), 1U);
+  w.stay_for(1s);
+  EXPECT_TRUE(w.no_relays());
+}
+
+TEST(TurnRelaySet, AQuietRelayThatAnswersStays) {
+  World w;
+  carry_data(w);
+  const auto before = w.sent.size();
+  w.stay_for(60s);
+  EXPECT_TRUE(w.gone().empty());
+  EXPECT_LE(w.sent.size() - before, 11U) << "questions ever later, and keepalives of the other";
+}
+
+TEST(TurnRelaySet, ASlowRelayIsGivenThreeRoundTrips) {
+  World w;
+  w.update({}, {relay(1), relay(2)});
+  w.run_for(900ms);
+  w.answer_all();
+  w.set.on_channel_activity(w.set.slot_of(relay_id(1)).value(), ChannelNumber{0x4000}, w.now);
+  w.drain();
+  const auto rtt = w.set.find(relay_id(1))->rtt().value();
+  EXPECT_GT(rtt, 500ms);
+  w.deaf = {*relay(1).v4};
+  w.stay_for(500ms + 3 * rtt - 50ms);
+  EXPECT_TRUE(w.gone().empty());
+  w.stay_for(1s);
+  EXPECT_EQ(w.gone().size(), 1U);
+}
+
+TEST(TurnRelaySet, ARelayThatAllocatesNothingIsNoAlternativeAndRestartedWhenNamedAgain) {
+  World w;
+  w.refusing = {*relay(2).v4};
+  carry_data(w);
+  EXPECT_EQ(w.events_of<Suspended>().size(), 1U);
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(w.set.select(), relay_id(1));
+  w.deaf = {*relay(1).v4};
+  w.stay_for(5s);
+  EXPECT_TRUE(w.gone().empty());
+  w.deaf.clear();
+  w.refusing.clear();
+  w.update({}, {relay(1), relay(2)});
+  w.answer_all();
+  EXPECT_TRUE(w.set.find(relay_id(2))->has_lease());
 }
 
 // ---- questions and choice, spec connectivity 3.11 ----

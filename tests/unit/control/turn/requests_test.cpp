@@ -40,6 +40,15 @@ TEST(TurnRequests, ProactiveRefreshIsGivenUpAfterOneSecond) {
   EXPECT_EQ(schedule(Kind::proactive_refresh), (std::vector<Duration>{1s}));
 }
 
+TEST(TurnRequests, AQuestionAfterSilenceIsRepeatedSooner) {
+  EXPECT_EQ(schedule(Kind::confirm),
+            (std::vector<Duration>{200ms, 400ms, 600ms, 800ms, 1500ms, 2500ms, 4750ms, 8125ms}));
+  Requests requests;
+  requests.add(request(Kind::confirm), kStart);
+  EXPECT_TRUE(requests.has_binding_to(kServer));
+  EXPECT_FALSE(requests.has_binding_to(*SocketAddress::parse("198.51.100.31:3478")));
+}
+
 TEST(TurnRequests, ALateCallSkipsMissedSends) {
   Requests requests;
   requests.add(request(Kind::binding), kStart);
