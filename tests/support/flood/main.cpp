@@ -152,7 +152,7 @@ class Flood {
       tally_.total.bytes_sent += payload;
     }
     tally_.sent += sent;
-    next_ += sent;
+    next_ += std::max<std::size_t>(sent, 1);  // past one that is refused
   }
 
   void receive() {

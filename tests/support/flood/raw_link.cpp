@@ -17,6 +17,7 @@ namespace {
 
 constexpr std::size_t kIpHeader = 20;
 constexpr std::size_t kUdpHeader = 8;
+constexpr std::size_t kMtu = 1500;
 
 [[noreturn]] void fail_with(const char* what) {
   throw std::runtime_error(std::string(what) + ": " + std::strerror(errno));
@@ -83,7 +84,7 @@ std::size_t RawLink::send(std::span<const Bytes> packets) {
 }
 
 void RawLink::receive(const std::function<void(const Seen&)>& take) {
-  static thread_local std::array<std::array<std::uint8_t, 2048>, kBatch> buffers;
+  static thread_local std::array<std::array<std::uint8_t, kMtu>, kBatch> buffers;
   std::array<mmsghdr, kBatch> messages{};
   std::array<iovec, kBatch> parts{};
   for (std::size_t i = 0; i < kBatch; ++i) {
