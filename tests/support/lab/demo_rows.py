@@ -116,6 +116,16 @@ class Show:
         return self.row(what, Answer(not outcome.lost and outcome.sent > 100, f"{outcome.sent} datagrams",
                                      f"{outcome}; portal again", back))
 
+    def gap(self, what, happens):
+        """Fifty requests a second while it happens; the row is right if they are answered again."""
+        stream = Stream(self.lab.world, rate=50)
+        stream.start()
+        time.sleep(1)
+        happens()
+        stream.wait_again()
+        outcome = stream.stop()
+        return self.row(what, Answer(outcome.gap < 5, f"{outcome.sent} datagrams", str(outcome), outcome.gap * 1000))
+
     def gateway_restarted(self):
         lab = self.lab
         started = time.monotonic()
@@ -154,8 +164,19 @@ def relayed(show):
     yield from show.refusals()
 
 
+def relays_fail(show):
+    lab = show.lab
+    yield show.first_contact()
+    lab.client.wait_path("relayed")
+    dying, _ = lab.relays_in_use()
+    staying = next(r for r in lab.relays if r is not dying)
+    yield show.gap("one of two relays dies", dying.kill)
+    yield show.gap("only relay restarts", staying.restart)
+
+
 PLANS = {"direct4": ("direct IPv4", t.Shape(outer=("v4",)), direct4),
          "direct6": ("direct IPv6", t.Shape(outer=("v6",)), direct6),
+         "relays": ("relayed, NATs", t.Shape(relays=2, client_nat="random", gateway_nat="random"), relays_fail),
          "relayed": ("relayed, NATs", t.Shape(client_nat="random", gateway_nat="random"), relayed)}
 
 

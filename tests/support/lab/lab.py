@@ -93,6 +93,12 @@ class Lab:
         """The first relay's program."""
         return self.relays[0].process
 
+    def relays_in_use(self):
+        """(the gateway's, the client's) of a connection relayed on both sides."""
+        gateway = next(g for g in self.client.gateways() if g.get("state") == "connected")
+        return tuple(next(r for r in self.relays if gateway[end].startswith((f"{r.v4}:", f"[{r.v6}]:")))
+                     for end in ("remote", "local"))
+
     def restart_relay(self):
         self.relays[0].restart()
         return self.relay

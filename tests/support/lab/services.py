@@ -3,6 +3,7 @@ import hashlib
 import json
 import os
 import random
+import secrets
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import time
 from lab import netns, topology as t
 from lab.process import wait_for
 from lab.world import PYTHON, ROOT, SUPPORT
+from relay.control import password
 
 SIZES = (1, 2, 63, 64, 500, 1231, 1232, 1233, 1280, 1500, 4096, 65535, 65536, 100_000, 1_000_000, 2_000_000,
          3_000_000)
@@ -125,16 +127,27 @@ class Portal:
 
 # -- relays ------------------------------------------------------------------------------------------------------
 class Relay:
-    """One relay host: its program, and what can happen to it. Each start has another secret, so the credentials handed
-    out before are void (spec connectivity 7.1)."""
+    """One relay host: its program, and what can happen to it. After a restart its secret is another, so the credentials
+    handed out before are void (spec connectivity 7.1)."""
 
     def __init__(self, world, generation, host="relay", join=True):
         self.world, self.generation, self.host, self.join = world, generation, host, join
         self.v4, self.v6 = t.RELAYS[host]
         self.process = None
+        self.renew()
+
+    def renew(self):
+        self.secret = secrets.token_hex(32)
+
+    def entries(self, ident, salt):
+        """What a portal tells of this relay: credentials of that salt (spec portal 3.7)."""
+        expiry = 2145916800
+        return [{"id": ident, "type": "turn", "addr": a, "username": f"{expiry}:{salt}", "expires_at": expiry,
+                 "password": password(expiry, self.secret, salt)} for a in (f"{self.v4}:3478", f"[{self.v6}]:3478")]
 
     def start(self):
-        command = [PYTHON, f"{SUPPORT}/relay.py", "--ipv4", self.v4, "--ipv6", self.v6, "--generation", self.generation]
+        command = [PYTHON, f"{SUPPORT}/relay.py", "--ipv4", self.v4, "--ipv6", self.v6, "--generation", self.generation,
+                   "--secret", self.secret]
         if self.join:
             command += ["--portal", f"ws://{t.PORTAL4}:{t.PORTAL_PORT}", "--token", TOKENS["relay"]]
         self.process = self.world.start(self.host, self.host, command)
@@ -150,6 +163,7 @@ class Relay:
 
     def restart(self):
         self.kill()
+        self.renew()
         return self.start()
 
     def counts(self):
@@ -186,15 +200,15 @@ def relay_counts(process):
     return json.loads(lines[-1])
 
 
-def start_coturn(world, host="relay"):
-    """coturn in a relay's place (spec connectivity 7.5): user u, password p, realm firezone."""
+def start_coturn(world, host="relay", **settings):
+    """coturn in a relay's place (spec connectivity 7.5): user u, password p, realm firezone; further settings by name."""
     v4, v6 = t.RELAYS[host]
     config = world.path("turnserver.conf")
     with open(config, "w", encoding="ascii") as f:
         f.write("\n".join([f"listening-ip={v4}", f"listening-ip={v6}", f"relay-ip={v4}", f"relay-ip={v6}",
                            "listening-port=3478", "min-port=49152", "max-port=65535", "lt-cred-mech", "user=u:p",
                            "realm=firezone", "no-tls", "no-dtls", "no-cli", "log-file=stdout", "simple-log",
-                           "fingerprint=0", "allow-loopback-peers", f"pidfile={world.path('turnserver.pid')}",
+                           "verbose", "allow-loopback-peers", *(f"{k}={v}" for k, v in settings.items()), f"pidfile={world.path('turnserver.pid')}",
                            f"userdb={world.path('turndb')}"]) + "\n")
     process = world.start("coturn", host, ["turnserver", "-c", config])
     process.wait_log("SQLite DB connection success", 10)       # the last thing it says before it serves

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 
 from lab import netns, topology as t
+from lab.process import wait_for
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,12 @@ class Stream(threading.Thread):
             last = time.monotonic()
             self.answered.add(number)
             self.received += 1
+
+    def wait_again(self, seconds=60):
+        """Until half a second in a row has been answered."""
+        since = self.sent
+        wait_for("traffic again", lambda: self.sent > since + self.rate and self.answered.issuperset(
+            range(self.sent - self.rate * 6 // 10, self.sent - self.rate // 10)), seconds, 0.05)
 
     def stop(self):
         self.ended.set()
