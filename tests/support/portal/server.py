@@ -90,13 +90,13 @@ class Portal:
 
     async def entered(self, session):
         peers = self.world.sessions[session.kind].setdefault(session.id, [])
+        others = [p for p in peers if p is not session]
+        if session not in peers:
+            peers.append(session)       # before anything is awaited: the last of the others to leave takes the list along
         if session.kind == "gateway" and self.world.generation != "A":
             # Two of one id: B disconnects the older one, C the newer one (spec portal 3.1).
-            others = [p for p in peers if p is not session]
             for loser in others if self.world.generation == "B" else [session] * bool(others):
                 await loser.send("disconnect", {"reason": "token_expired"})
-        if session not in peers:
-            peers.append(session)
         if session.kind == "relay":
             await session.send("init", {})
             await self.presence_changed()
