@@ -1,10 +1,8 @@
 """One connection ends and another begins while requests go on at 50 a second: how long nobody answers."""
-import time
-
 import pytest
 
 from lab import netns, topology as t
-from lab.traffic import Stream
+from lab.traffic import outcome_of
 from steps import healed
 
 
@@ -13,28 +11,9 @@ def page(lab, address=t.RESOURCE4):
 
 
 def gap_of(lab, act, limit, what):
-    """The longest silence of a stream during `act` and until answers are steady again."""
-    stream = Stream(lab.world, rate=50)
-    stream.start()
-    time.sleep(1)
-    act()
-    resumed(stream, limit + 10)
-    time.sleep(1)
-    outcome = stream.stop()
+    outcome = outcome_of(lab.world, act, limit + 10)
     print(f"{what} {lab.generation}: {outcome}")
     assert outcome.gap <= limit and outcome.silence <= limit, outcome
-    return outcome
-
-
-def resumed(stream, seconds):
-    """Waits until half a second of requests in a row has been answered after now."""
-    first = stream.sent
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        newest = stream.sent - 3
-        if newest - first > 25 and all(n in stream.answered for n in range(newest - 25, newest)):
-            return
-        time.sleep(0.02)
 
 
 def test_a_client_that_moves_to_another_address(make_lab, generation):

@@ -90,3 +90,25 @@ class Stream(threading.Thread):
             else:
                 found[-1] = (since, at - since + 1 / self.rate)
         return found
+
+    def wait_steady(self, seconds):
+        """Until half a second of requests in a row, sent from now on, has been answered; whether it came to that."""
+        first, deadline = self.sent, time.monotonic() + seconds
+        run = self.rate // 2
+        while time.monotonic() < deadline:
+            newest = self.sent - 2
+            if newest - first > run and all(n in self.answered for n in range(newest - run, newest)):
+                return True
+            time.sleep(0.02)
+        return False
+
+
+def outcome_of(world, act, seconds, address=t.RESOURCE4):
+    """What 50 requests a second met while `act` happened and until they were answered again."""
+    stream = Stream(world, address, rate=50)
+    stream.start()
+    time.sleep(0.7)
+    act()
+    stream.wait_steady(seconds)
+    time.sleep(0.3)
+    return stream.stop()
