@@ -35,9 +35,9 @@ std::optional<ice::Candidate> Connection::add_local(const turn::Candidate& candi
   return ice()->add_local(to_ice(candidate), now);
 }
 
-std::optional<ice::Candidate> Connection::remove_local(const SocketAddress& relayed, Instant now) {
-  if (auto* path_agent = iceless()) return path_agent->remove_local(relayed, now);
-  return ice()->remove_local(relayed, now);
+std::optional<ice::Candidate> Connection::remove_local(const SocketAddress& address, Instant now) {
+  if (auto* path_agent = iceless()) return path_agent->remove_local(address, now);
+  return ice()->remove_local(address, now);
 }
 
 RemoteLine Connection::add_remote(std::string_view line, Instant now) {

@@ -99,7 +99,7 @@ struct Connection {
 
   // The candidate to announce, if any.
   std::optional<ice::Candidate> add_local(const turn::Candidate& candidate, Instant now);
-  std::optional<ice::Candidate> remove_local(const SocketAddress& relayed, Instant now);
+  std::optional<ice::Candidate> remove_local(const SocketAddress& address, Instant now);
   RemoteLine add_remote(std::string_view line, Instant now);
   void invalidate_remote(std::string_view line, Instant now);
   void on_timeout(Instant now);

@@ -83,6 +83,12 @@ void Controller::on_resolved(dns::ResolutionId id, const std::vector<IpAddress>&
   pump_relays(now);
 }
 
+void Controller::on_network_changed(Instant now) {
+  last_now_ = now;
+  relays_.probe(now);
+  pump_relays(now);
+}
+
 void Controller::on_timeout(Instant now, WallTime wall) {
   last_now_ = now;
   // Relays before connections: what an allocation lost or won decides what a connection may still

@@ -95,6 +95,8 @@ class Controller {
   // Addresses of a poll_query(); empty on failure.
   void on_resolved(dns::ResolutionId id, const std::vector<IpAddress>& addresses, Instant now,
                    WallTime wall);
+  // The host's addresses or routes are others than before, perhaps.
+  void on_network_changed(Instant now);
   void on_timeout(Instant now, WallTime wall);
   // Says goodbye to every connected client and withdraws our candidates from it: clients of
   // generation A know no goodbye, and a datagram can be lost. Afterwards only outputs are drained.

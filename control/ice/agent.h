@@ -136,9 +136,9 @@ class Agent {
 
   // The candidate to signal, nothing when it is redundant, unusable or one too many.
   std::optional<Candidate> add_local(const LocalAddress& address, Instant now);
-  // A relayed address is gone. Yields the candidate whose line invalidates it; nothing when it was
-  // not known.
-  std::optional<Candidate> remove_local(const SocketAddress& relayed, Instant now);
+  // A relayed address is lost, or an own one replaced by another. Yields the candidate whose line
+  // invalidates it; nothing when it was not known.
+  std::optional<Candidate> remove_local(const SocketAddress& address, Instant now);
 
   RemoteAddition add_remote(std::string_view line, Instant now);
   RemoteAddition add_remote(const Candidate& candidate, Instant now);
@@ -210,6 +210,7 @@ class Agent {
   void forget_unpaired_prflx();
   [[nodiscard]] bool make_room_remote();
   [[nodiscard]] std::uint32_t count_local(CandidateKind kind, Family family) const;
+  [[nodiscard]] std::uint32_t priority_in_check(const Pair& pair) const;
   [[nodiscard]] Local* find_local(const SocketAddress& address);  // host or relay
   void learn_local_prflx(const PairEnd& sender, const SocketAddress& mapped);
   [[nodiscard]] bool make_room_local();

@@ -58,14 +58,22 @@ std::optional<Candidate> Agent::add_local(const LocalAddress& offered, Instant n
   return candidate;
 }
 
-std::optional<Candidate> Agent::remove_local(const SocketAddress& relayed, Instant now) {
+std::optional<Candidate> Agent::remove_local(const SocketAddress& address, Instant now) {
   const auto at = std::find_if(locals_.begin(), locals_.end(), [&](const Local& l) {
-    return !l.discarded && l.candidate.kind == CandidateKind::relay &&
-           l.candidate.address == relayed;
+    return !l.discarded && l.candidate.kind != CandidateKind::prflx &&
+           l.candidate.address == address;
   });
   if (at == locals_.end()) return std::nullopt;
   at->discarded = true;
-  checklist_.remove_if([id = at->id](const Pair& pair) { return pair.local.id == id; });
+  // What can no longer be sent from makes no pair, whichever candidate stands for it.
+  const bool is_base = at->candidate.base == address;
+  for (auto& local : locals_) {
+    if (is_base && local.candidate.kind == CandidateKind::prflx && local.candidate.base == address)
+      local.discarded = true;
+  }
+  checklist_.remove_if([&, id = at->id](const Pair& pair) {
+    return pair.local.id == id || (is_base && pair.local.address == address);
+  });
   auto gone = at->candidate;
   forget_unpaired_prflx();
   settle(now);

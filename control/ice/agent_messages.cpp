@@ -107,6 +107,24 @@ std::optional<DropReason> Agent::on_success(const stun::Message& message) {
 
 // ---- sending ----
 
+// A peer makes a candidate of an unknown source with the priority its check carries, and a
+// controlling one leaves a nominated pair only for a better. So an own address that replaced
+// another outranks what it replaced: the peer follows at once, also while the portal, which would
+// tell it, is out of reach.
+std::uint32_t Agent::priority_in_check(const Pair& pair) const {
+  constexpr std::uint32_t kAboveHost = 127;
+  std::uint32_t replaced = 0;
+  if (pair.local.kind == CandidateKind::host) {
+    for (const auto& local : locals_) {
+      if (local.discarded && local.id < pair.local.id && local.candidate.kind == pair.local.kind &&
+          local.candidate.address.family() == pair.local.address.family())
+        ++replaced;
+    }
+  }
+  if (replaced == 0) return check_priority(pair.local.priority);
+  return kAboveHost << 24 | replaced << 8 | (pair.local.priority & 0xFF);
+}
+
 void Agent::send_check(Pair& pair, Instant now) {
   stun::TransactionId transaction{};
   random_.fill(transaction);
@@ -122,7 +140,7 @@ void Agent::send_check(Pair& pair, Instant now) {
   } else {
     builder.ice_controlled(tie_breaker_);
   }
-  builder.priority(check_priority(pair.local.priority));
+  builder.priority(priority_in_check(pair));
   if (role_ == Role::controlling && pair.nominated != 0) builder.use_candidate();
   builder.integrity(stun::short_term_key(remote_credentials_->password)).fingerprint();
   if (const auto bytes = builder.finish()) {

@@ -167,6 +167,13 @@ void PortalClient::send(const portal::Egress& egress) {
 
 void PortalClient::forget_client(const ClientId& client) { impl_->session.forget_client(client); }
 void PortalClient::shut_down(std::function<void()> done) { impl_->shut_down(std::move(done)); }
+void PortalClient::on_network_changed() {
+  impl_->loop.post(impl_->then_pump([](Impl& self) {
+    if (!self.socket || !self.socket->is_stranded()) return;
+    self.socket->drop();
+    self.session.on_lost("own address changed", self.loop.now());
+  }));
+}
 bool PortalClient::is_joined() const { return impl_->session.is_joined(); }
 const portal::ChannelCounters& PortalClient::counters() const { return impl_->session.counters(); }
 

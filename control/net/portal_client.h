@@ -50,8 +50,11 @@ class PortalClient {
   void start();
   void send(const portal::Egress& egress);
   void forget_client(const ClientId& client);
-  // Sends Close 1000 if connected and waits kCloseTimeout at most for the answer. No handler calls
-  // after this one.
+  // The host's addresses or routes are others than before, perhaps: a connection that can no longer
+  // be heard is given up at once instead of after four heartbeats.
+  void on_network_changed();
+  // What was said still goes out, then Close 1000 if connected; waits kCloseTimeout at most for its
+  // answer. No handler calls after this one.
   void shut_down(std::function<void()> done);
 
   [[nodiscard]] bool is_joined() const;

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ip/udp.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/ssl/host_name_verification.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
@@ -370,5 +371,24 @@ bool WebSocket::is_writable() const {
 void WebSocket::write(std::string text) { impl_->write(std::move(text)); }
 void WebSocket::close(std::function<void()> done) { impl_->close(std::move(done)); }
 void WebSocket::drop() { impl_->end(); }
+
+// A UDP socket connected to the same place sends nothing and shows what routing would choose.
+bool WebSocket::is_stranded() const {
+  if (impl_->is_ended || !impl_->stream) return false;
+  const auto& connection = impl_->stream->next_layer().tcp();
+  ErrorCode error;
+  const auto ours = connection.local_endpoint(error);
+  if (error) return false;
+  const auto theirs = connection.remote_endpoint(error);
+  if (error) return false;
+  asio::ip::udp::socket probe{impl_->loop.context()};
+  probe.open(theirs.address().is_v4() ? asio::ip::udp::v4() : asio::ip::udp::v6(), error);
+  if (error) return false;
+  (void)::setsockopt(probe.native_handle(), SOL_SOCKET, SO_MARK, &impl_->mark, sizeof impl_->mark);
+  probe.connect({theirs.address(), theirs.port()}, error);
+  if (error) return false;  // no way at all at the moment: the old one may come back
+  const auto chosen = probe.local_endpoint(error);
+  return !error && chosen.address() != ours.address();
+}
 
 }  // namespace fg::net

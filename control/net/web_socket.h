@@ -58,6 +58,8 @@ class WebSocket {
 
   void connect(portal::UpgradeRequest request, Callbacks callbacks);
   [[nodiscard]] bool is_writable() const;
+  // Routing would choose another own address today: what is sent may never arrive.
+  [[nodiscard]] bool is_stranded() const;
   // Only while is_writable(); on_writable follows.
   void write(std::string text);
   // Close 1000; done when answered, lost or after kCloseTimeout. No other callback follows.

@@ -41,11 +41,9 @@ std::optional<Candidate> Agent::add_local(const Candidate& candidate, Instant no
   return candidate;
 }
 
-std::optional<Candidate> Agent::remove_local(const SocketAddress& relayed, Instant now) {
+std::optional<Candidate> Agent::remove_local(const SocketAddress& address, Instant now) {
   last_now_ = now;
-  const auto known = std::ranges::find_if(locals_, [&](const Candidate& candidate) {
-    return candidate.kind == CandidateKind::relay && candidate.address == relayed;
-  });
+  const auto known = std::ranges::find(locals_, address, &Candidate::address);
   if (known == locals_.end()) return std::nullopt;
   auto removed = std::move(*known);
   locals_.erase(known);

@@ -71,8 +71,9 @@ class Agent {
   // ---- candidates ----
   // The candidate to signal; nothing when it is known or unusable.
   std::optional<Candidate> add_local(const Candidate& candidate, Instant now);
-  // A relayed address is gone; the peer is not told. Nothing when it was not known.
-  std::optional<Candidate> remove_local(const SocketAddress& relayed, Instant now);
+  // A relayed address is gone, or an own one replaced; the peer is not told. Nothing when it was
+  // not known.
+  std::optional<Candidate> remove_local(const SocketAddress& address, Instant now);
   RemoteAddition add_remote(std::string_view line, Instant now);
   bool invalidate_remote(std::string_view line, Instant now);
 

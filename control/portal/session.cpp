@@ -38,6 +38,10 @@ void Session::on_refused(const UpgradeRefusal& refusal, Instant now, WallTime wa
       end(std::move(verdict.reason));
       return;
     case Verdict::Kind::retry:
+      // Our own connection that broke a moment ago, until the portal notices (spec portal 3.1).
+      if (refusal.status == 409 && lost_at_ && now < *lost_at_ + kConflictMax &&
+          !verdict.retry_after)
+        verdict.retry_after = kConflictRetry;
       retry(std::move(verdict.reason), verdict.retry_after, now);
       return;
   }
@@ -46,6 +50,7 @@ void Session::on_refused(const UpgradeRefusal& refusal, Instant now, WallTime wa
 void Session::on_lost(std::string_view reason, Instant now) {
   last_now_ = now;
   if (state_ != State::dialling && state_ != State::open) return;
+  if (is_joined()) lost_at_ = now;
   channel_.on_closed();
   retry(std::string{reason}, std::nullopt, now);
 }

@@ -20,6 +20,11 @@
 
 namespace fg::portal {
 
+// The portal keeps a broken connection for up to 37 s (spec portal 3.1) and refuses another for
+// that long.
+inline constexpr Duration kConflictMax = 60s;
+inline constexpr Duration kConflictRetry = 2s;
+
 class Session {
  public:
   struct Dial {
@@ -75,6 +80,7 @@ class Session {
   Log log_;
   State state_ = State::idle;
   Instant retry_at_{};
+  std::optional<Instant> lost_at_;  // a joined connection
   Instant last_now_{};
   std::deque<Action> actions_;
   std::deque<Event> events_;

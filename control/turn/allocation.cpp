@@ -31,7 +31,7 @@ constexpr unsigned kMismatchesMax = 8;
 
 // BINDINGs are not authenticated, and only authenticated requests are built anew for every send
 // (spec connectivity 3.5).
-bool keeps_id(Kind kind) { return kind == Kind::binding || kind == Kind::confirm; }
+bool keeps_id(Kind kind) { return method_of(kind) == Method::binding; }
 
 }  // namespace
 
@@ -152,6 +152,15 @@ void Allocation::confirm_again(Instant now) {
 void Allocation::give_up_waiting(Instant now) {
   last_now_ = now;
   if (!is_freed()) free(FreedReason::no_response);
+}
+
+void Allocation::probe(Instant now) {
+  last_now_ = now;
+  if (is_freed() || is_suspended()) return;
+  for (const auto& server : {relay_.v4, relay_.v6}) {
+    if (server && !requests_.has_binding_to(*server))
+      send({.kind = Kind::probe, .to = *server}, now);
+  }
 }
 
 void Allocation::abandon(Instant now) {
@@ -320,6 +329,7 @@ void Allocation::on_success(const Request& request, const SocketAddress& local,
   switch (request.kind) {
     case Kind::binding:
     case Kind::confirm:
+    case Kind::probe:
       return on_binding_success(request, local, message, now);
     case Kind::allocate:
       return on_allocate_success(local, message, now);
@@ -340,11 +350,19 @@ void Allocation::on_binding_success(const Request& request, const SocketAddress&
   bool moved = false;
   if (const auto mapped = message.xor_mapped_address()) {
     moved = known.mapped && known.mapped->address != *mapped && request.to == active_;
+    const auto before = known;
     learn(known.host, {.kind = Candidate::Kind::host, .address = local, .local = local});
-    if (!known.mapped || known.learnt_at + kRelearnAfter <= now) {
+    const bool is_elsewhere = before.host && before.host->address != local;
+    if (!known.mapped || is_elsewhere || known.learnt_at + kRelearnAfter <= now) {
       known.learnt_at = now;
       learn(known.mapped,
             {.kind = Candidate::Kind::server_reflexive, .address = *mapped, .local = local});
+    }
+    // Routing chose another address of ours; what is mapped from the one before leads nowhere. A
+    // mapping that merely changed is kept (spec connectivity 2.6).
+    for (const auto& candidate : {before.host, before.mapped}) {
+      if (is_elsewhere && candidate && candidate != known.mapped)
+        events_.push_back(CandidateInvalidated{*candidate});
     }
   }
   if (!active_) {
@@ -460,6 +478,7 @@ void Allocation::drop(const Request& request, Instant now) {
   switch (request.kind) {
     case Kind::binding:
     case Kind::confirm:
+    case Kind::probe:
       return;
     case Kind::allocate:
     case Kind::remove:
@@ -479,6 +498,7 @@ void Allocation::drop(const Request& request, Instant now) {
 // Nobody answered. Only the active socket's family says something about the relay (spec
 // connectivity 3.5).
 void Allocation::give_up(const Request& request) {
+  if (request.kind == Kind::probe) return;
   if (active_ && request.to.family() == active_->family()) free(FreedReason::no_response);
 }
 

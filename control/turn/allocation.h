@@ -87,7 +87,7 @@ enum class FreedReason : std::uint8_t { no_response, authentication, protocol_fa
 struct CandidateLearnt {
   Candidate candidate;
 };
-struct CandidateInvalidated {  // relayed ones only
+struct CandidateInvalidated {
   Candidate candidate;
 };
 // pending: may be sent on. confirmed: may also be received from. removed: neither.
@@ -142,6 +142,10 @@ class Allocation {
   // The owner has reason to believe that no answer will come: freed now instead of when all sends
   // are used up.
   void give_up_waiting(Instant now);
+  // Our own address or route may have changed: asks both sockets where we are now. What follows is
+  // up to the answers: another address makes other candidates, and a REFRESH asks for the
+  // allocation, which belongs to the old one.
+  void probe(Instant now);
   // Invalidates candidates and channels without a word to the relay and goes silent. No Freed event
   // follows.
   void abandon(Instant now);

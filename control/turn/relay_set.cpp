@@ -148,6 +148,15 @@ void RelaySet::leave_silent(Instant now) {
   }
 }
 
+void RelaySet::probe(Instant now) {
+  last_now_ = now;
+  for (const RelayId& id : ids()) {
+    Entry* known = entry(id);
+    known->allocation->probe(now);
+    pump(*known);
+  }
+}
+
 void RelaySet::bind_channel(const RelayId& id, const SocketAddress& peer, Instant now) {
   last_now_ = now;
   Entry* known = entry(id);

@@ -70,6 +70,7 @@ class RelaySet {
   Classified on_datagram(const SocketAddress& local, const SocketAddress& from, Bytes bytes,
                          Instant now);
   void on_timeout(Instant now);
+  void probe(Instant now);  // see Allocation
   void bind_channel(const RelayId& id, const SocketAddress& peer, Instant now);
   // A worker received data on the channel.
   void on_channel_activity(RelaySlot slot, ChannelNumber channel, Instant now);

@@ -26,6 +26,7 @@ stun::Method method_of(Request::Kind kind) {
   switch (kind) {
     case Request::Kind::binding:
     case Request::Kind::confirm:
+    case Request::Kind::probe:
       return stun::Method::binding;
     case Request::Kind::allocate:
       return stun::Method::allocate;

@@ -17,6 +17,7 @@ struct Request {
   enum class Kind : std::uint8_t {
     binding,
     confirm,  // BINDING to a relay whose data ceased; repeated sooner
+    probe,    // a BINDING whose silence means nothing
     allocate,
     refresh,
     proactive_refresh,

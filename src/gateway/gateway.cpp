@@ -1,5 +1,6 @@
 #include "gateway/gateway.h"
 
+#include <net/if.h>
 #include <sys/utsname.h>
 
 #include <algorithm>
@@ -38,6 +39,8 @@ constexpr Duration kDoubleAfter = 10s;
 constexpr std::uint64_t kSendFailuresMin = 10;  // fewer are one client that moved
 constexpr int kPuntsPerTurnMax = 512;
 constexpr Duration kReportInterval = 60s;
+// The first announcement acts at once, those that follow it together.
+constexpr Duration kNetworkCheckInterval = 300ms;
 
 portal::SystemFacts read_system_facts() {
   portal::SystemFacts out{"Linux", "", "", ""};
@@ -87,6 +90,7 @@ class Gateway final : public net::PortalHandler {
       begin_shutdown(0);
     });
     loop_.watch(pool_->notify_fd(), [this] { pool_->awake(); });
+    host_.on_change([this](const HostChange& change) { on_host_change(change); });
     host_.on_mended([this] { pool_->watch_again(); });
     loop_.on_turn([this](Instant now) { turn(now); });
     portal_->start();
@@ -111,6 +115,7 @@ class Gateway final : public net::PortalHandler {
   void clean_up();
   void report_drops(LogLevel level);
   [[nodiscard]] std::uint64_t dropped_by_portal(DropReason reason) const;
+  void on_host_change(const HostChange& change);
   void offer_health();
   void check_data_path();
   [[nodiscard]] std::vector<std::string> reasons_not_ready() const;
@@ -144,7 +149,9 @@ class Gateway final : public net::PortalHandler {
   std::uint64_t sent_ = 0;         // by workers, when the data path was looked at last
   std::uint64_t send_failed_ = 0;  // likewise
   std::vector<std::string> data_path_problems_;
-  std::optional<Instant> stop_at_;  // shutting down
+  std::optional<Instant> stop_at_;           // shutting down
+  std::optional<Instant> network_check_at_;  // the host changed
+  Instant network_checked_{};
   Instant report_at_{};
   std::uint64_t reported_ = 0;  // drops the last report counted
   bool portal_closed_ = false;
@@ -280,6 +287,13 @@ void Gateway::turn(Instant now) {
   const bool more = drain_workers(now, wall);
   if (const auto due = controller_->wakeup(); due && due->at <= now)
     controller_->on_timeout(now, wall);
+  if (network_check_at_ && *network_check_at_ <= now && !stop_at_) {
+    network_check_at_.reset();
+    network_checked_ = now;
+    log_.debug("the host's network changed");
+    controller_->on_network_changed(now);
+    portal_->on_network_changed();
+  }
   drain_controller();
   if (stop_at_ && (portal_closed_ || *stop_at_ <= now)) {
     loop_.stop();
@@ -297,6 +311,7 @@ void Gateway::turn(Instant now) {
   }
   auto deadline = std::min({host_.wakeup(), data_path_at_, stop_at_.value_or(Instant::max())});
   if (const auto due = controller_->wakeup()) deadline = std::min(deadline, due->at);
+  if (network_check_at_) deadline = std::min(deadline, *network_check_at_);
   if (more || !pool_->prepare_to_sleep()) deadline = now;
   loop_.set_deadline(deadline);
 }
@@ -344,6 +359,14 @@ void Gateway::drain_controller() {
       begin_shutdown(1);
     }
   }
+}
+
+// Any change may decide where packets leave, and from where; the tunnel's own do not.
+void Gateway::on_host_change(const HostChange& change) {
+  if (change.kind == HostChange::Kind::firewall || network_check_at_ ||
+      change.index == ::if_nametoindex(configuration_.tun_name.c_str()))
+    return;
+  network_check_at_ = std::max(loop_.now(), network_checked_ + kNetworkCheckInterval);
 }
 
 void Gateway::begin_shutdown(int status) {

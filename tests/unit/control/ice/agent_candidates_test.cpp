@@ -118,9 +118,28 @@ TEST_F(AgentTest, DiscardedOnesCountInThePreference) {
   EXPECT_EQ(next->priority, 37748479U - 512);
 }
 
-TEST_F(AgentTest, OnlyRelayedAddressesCanBeRemoved) {
+TEST_F(AgentTest, OwnAddressThatWasReplacedIsInvalidatedWithItsPairsAndItsSuccessorOutranksIt) {
   agent_.add_local(LocalAddress::host(host_), now_);
+  (void)agent_.add_remote(host_line("192.0.2.20:52625"), now_);
+  const auto before = agent_.local_candidates().at(0).priority;
+  const auto next = at("192.0.2.11:52625");
+  (void)agent_.add_local(LocalAddress::host(next), now_);
+  const auto gone = agent_.remove_local(host_, now_);
+  ASSERT_TRUE(gone);
+  EXPECT_EQ(gone->address, host_);
+  EXPECT_FALSE(agent_.has_pair(host_, peer_));
   EXPECT_FALSE(agent_.remove_local(host_, now_));
+  const auto checks = run_for(0s);
+  ASSERT_FALSE(checks.empty());
+  for (const auto& check : checks) {
+    EXPECT_EQ(check.local, next);
+    EXPECT_GT(stun::Message::parse(check.bytes)->priority(), before);
+  }
+  // And that one is outranked in turn.
+  (void)agent_.add_local(LocalAddress::host(at("192.0.2.12:52625")), now_);
+  (void)agent_.remove_local(next, now_);
+  EXPECT_GT(stun::Message::parse(run_for(0s).at(0).bytes)->priority(),
+            stun::Message::parse(checks[0].bytes)->priority());
 }
 
 // Spec connectivity 9.2, cases 5 and 6.

@@ -181,6 +181,26 @@ TEST_F(SessionTest, TheFirstRetryAfterALossWaitsHalfASecondToASecond) {
   EXPECT_LE(disconnected->retry_in, Duration{1s});
 }
 
+TEST_F(SessionTest, APortalThatStillHoldsOurBrokenConnectionIsAskedEveryTwoSecondsForAMinute) {
+  session.start(now);
+  (void)dialled();
+  join();
+  session.on_lost("own address changed", now);
+  drain();
+  const auto end = now + kConflictMax;
+  wait_for_retry();
+  (void)dialled();
+  for (int attempts = 0; now < end && attempts < 31; ++attempts) {
+    refuse(409);
+    EXPECT_EQ(disconnected->retry_in, kConflictRetry);
+    wait_for_retry();
+    (void)dialled();
+  }
+  EXPECT_GE(now, end);
+  refuse(409);
+  EXPECT_LT(disconnected->retry_in, kConflictRetry) << "the usual back-off, from its start";
+}
+
 TEST_F(SessionTest, TokenExpiredOnARunningConnectionIsFatal) {
   session.start(now);
   (void)dialled();

@@ -355,6 +355,37 @@ TEST(TurnAllocation, NewMappedAddressIsLearntAndTheAllocationChecked) {
   EXPECT_EQ(c.events_of<CandidateInvalidated>().size(), 2U);
 }
 
+TEST(TurnAllocation, AnotherOwnAddressReplacesWhatWasLearntFromTheOneBefore) {
+  Client c{v4_relay()};
+  c.allocate();
+  c.events.clear();
+  c.sent.clear();
+  c.allocation.probe(c.now);
+  c.allocation.probe(c.now);
+  c.drain();
+  ASSERT_EQ(c.count(Method::binding), 1U);
+  const auto next = addr("198.51.100.12:52625");
+  const auto answer = respond(c.sent[0], stun::Class::success, Sign::none, mapped(next));
+  c.allocation.on_message(kServerV4, next, *stun::Message::parse(answer), c.now);
+  c.drain();
+  ASSERT_EQ(c.events_of<CandidateLearnt>().size(), 2U);
+  const auto gone = c.events_of<CandidateInvalidated>();
+  ASSERT_EQ(gone.size(), 2U) << "host and mapped address of the old one";
+  EXPECT_EQ(gone[0].candidate.address, kLocalV4);
+  EXPECT_EQ(gone[1].candidate.address, kMapped);
+  EXPECT_EQ(c.count(Method::refresh), 1U) << "the allocation belongs to the old one";
+}
+
+TEST(TurnAllocation, UnansweredProbesMeanNothing) {
+  Client c{v4_relay()};
+  c.allocate();
+  c.allocation.probe(c.now);
+  c.drain();
+  c.run_until(20s);
+  EXPECT_FALSE(c.freed());
+  EXPECT_EQ(c.count(Method::binding), 1U + 4U);
+}
+
 TEST(TurnAllocation, SameCandidatesAreNotRepeated) {
   Client c{v4_relay()};
   c.allocate();
