@@ -12,15 +12,12 @@
 #include <deque>
 #include <optional>
 #include <string>
-#include <string_view>
-#include <variant>
 #include <vector>
 
 #include "base/address.h"
 #include "base/ids.h"
 #include "base/time.h"
-#include "control/ice/agent.h"
-#include "control/path/agent.h"
+#include "control/path/finder.h"
 #include "control/portal/messages.h"
 #include "control/turn/allocation.h"
 #include "pipeline/commands.h"
@@ -48,23 +45,8 @@ struct ConnectionOptions {
   std::optional<RelayId> relay;
 };
 
-// The nominated pair, or the primary.
-struct Route {
-  SocketAddress local;
-  SocketAddress remote;
-  bool is_relayed = false;  // local is one of our relayed addresses
-};
-
-// What became of a candidate line of the client.
-struct RemoteLine {
-  bool is_parsable = true;
-  std::optional<ice::Candidate> accepted;
-};
-
 struct Connection {
-  using Agent = std::variant<ice::Agent, path::Agent>;
-
-  Connection(const ConnectionOptions& about, Agent way_finder,
+  Connection(const ConnectionOptions& about, path::Finder way_finder,
              wireguard::HandshakeConfig handshake_config, const wireguard::Identity& identity,
              Random& random, Instant now)
       : options(about),
@@ -76,7 +58,7 @@ struct Connection {
 
   ConnectionOptions options;
   Secret<32> preshared;
-  Agent agent;
+  path::Finder agent;
   wireguard::Handshake handshake;
 
   std::optional<RelayId>
@@ -90,31 +72,9 @@ struct Connection {
   // Candidate lines not yet told to the client, in the order of the agent's priorities when sent.
   std::vector<ice::Candidate> announce;
   std::vector<ice::Candidate> withdraw;
-
-  // One of the two is not null.
-  [[nodiscard]] ice::Agent* ice() { return std::get_if<ice::Agent>(&agent); }
-  [[nodiscard]] const ice::Agent* ice() const { return std::get_if<ice::Agent>(&agent); }
-  [[nodiscard]] path::Agent* iceless() { return std::get_if<path::Agent>(&agent); }
-  [[nodiscard]] const path::Agent* iceless() const { return std::get_if<path::Agent>(&agent); }
-
-  // The candidate to announce, if any.
-  std::optional<ice::Candidate> add_local(const turn::Candidate& candidate, Instant now);
-  std::optional<ice::Candidate> remove_local(const SocketAddress& address, Instant now);
-  RemoteLine add_remote(std::string_view line, Instant now);
-  void invalidate_remote(std::string_view line, Instant now);
-  void on_timeout(Instant now);
-  void set_idle(bool idle, Instant now);
-
-  [[nodiscard]] std::vector<ice::Candidate> local_candidates() const;
-  [[nodiscard]] std::vector<ice::Candidate> remote_candidates() const;
-  [[nodiscard]] std::string line_of(const ice::Candidate& local) const;
-  [[nodiscard]] std::optional<Route> route() const;
-  // Has a way and no doubt about it: may go idle.
-  [[nodiscard]] bool is_settled() const;
-  [[nodiscard]] std::optional<Wakeup> wakeup() const;
 };
 
-[[nodiscard]] ice::LocalAddress to_ice(const turn::Candidate& candidate);
+[[nodiscard]] path::LocalAddress to_local(const turn::Candidate& candidate);
 
 // Equal: the portal only repeats itself and the connection stays (spec connectivity 4.8).
 [[nodiscard]] bool is_same_connection(const Connection& connection,

@@ -42,7 +42,7 @@ void Controller::on_event(const pipeline::Event& event, Instant now, WallTime wa
   if (const auto* confirmed = std::get_if<pipeline::SessionConfirmed>(&event)) {
     if (auto* connection = find(confirmed->slot)) {
       connection->handshake.on_session_confirmed(now);
-      if (auto* agent = connection->iceless()) agent->on_usable(now);
+      if (auto* agent = connection->agent.iceless()) agent->on_usable(now);
       dirty_.push_back(connection->options.key);
     }
   } else if (const auto* needed = std::get_if<pipeline::HandshakeNeeded>(&event)) {
@@ -54,7 +54,7 @@ void Controller::on_event(const pipeline::Event& event, Instant now, WallTime wa
     if (auto* connection = find(active->slot)) wake(*connection, now);
   } else if (const auto* heard = std::get_if<pipeline::RouteActivity>(&event)) {
     auto* connection = find(heard->slot);
-    auto* agent = connection != nullptr ? connection->iceless() : nullptr;
+    auto* agent = connection != nullptr ? connection->agent.iceless() : nullptr;
     if (const auto path = path_of(heard->route, now); agent != nullptr && path) {
       if (heard->probe)
         agent->on_probe(*path, *heard->probe, now);
@@ -124,7 +124,8 @@ void Controller::shut_down(Instant now) {
     auto* connection = find(key);
     if (connection == nullptr) continue;
     connection->announce.clear();
-    if (connection->ice() != nullptr) connection->withdraw = connection->local_candidates();
+    if (connection->agent.ice() != nullptr)
+      connection->withdraw = connection->agent.local_candidates();
     flush_signals(*connection);
     remove(*connection, true, now);
   }
@@ -163,14 +164,14 @@ std::optional<std::vector<std::string>> Controller::poll_reachable() {
   std::vector<std::string> out;
   for (const auto& id : relays_.ids()) {
     for (const auto& candidate : relays_.find(id)->candidates()) {
-      const auto address = to_ice(candidate);
+      const auto address = to_local(candidate);
       const auto line =
           ice::to_line({.kind = address.kind,
                         .address = address.address,
-                        .base = address.base,
+                        .base = address.socket,
                         .raddr = std::nullopt,
                         .priority = 1,
-                        .foundation = ice::make_foundation(address.kind, address.base.ip, 1)},
+                        .foundation = ice::make_foundation(address.kind, address.socket.ip, 1)},
                        "", ice::LineForm::standard);
       if (std::find(out.begin(), out.end(), line) == out.end()) out.push_back(line);
     }

@@ -182,7 +182,7 @@ class Controller {
   void pump_agent(Connection& connection, ice::Agent& agent, Instant now);
   void pump_agent(Connection& connection, path::Agent& agent, Instant now);
   void transmit(Connection& connection, ice::Transmit transmit, Instant now);
-  [[nodiscard]] std::optional<pipeline::Path> way_over(const Route& route, Instant now);
+  [[nodiscard]] std::optional<pipeline::Path> way_over(const ice::Path& route, Instant now);
   void update_path(Connection& connection, Instant now);
   void send_handshake(Connection& connection, Bytes message, Instant now);
   void flush_signals(Connection& connection);

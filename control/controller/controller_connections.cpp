@@ -71,8 +71,8 @@ Connection* Controller::create(NewConnection request, Instant now) {
       request.is_legacy || request.use_iceless ? kAttemptTimeOther : kAttemptTime;
   if (request.use_iceless) handshake.rekey_timeout = kIcelessRekeyTimeout;
 
-  const auto make_agent = [&]() -> Connection::Agent {
-    if (request.use_iceless) return path::Agent{path::Role::controlled, now};
+  const auto make_agent = [&] {
+    if (request.use_iceless) return path::Finder{path::Agent{path::Role::controlled, now}};
     ice::Agent::Options agent;
     agent.role = ice::Role::controlled;
     agent.local = std::move(request.local);
@@ -80,7 +80,7 @@ Connection* Controller::create(NewConnection request, Instant now) {
     agent.form = request.is_legacy ? ice::LineForm::legacy : ice::LineForm::standard;
     if (!dispatch_.add(agent.local.ufrag, agent.remote->ufrag, options.key))
       FG_BUG("connection added to the dispatch twice");
-    return ice::Agent{std::move(agent), random_, now};
+    return path::Finder{ice::Agent{std::move(agent), random_, now}};
   };
   auto owned = std::make_unique<Connection>(options, make_agent(), std::move(handshake), identity_,
                                             random_, now);
@@ -114,7 +114,7 @@ void Controller::remove(Connection& connection, bool goodbye, Instant now) {
     tell_all(pipeline::SetTunnelOwner{
         address, heir != nullptr ? std::optional{heir->options.worker} : std::nullopt});
   }
-  if (const auto* agent = connection.ice(); agent != nullptr && agent->remote_credentials()) {
+  if (const auto* agent = connection.agent.ice(); agent != nullptr && agent->remote_credentials()) {
     (void)dispatch_.remove(agent->local_credentials().ufrag, agent->remote_credentials()->ufrag,
                            options.key);
   }
@@ -154,13 +154,16 @@ void Controller::seed_candidates(Connection& connection, Instant now) {
 }
 
 void Controller::add_local(Connection& connection, const turn::Candidate& candidate, Instant now) {
-  if (const auto added = connection.add_local(candidate, now))
+  if (const auto added = connection.agent.add_local(to_local(candidate), now))
     connection.announce.push_back(*added);
 }
 
 void Controller::wake(Connection& connection, Instant now) {
   connection.last_activity = now;
-  if (connection.is_idle) connection.set_idle(false, now);
+  if (connection.is_idle) {
+    connection.is_idle = false;
+    connection.agent.set_profile(ice::kServerDefault, now);
+  }
   dirty_.push_back(connection.options.key);
 }
 
@@ -184,14 +187,14 @@ void Controller::migrate_orphans(Instant now) {
 // Spec connectivity 2.9: what the client signalled, hosts excepted, gets its channel without being
 // asked for.
 void Controller::bind_channels(Connection& connection, Instant now) {
-  for (const auto& remote : connection.remote_candidates()) {
+  for (const auto& remote : connection.agent.remote_candidates()) {
     if (connection.relay && ice::wants_channel(remote.kind))
       relays_.bind_channel(*connection.relay, remote.address, now);
   }
 }
 
 void Controller::on_connection_timeout(Connection& connection, Instant now, WallTime wall) {
-  connection.on_timeout(now);
+  connection.agent.on_timeout(now);
   connection.handshake.on_timeout(now, wall);
   const auto quiet = now - connection.last_activity;
   if (connection.options.is_legacy && quiet >= kLegacyIdleClose) {
@@ -199,8 +202,10 @@ void Controller::on_connection_timeout(Connection& connection, Instant now, Wall
     remove(connection, false, now);
     return;
   }
-  if (!connection.is_idle && quiet >= kIdleAfter && connection.is_settled())
-    connection.set_idle(true, now);
+  if (!connection.is_idle && quiet >= kIdleAfter && connection.agent.is_connected()) {
+    connection.is_idle = true;
+    connection.agent.set_profile(ice::kServerIdle, now);
+  }
   pump(connection, now);
 }
 
@@ -209,12 +214,15 @@ void Controller::pump(Connection& connection, Instant now) {
   while (auto initiation = connection.handshake.poll_initiation()) {
     // Our own initiations go out on a nominated path or not at all: a peer that has none cannot be
     // asked.
-    if (auto* agent = connection.iceless())
+    if (auto* agent = connection.agent.iceless())
       agent->on_own_initiation(*initiation, now);
-    else if (connection.route())
+    else if (connection.agent.route())
       send_handshake(connection, *initiation, now);
   }
-  std::visit([&](auto& agent) { pump_agent(connection, agent, now); }, connection.agent);
+  if (auto* agent = connection.agent.iceless())
+    pump_agent(connection, *agent, now);
+  else
+    pump_agent(connection, *connection.agent.ice(), now);
   if (find(key) == nullptr) return;
   if (const auto event = connection.handshake.poll_event()) {
     give_up(connection,
@@ -255,7 +263,7 @@ void Controller::pump_agent(Connection& connection, path::Agent& agent, Instant 
   while (auto out = agent.poll_transmit()) {
     const auto relay = relays_.relay_owning(out->path.local);
     if (const auto* probe = std::get_if<packet::Probe>(&out->what)) {
-      const Route route{out->path.local, out->path.remote, relay.has_value()};
+      const ice::Path route{out->path.local, out->path.remote, relay.has_value(), false};
       if (const auto way = way_over(route, now))
         tell(connection.options.worker, pipeline::SendProbe{connection.options.slot, *way, *probe});
     } else {
@@ -283,8 +291,8 @@ void Controller::transmit(Connection& connection, ice::Transmit out, Instant now
 }
 
 // Nothing: no channel yet, which is asked for, or no such relay any more.
-std::optional<pipeline::Path> Controller::way_over(const Route& route, Instant now) {
-  if (!route.is_relayed)
+std::optional<pipeline::Path> Controller::way_over(const ice::Path& route, Instant now) {
+  if (!route.local_relayed)
     return pipeline::Path{pipeline::Path::Kind::direct, route.local.ip, route.remote, {}};
   const auto relay = relays_.relay_owning(route.local);
   const auto* allocation = relay ? relays_.find(*relay) : nullptr;
@@ -298,10 +306,10 @@ std::optional<pipeline::Path> Controller::way_over(const Route& route, Instant n
 }
 
 void Controller::update_path(Connection& connection, Instant now) {
-  const auto route = connection.route();
+  const auto route = connection.agent.route();
   // Without ICE, where it went last is tried until something better has answered (spec
   // connectivity 5.2).
-  if (!route && connection.iceless() != nullptr) return;
+  if (!route && connection.agent.iceless() != nullptr) return;
   const auto way = route ? way_over(*route, now) : std::nullopt;
   const auto path = way.value_or(pipeline::Path{});
   if (path == connection.path) return;
@@ -317,11 +325,11 @@ void Controller::update_path(Connection& connection, Instant now) {
 }
 
 void Controller::send_handshake(Connection& connection, Bytes message, Instant now) {
-  const auto route = connection.route();
+  const auto route = connection.agent.route();
   if (!route) {
     if (connection.early.size() == kEarlyMessagesMax) connection.early.pop_front();
     connection.early.push_back(copy_of(message));
-  } else if (!route->is_relayed) {
+  } else if (!route->local_relayed) {
     datagrams_.push_back({route->remote, route->local.ip, copy_of(message)});
   } else if (connection.relay) {
     (void)relays_.send_to_peer(*connection.relay, route->remote, message, now);
@@ -334,7 +342,7 @@ void Controller::flush_signals(Connection& connection) {
     if (candidates.empty()) return;
     std::vector<std::pair<std::uint32_t, std::string>> lines;
     for (const auto& candidate : candidates)
-      lines.emplace_back(candidate.priority, connection.line_of(candidate));
+      lines.emplace_back(candidate.priority, connection.agent.line_of(candidate));
     std::sort(lines.begin(), lines.end(), [](const auto& a, const auto& b) {
       return a.first != b.first ? a.first > b.first : a.second < b.second;
     });
@@ -350,8 +358,8 @@ void Controller::flush_signals(Connection& connection) {
 
 void Controller::reschedule(Connection& connection) {
   const auto key = connection.options.key;
-  auto due = connection.wakeup();
-  if (!connection.is_idle && connection.is_settled()) {
+  auto due = earlier(connection.agent.wakeup(), connection.handshake.wakeup());
+  if (!connection.is_idle && connection.agent.is_connected()) {
     due = earlier(due, Wakeup{connection.last_activity + kIdleAfter, "idle"});
   }
   if (connection.options.is_legacy)

@@ -72,7 +72,7 @@ void Controller::on_stun(const Arrival& arrival, Bytes bytes, Instant now) {
   auto reason = DropReason::unknown_stun;
   for (const auto key : candidates) {
     auto* connection = find(key);
-    auto* agent = connection != nullptr ? connection->ice() : nullptr;
+    auto* agent = connection != nullptr ? connection->agent.ice() : nullptr;
     if (agent == nullptr) continue;
     const auto refused = agent->on_message(*message, arrival.local, arrival.from, now);
     if (!refused) {
@@ -124,7 +124,8 @@ void Controller::on_handshake(const Arrival& arrival, Bytes bytes, Instant now) 
     drop(DropReason::bad_handshake);
     return;
   }
-  if (auto* agent = connection->iceless()) agent->on_response({arrival.local, arrival.from}, now);
+  if (auto* agent = connection->agent.iceless())
+    agent->on_response({arrival.local, arrival.from}, now);
   install(*connection, std::move(*keys));
 }
 
@@ -146,7 +147,7 @@ void Controller::on_initiation(const Arrival& arrival, Bytes bytes, Instant now)
     return;
   }
   install(*connection, std::move(answer->keys));
-  if (auto* agent = connection->iceless()) {
+  if (auto* agent = connection->agent.iceless()) {
     // The answer takes the way of its question, whatever the primary is (spec connectivity 5.5).
     agent->on_initiation({arrival.local, arrival.from}, now);
     answers_.put(connection->options.key, bytes, answer->response, now);
@@ -269,19 +270,19 @@ void Controller::on_relay_event(const turn::RelayEvent& event, Instant now) {
   } else if (const auto* lost = std::get_if<turn::CandidateInvalidated>(&event.what)) {
     is_reachable_news_ = true;
     each([&](Connection& connection) {
-      const auto removed = connection.remove_local(lost->candidate.address, now);
+      const auto removed = connection.agent.remove_local(lost->candidate.address, now);
       if (!removed) return;
       std::erase(connection.announce, *removed);
       // Without ICE the client is not told: its probes tell (spec connectivity 5.9).
-      if (connection.ice() != nullptr) connection.withdraw.push_back(*removed);
+      if (connection.agent.ice() != nullptr) connection.withdraw.push_back(*removed);
       dirty_.push_back(connection.options.key);
     });
   } else if (const auto* channel = std::get_if<turn::ChannelChanged>(&event.what)) {
     tell_all(pipeline::SetChannel{event.slot, channel->number,
                                   channel->state == turn::ChannelChanged::State::confirmed});
     each([&](Connection& connection) {
-      const auto route = connection.route();
-      if (connection.relay == event.id && route && route->is_relayed &&
+      const auto route = connection.agent.route();
+      if (connection.relay == event.id && route && route->local_relayed &&
           route->remote == channel->peer) {
         update_path(connection, now);
       }

@@ -150,7 +150,7 @@ void Controller::accept(const portal::Authorize& message, Instant now) {
   if (connection != nullptr && is_same_connection(*connection, message)) {
     // The client may have lost what it knew of us without changing keys (spec connectivity 4.8).
     seed_candidates(*connection, now);
-    connection->announce = connection->local_candidates();
+    connection->announce = connection->agent.local_candidates();
     wake(*connection, now);
     dirty_.push_back(connection->options.key);
   } else {
@@ -272,10 +272,10 @@ void Controller::on(const portal::IceCandidates& message, Instant now) {
   }
   for (const auto& line : message.candidates) {
     if (message.invalidated) {
-      connection->invalidate_remote(line, now);
+      connection->agent.invalidate_remote(line, now);
       continue;
     }
-    const auto added = connection->add_remote(line, now);
+    const auto added = connection->agent.add_remote(line, now);
     if (!added.is_parsable) drop(DropReason::unparsable_candidate);
     if (!added.accepted) continue;
     tell_all(pipeline::ExpectSource{added.accepted->address.ip});

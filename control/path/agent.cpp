@@ -51,9 +51,15 @@ std::optional<Candidate> Agent::remove_local(const SocketAddress& address, Insta
   return removed;
 }
 
-bool Agent::is_relayed(const SocketAddress& local) const {
+bool Agent::is_local_relayed(const SocketAddress& local) const {
   return std::ranges::any_of(locals_, [&](const Candidate& candidate) {
     return candidate.kind == CandidateKind::relay && candidate.address == local;
+  });
+}
+
+bool Agent::is_remote_relayed(const SocketAddress& remote) const {
+  return std::ranges::any_of(remotes_, [&](const Remote& known) {
+    return known.candidate.kind == CandidateKind::relay && known.candidate.address == remote;
   });
 }
 

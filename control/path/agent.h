@@ -103,7 +103,8 @@ class Agent {
 
   // ---- questions ----
   [[nodiscard]] const std::optional<Path>& primary() const { return primary_; }
-  [[nodiscard]] bool is_relayed(const SocketAddress& local) const;  // by a relay of ours
+  [[nodiscard]] bool is_local_relayed(const SocketAddress& local) const;
+  [[nodiscard]] bool is_remote_relayed(const SocketAddress& remote) const;
   [[nodiscard]] bool has_session() const { return has_session_; }
   [[nodiscard]] bool has_failed() const { return has_failed_; }
   [[nodiscard]] std::vector<Candidate> local_candidates() const { return locals_; }
@@ -144,6 +145,7 @@ class Agent {
   void set_primary(const Pair& pair, Instant now);
   void verify_primary(Instant now);
   void clear_and_reprobe();
+  void end_bootstrap();
   void run_ladders(Instant now);
   void push(Transmit transmit);
 

@@ -16,8 +16,8 @@ Pair* Agent::find(const Path& path) {
 void Agent::on_initiation(const Path& arrival, Instant now) {
   last_now_ = now;
   if (learn_remote(arrival.remote)) update_pairs(now);
-  if (!std::exchange(has_session_, true)) {
-    ladders_.clear();
+  if (!has_session_) {
+    end_bootstrap();
     if (const auto* pair = find(arrival); pair != nullptr && !primary_) set_primary(*pair, now);
     return;
   }
@@ -32,10 +32,8 @@ void Agent::on_initiation(const Path& arrival, Instant now) {
 void Agent::on_response(const Path& arrival, Instant now) {
   last_now_ = now;
   own_rekeys_ = 0;
-  has_session_ = true;
+  end_bootstrap();
   is_usable_ = true;
-  ladders_.clear();
-  initiation_.clear();
   const auto* pair = find(arrival);
   const auto* current = primary_pair();
   if (pair != nullptr && (current == nullptr || pair->bucket() < current->bucket()))
@@ -58,8 +56,14 @@ void Agent::on_own_initiation(Bytes message, Instant now) {
 
 void Agent::on_usable(Instant now) {
   last_now_ = now;
-  has_session_ = true;
+  end_bootstrap();
   is_usable_ = true;
+}
+
+void Agent::end_bootstrap() {
+  has_session_ = true;
+  ladders_.clear();
+  initiation_.clear();
 }
 
 // Starts a ladder for each relayed pair that has none and climbs those that are due.

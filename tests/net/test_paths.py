@@ -48,13 +48,6 @@ def test_a_relay_of_any_generation_carries_traffic(make_lab, generation, relay_g
     assert lab.probes.download(t.RESOURCE4, 100_000).ok
 
 
-def test_iceless_peers_meet_when_the_portal_chooses_so(make_lab, generation, portal_kind):
-    if generation != "C":
-        return
-    lab = make_lab(generation, portal_kind, scenario={"iceless": True})
-    works(lab)
-
-
 @pytest.mark.parametrize("nat", ["", "random"])
 def test_nothing_crosses_the_internet_in_clear(make_lab, generation, nat):
     lab = make_lab(generation, shape=t.Shape(client_nat=nat, gateway_nat=nat))

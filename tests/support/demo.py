@@ -98,7 +98,7 @@ def main():
     tear_down_kept()
     signal.signal(signal.SIGTERM, end_workers)
     started = time.monotonic()
-    jobs = [(plan, g) for g in arguments.generations for plan in PLANS]
+    jobs = [(plan, g) for g in arguments.generations for plan, what in PLANS.items() if what.fits(g)]
     with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
         results = list(pool.map(lambda job: launch(*job, arguments), jobs))
     rows = [row for result in results for row in result]

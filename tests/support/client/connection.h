@@ -1,7 +1,7 @@
-// The client's connection to one gateway: ICE agent, WireGuard peer, the way both agreed on,
-// packets that wait.
+// The client's connection to one gateway: what finds the way, WireGuard peer, the way both agreed
+// on, packets that wait.
 //
-//   connecting --nominated and session--> connected
+//   connecting --way and session--> connected
 //   any --ICE failed, handshake unanswered, 540 s without a session, goodbye--> gone
 #pragma once
 
@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "base/ids.h"
-#include "control/ice/agent.h"
+#include "control/path/finder.h"
 #include "tests/support/client/messages.h"
 #include "tests/support/client/peer.h"
 
@@ -34,12 +34,12 @@ struct Way {
 
 struct Connection {
   Connection(ConnectionKey connection_key, const GatewayId& id, Secret<32> psk,
-             ice::Agent::Options ice_options, const wireguard::Identity& identity,
-             PeerConfig peer_config, crypto::AeadEngine& engine, Random& random, Instant now)
+             path::Finder way_finder, const wireguard::Identity& identity, PeerConfig peer_config,
+             crypto::AeadEngine& engine, Random& random, Instant now)
       : key(connection_key),
         gateway(id),
         preshared(std::move(psk)),
-        agent(std::move(ice_options), random, now),
+        agent(std::move(way_finder)),
         peer(identity, std::move(peer_config), engine, random, now),
         since(now),
         last_activity(now) {}
@@ -51,7 +51,7 @@ struct Connection {
   ConnectionKey key;
   GatewayId gateway;
   Secret<32> preshared;
-  ice::Agent agent;
+  path::Finder agent;
   Peer peer;
   std::optional<RelayId> relay;
   Way way;
@@ -63,6 +63,7 @@ struct Connection {
   Instant last_activity;
   std::optional<Instant> requested;
   std::optional<Duration> established_after;  // from the request
+  bool wants_handshake = false;               // without ICE: at every grant (spec connectivity 5.4)
   bool has_session = false;
   bool is_connected = false;
   bool is_idle = false;

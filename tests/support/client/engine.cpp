@@ -4,6 +4,7 @@
 
 #include "base/encoding.h"
 #include "packet/control_message.h"
+#include "packet/probe.h"
 
 namespace fg::client {
 namespace {
@@ -155,6 +156,17 @@ void Engine::hold(const IpAddress& destination, Bytes inner, Instant now, WallTi
   if (wanted == nullptr) return;
   keep(wanted->packets, inner);
   ask(resource->id, *wanted, now);
+}
+
+bool Engine::on_arrival(Connection& connection, const path::Path& path, Bytes inner, Instant now) {
+  auto* agent = connection.agent.iceless();
+  if (agent == nullptr) return true;
+  const auto probe = packet::Probe::parse(inner);
+  if (probe)
+    agent->on_probe(path, *probe, now);
+  else
+    agent->on_data(path, now);
+  return !probe;
 }
 
 bool Engine::on_inner(Connection& connection, Bytes inner, Instant now) {

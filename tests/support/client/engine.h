@@ -3,7 +3,7 @@
 // Sans-IO: inputs, then settle(), then drain outputs, sleep until wakeup(). Data packets are moved
 // by traffic.h, which asks here for the connection.
 //
-// Left out: DNS resources beyond asking for them, device pools, ICE-less paths.
+// Left out: DNS resources beyond asking for them, device pools.
 #pragma once
 
 #include <deque>
@@ -104,6 +104,9 @@ class Engine {
                                             Bytes bytes, Instant now) {
     return relays_.on_datagram(local, from, bytes, now);
   }
+  // An authentic message arrived; false when it was a path probe, and done with.
+  [[nodiscard]] bool on_arrival(Connection& connection, const path::Path& path, Bytes inner,
+                                Instant now);
   // A decrypted packet; true when it is for the host.
   [[nodiscard]] bool on_inner(Connection& connection, Bytes inner, Instant now);
   void mark_active(Connection& connection, Instant now);
@@ -150,6 +153,7 @@ class Engine {
     Secret<32> preshared;
     ice::Credentials ours;
     ice::Credentials theirs;
+    bool use_iceless = false;
   };
 
   // engine_portal.cpp
@@ -183,7 +187,9 @@ class Engine {
   void choose_relay(Connection& connection, Instant now);
   void pump(Connection& connection, Instant now, WallTime wall);
   void pump_peer(Connection& connection, Instant now);
+  void pump_agent(Connection& connection, path::Agent& agent, Instant now, WallTime wall);
   void transmit(Connection& connection, ice::Transmit out, Instant now);
+  void send_on(const path::Path& path, Bytes message, Instant now);
   void update_way(Connection& connection, Instant now);
   void start_handshake(Connection& connection, Instant now, WallTime wall);
   void send_message(Connection& connection, Bytes message);
@@ -196,7 +202,7 @@ class Engine {
 
   // engine_network.cpp
   void on_stun(const SocketAddress& local, const SocketAddress& from, Bytes bytes, Instant now);
-  void on_handshake(const SocketAddress& from, Bytes bytes, Instant now);
+  void on_handshake(const path::Path& arrival, Bytes bytes, Instant now);
   void on_relay_event(const turn::RelayEvent& event, Instant now);
   void tell_portal(portal::Message message, std::optional<Tag> tag = std::nullopt) {
     portal_.push_back({std::move(message), tag});

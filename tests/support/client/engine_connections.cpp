@@ -4,13 +4,16 @@
 
 #include "packet/channel_data.h"
 #include "packet/control_message.h"
+#include "packet/probe.h"
 #include "tests/support/client/engine.h"
 
 namespace fg::client {
 namespace {
 
-constexpr Duration kAttemptTime = 20s;          // spec connectivity 4.6, B and C in ICE mode
-constexpr Duration kAttemptTimeLegacy = 90s;    // A
+constexpr Duration kAttemptTime = 20s;       // spec connectivity 4.6, B and C in ICE mode
+constexpr Duration kAttemptTimeOther = 90s;  // A, and C without ICE
+constexpr Duration kIcelessRekeyTimeout = 2s;
+constexpr Duration kIcelessKeepalive = 5s;
 constexpr Duration kPersistentKeepalive = 10s;  // A
 constexpr Duration kBetweenInitiations = 20s;   // spec connectivity 2.17, B and C
 
@@ -43,20 +46,28 @@ Connection& Engine::create(NewConnection request, Instant now) {
   peer.handshake.remote = request.key;
   peer.handshake.preshared = request.preshared.copy();
   peer.handshake.index_base = ReceiverIndex{number(key) << 8};
-  peer.handshake.attempt_time = is_a ? kAttemptTimeLegacy : kAttemptTime;
+  peer.handshake.attempt_time = is_a || request.use_iceless ? kAttemptTimeOther : kAttemptTime;
+  if (request.use_iceless) {
+    peer.handshake.rekey_timeout = peer.timers.rekey_timeout = kIcelessRekeyTimeout;
+    peer.timers.keepalive_timeout = kIcelessKeepalive;
+  }
   if (is_a) peer.timers.persistent_keepalive = kPersistentKeepalive;
-  ice::Agent::Options agent;
-  agent.role = ice::Role::controlling;
-  agent.local = std::move(request.ours);
-  agent.remote = std::move(request.theirs);
-  agent.profile = is_a ? ice::kGenerationA : ice::kClientDefault;
-  agent.form = is_a ? ice::LineForm::legacy : ice::LineForm::standard;
-
-  (void)dispatch_.add(agent.local.ufrag, agent.remote->ufrag, key);
-  auto owned = std::make_unique<Connection>(key, request.gateway, std::move(request.preshared),
-                                            std::move(agent), identity_, std::move(peer), aead_,
-                                            random_, now);
+  const auto make_finder = [&] {
+    if (request.use_iceless) return path::Finder{path::Agent{path::Role::controlling, now}};
+    ice::Agent::Options agent;
+    agent.role = ice::Role::controlling;
+    agent.local = std::move(request.ours);
+    agent.remote = std::move(request.theirs);
+    agent.profile = is_a ? ice::kGenerationA : ice::kClientDefault;
+    agent.form = is_a ? ice::LineForm::legacy : ice::LineForm::standard;
+    (void)dispatch_.add(agent.local.ufrag, agent.remote->ufrag, key);
+    return path::Finder{ice::Agent{std::move(agent), random_, now}};
+  };
+  auto owned =
+      std::make_unique<Connection>(key, request.gateway, std::move(request.preshared),
+                                   make_finder(), identity_, std::move(peer), aead_, random_, now);
   auto& connection = *owned;
+  connection.wants_handshake = request.use_iceless;
   connections_[key] = std::move(owned);
   ++counters_.connections;
   std::erase_if(failures_,
@@ -74,8 +85,10 @@ void Engine::remove(Connection& connection, bool goodbye, Instant now) {
   }
   // What was granted goes with the connection: the next packet asks again.
   std::erase_if(gateway_of_, [&](const auto& entry) { return entry.second == connection.gateway; });
-  (void)dispatch_.remove(connection.agent.local_credentials().ufrag,
-                         connection.agent.remote_credentials()->ufrag, connection.key);
+  if (const auto* agent = connection.agent.ice()) {
+    (void)dispatch_.remove(agent->local_credentials().ufrag, agent->remote_credentials()->ufrag,
+                           connection.key);
+  }
   connections_.erase(connection.key);
 }
 
@@ -104,12 +117,11 @@ void Engine::seed_candidates(Connection& connection, Instant now) {
 
 void Engine::add_local(Connection& connection, const turn::Candidate& candidate, Instant now) {
   using Kind = turn::Candidate::Kind;
-  const auto address =
-      candidate.kind == Kind::host ? ice::LocalAddress::host(candidate.address)
-      : candidate.kind == Kind::server_reflexive
-          ? ice::LocalAddress::server_reflexive(candidate.address, candidate.local)
-          : ice::LocalAddress::relayed(candidate.address, candidate.local.family());
-  if (const auto added = connection.agent.add_local(address, now))
+  const auto kind = candidate.kind == Kind::host               ? ice::CandidateKind::host
+                    : candidate.kind == Kind::server_reflexive ? ice::CandidateKind::srflx
+                                                               : ice::CandidateKind::relay;
+  if (const auto added =
+          connection.agent.add_local({kind, candidate.address, candidate.local}, now))
     connection.announce.push_back(*added);
 }
 
@@ -146,8 +158,16 @@ void Engine::flush_signals(Connection& connection) {
 void Engine::pump(Connection& connection, Instant now, WallTime wall) {
   const auto key = connection.key;
   choose_relay(connection, now);
-  while (auto out = connection.agent.poll_transmit()) transmit(connection, std::move(*out), now);
-  while (auto event = connection.agent.poll_event()) {
+  if (auto* agent = connection.agent.iceless()) {
+    pump_agent(connection, *agent, now, wall);
+    if (find(key) == nullptr) return;
+    pump_peer(connection, now);
+    if (auto* still = find(key)) flush_signals(*still);
+    return;
+  }
+  auto& agent = *connection.agent.ice();
+  while (auto out = agent.poll_transmit()) transmit(connection, std::move(*out), now);
+  while (auto event = agent.poll_event()) {
     if (const auto* changed = std::get_if<ice::StateChanged>(&*event)) {
       log_.debug("ICE state",
                  {{"gateway", connection.gateway}, {"state", ice::name_of(changed->to)}});
@@ -159,8 +179,7 @@ void Engine::pump(Connection& connection, Instant now, WallTime wall) {
       return give_up(connection, is_silent ? "no candidate from the gateway" : "no path left", now);
     }
   }
-  if (!connection.agent.nominated())
-    update_way(connection, now);  // losing the last pair is no event
+  if (!agent.nominated()) update_way(connection, now);  // losing the last pair is no event
   pump_peer(connection, now);
   if (auto* still = find(key)) flush_signals(*still);
 }
@@ -178,7 +197,13 @@ void Engine::pump_peer(Connection& connection, Instant now) {
     if (!established_after_ && first_request_) established_after_ = now - *first_request_;
     connection.has_session = true;
   }
-  while (auto message = connection.peer.poll_message()) send_message(connection, *message);
+  while (auto message = connection.peer.poll_message()) {
+    auto* agent = connection.agent.iceless();
+    if (agent != nullptr && wireguard::classify(*message) == wireguard::MessageType::initiation) {
+      agent->on_own_initiation(*message, now);
+    } else
+      send_message(connection, *message);
+  }
   if (connection.is_over) {
     log_.info("connection closed", {{"gateway", connection.gateway}});
     return remove(connection, false, now);
@@ -189,6 +214,33 @@ void Engine::pump_peer(Connection& connection, Instant now) {
     log_.info("gateway connected", {{"gateway", connection.gateway}, {"to", connection.way.to}});
   }
   flush_pending(connection, now);
+}
+
+void Engine::pump_agent(Connection& connection, path::Agent& agent, Instant now, WallTime wall) {
+  if (std::exchange(connection.wants_handshake, false)) start_handshake(connection, now, wall);
+  while (auto out = agent.poll_transmit()) {
+    const auto* probe = std::get_if<packet::Probe>(&out->what);
+    if (probe == nullptr) {
+      send_on(out->path, std::get<ByteVector>(out->what), now);
+      continue;
+    }
+    ByteVector message(packet::kProbeSize + wireguard::kDataOverhead);
+    const auto inner = probe->write();
+    std::copy(inner.begin(), inner.end(), message.begin() + wireguard::kDataHeaderSize);
+    if (connection.peer.seal(message.data(), inner.size(), now)) send_on(out->path, message, now);
+  }
+  while (const auto event = agent.poll_event()) {
+    if (std::holds_alternative<path::Failed>(*event))
+      return give_up(connection, "no candidate from the gateway", now);
+    update_way(connection, now);
+  }
+}
+
+void Engine::send_on(const path::Path& path, Bytes message, Instant now) {
+  if (const auto relay = relays_.relay_owning(path.local))
+    (void)relays_.send_to_peer(*relay, path.remote, message, now);
+  else
+    datagrams_.push_back({path.remote, path.local.ip, copy_of(message)});
 }
 
 void Engine::transmit(Connection& connection, ice::Transmit out, Instant now) {
@@ -206,7 +258,9 @@ void Engine::transmit(Connection& connection, ice::Transmit out, Instant now) {
 void Engine::update_way(Connection& connection, Instant now) {
   recent_route_.second = nullptr;
   Way way;
-  if (const auto& path = connection.agent.nominated()) {
+  const auto path = connection.agent.route();
+  if (!path && connection.agent.iceless() != nullptr) return;  // spec connectivity 5.2
+  if (path) {
     if (!path->local_relayed) {
       way = {Way::Kind::direct, path->remote, path->local.ip, {}};
     } else if (connection.relay) {
@@ -229,7 +283,7 @@ void Engine::update_way(Connection& connection, Instant now) {
   }
   log_.info("path", {{"gateway", connection.gateway},
                      {"kind", way.kind == Way::Kind::direct ? "direct" : "relayed"},
-                     {"remote", connection.agent.nominated()->remote}});
+                     {"remote", path->remote}});
   for (auto early = std::exchange(connection.early, {}); !early.empty(); early.pop_front()) {
     send_message(connection, early.front());
   }

@@ -17,7 +17,7 @@ void Engine::on_datagram(const SocketAddress& local, const SocketAddress& from, 
     case packet::DatagramKind::wireguard_initiation:
     case packet::DatagramKind::wireguard_response:
     case packet::DatagramKind::wireguard_cookie:
-      return on_handshake(from, bytes, now);
+      return on_handshake({local, from}, bytes, now);
     default:
       ++counters_.dropped_datagrams;
   }
@@ -40,12 +40,13 @@ void Engine::on_stun(const SocketAddress& local, const SocketAddress& from, Byte
   }
   for (const auto key : keys) {
     auto* connection = find(key);
-    if (connection != nullptr && !connection->agent.on_message(*message, local, from, now)) return;
+    auto* agent = connection != nullptr ? connection->agent.ice() : nullptr;
+    if (agent != nullptr && !agent->on_message(*message, local, from, now)) return;
   }
   ++counters_.dropped_datagrams;
 }
 
-void Engine::on_handshake(const SocketAddress& from, Bytes bytes, Instant now) {
+void Engine::on_handshake(const path::Path& arrival, Bytes bytes, Instant now) {
   Connection* connection = nullptr;
   if (packet::classify(bytes) == packet::DatagramKind::wireguard_initiation) {
     // Without a MAC1 of our key it is not for us; the peer checks the rest.
@@ -61,7 +62,16 @@ void Engine::on_handshake(const SocketAddress& from, Bytes bytes, Instant now) {
     ++counters_.dropped_datagrams;
     return;
   }
-  connection->peer.on_message(bytes, from.ip, now);
+  const bool is_accepted = connection->peer.on_message(bytes, arrival.remote.ip, now);
+  auto* agent = connection->agent.iceless();
+  if (agent == nullptr || !is_accepted) return;
+  if (packet::classify(bytes) == packet::DatagramKind::wireguard_response) {
+    agent->on_response(arrival, now);
+  } else if (packet::classify(bytes) == packet::DatagramKind::wireguard_initiation) {
+    agent->on_initiation(arrival, now);
+    // The answer takes the way of its question (spec connectivity 5.5).
+    while (const auto answer = connection->peer.poll_message()) send_on(arrival, *answer, now);
+  }
 }
 
 void Engine::on_relay_event(const turn::RelayEvent& event, Instant now) {
@@ -74,7 +84,7 @@ void Engine::on_relay_event(const turn::RelayEvent& event, Instant now) {
       const auto removed = connection->agent.remove_local(lost->candidate.address, now);
       if (!removed) continue;
       std::erase(connection->announce, *removed);
-      connection->withdraw.push_back(*removed);
+      if (connection->agent.ice() != nullptr) connection->withdraw.push_back(*removed);
     } else if (connection->relay == event.id) {
       if (std::holds_alternative<turn::RelayGone>(event.what)) connection->relay.reset();
       update_way(*connection, now);

@@ -71,12 +71,12 @@ void Engine::on(const Candidates& message, Instant now) {
   }
   for (const auto& line : message.lines) {
     if (message.invalidated) {
-      (void)connection->agent.invalidate_remote(line, now);
+      connection->agent.invalidate_remote(line, now);
       continue;
     }
     const auto added = connection->agent.add_remote(line, now);
-    if (added.is_accepted() && ice::wants_channel(added.candidate.kind) && connection->relay) {
-      relays_.bind_channel(*connection->relay, added.candidate.address, now);
+    if (added.accepted && ice::wants_channel(added.accepted->kind) && connection->relay) {
+      relays_.bind_channel(*connection->relay, added.accepted->address, now);
     }
   }
   mark_active(*connection, now);
@@ -84,26 +84,28 @@ void Engine::on(const Candidates& message, Instant now) {
 
 void Engine::on(Granted&& message, Instant now) {
   const auto wanted = wants_.find(message.resource);
-  if (wanted == wants_.end() || !wanted->second.first_asked || message.use_iceless) {
+  if (wanted == wants_.end() || !wanted->second.first_asked) {
     ++counters_.ignored_grants;
     return;
   }
   ++counters_.grants;
   auto* connection = find(message.gateway);
-  const bool is_same = connection != nullptr &&
-                       connection->agent.local_credentials() == message.ours &&
-                       connection->agent.remote_credentials() == message.theirs &&
-                       connection->peer.remote() == message.gateway_key &&
-                       connection->preshared == message.preshared;
+  const bool is_same =
+      connection != nullptr && message.use_iceless == (connection->agent.ice() == nullptr) &&
+      (message.use_iceless || (connection->agent.ice()->local_credentials() == message.ours &&
+                               connection->agent.ice()->remote_credentials() == message.theirs)) &&
+      connection->peer.remote() == message.gateway_key &&
+      connection->preshared == message.preshared;
   if (is_same) {
     // Spec connectivity 4.8: the gateway may have lost what it knew of us.
     mark_active(*connection, now);
     seed_candidates(*connection, now);
     connection->announce = connection->agent.local_candidates();
+    connection->wants_handshake = message.use_iceless;
   } else {
     if (connection != nullptr) remove(*connection, false, now);
     connection = &create({message.gateway, message.gateway_key, std::move(message.preshared),
-                          std::move(message.ours), std::move(message.theirs)},
+                          std::move(message.ours), std::move(message.theirs), message.use_iceless},
                          now);
   }
   grant(message.resource, *connection);
@@ -163,7 +165,7 @@ void Engine::on_offer_reply(OfferAsked asked, const Channel::Replied& reply, Ins
   if (auto* previous = find(asked.offer.gateway)) remove(*previous, false, now);
   auto& connection =
       create({asked.offer.gateway, accepted->gateway_key, std::move(asked.offer.preshared),
-              std::move(asked.offer.ours), std::move(*accepted->theirs)},
+              std::move(asked.offer.ours), std::move(*accepted->theirs), false},
              now);
   grant(asked.offer.resource, connection);
   for (const auto& resource : asked.also) grant(resource, connection);

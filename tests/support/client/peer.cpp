@@ -48,28 +48,29 @@ void Peer::start_handshake(Instant now, WallTime wall) {
   drain();
 }
 
-void Peer::on_message(Bytes message, const IpAddress& source, Instant now) {
+bool Peer::on_message(Bytes message, const IpAddress& source, Instant now) {
   last_now_ = now;
   const auto type = wireguard::classify(message);
   if (type == MessageType::cookie_reply) {
-    if (!handshake_.on_cookie_reply(message, now)) ++refused_;
-    return;
+    const bool is_accepted = handshake_.on_cookie_reply(message, now).has_value();
+    if (!is_accepted) ++refused_;
+    return is_accepted;
   }
   if (limiter_.check(message, source, now) != wireguard::HandshakeVerdict::process) {
     ++refused_;
-    return;
+    return false;
   }
   if (type == MessageType::response) {
     auto keys = handshake_.on_response(message, now);
     if (!keys) {
       ++refused_;
-      return;
+      return false;
     }
     auto& session = sessions_.install(std::move(*keys), engine_);
     // The responder may use its new session only once it has heard something under it.
     send_empty(now);
     adopt(session, now);
-    return;
+    return true;
   }
   auto opened = wireguard::open_initiation(identity_, message);
   auto answer = opened ? handshake_.on_initiation(std::move(*opened), now)
@@ -77,10 +78,11 @@ void Peer::on_message(Bytes message, const IpAddress& source, Instant now) {
                              fail(wireguard::HandshakeError::malformed)};
   if (!answer) {
     ++refused_;
-    return;
+    return false;
   }
   messages_.emplace_back(answer->response.begin(), answer->response.end());
   sessions_.install(std::move(answer->keys), engine_);
+  return true;
 }
 
 void Peer::on_timeout(Instant now, WallTime wall) {

@@ -36,7 +36,8 @@ class Peer {
 
   // ---- handshakes ----
   void start_handshake(Instant now, WallTime wall);
-  void on_message(Bytes message, const IpAddress& source, Instant now);
+  // False: refused.
+  bool on_message(Bytes message, const IpAddress& source, Instant now);
   void on_timeout(Instant now, WallTime wall);
 
   std::optional<ByteVector> poll_message();

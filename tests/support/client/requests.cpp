@@ -77,7 +77,6 @@ portal::Message candidates(Generation generation, const GatewayId& gateway,
 
 portal::Message no_relays() { return {"no_relays", "{}"}; }
 
-// Paths without ICE are left out (spec portal 5.4).
-portal::Message capabilities() { return {"set_snownet_capabilities", R"({"iceless":false})"}; }
+portal::Message capabilities() { return {"set_snownet_capabilities", R"({"iceless":true})"}; }
 
 }  // namespace fg::client

@@ -19,13 +19,14 @@ Json gateway_of(const Connection& connection, Instant now) {
   Json out;
   out["id"] = connection.gateway.to_string();
   out["state"] = connection.is_connected ? "connected" : "connecting";
-  const auto& path = connection.agent.nominated();
+  const auto path = connection.agent.route();
   if (path) {
     out["path"] = path->local_relayed || path->remote_relayed ? "relayed" : "direct";
     out["local"] = path->local.to_string();
     out["remote"] = path->remote.to_string();
   }
-  out["ice"] = ice::name_of(connection.agent.state());
+  const auto* ice = connection.agent.ice();
+  out["ice"] = ice != nullptr ? ice::name_of(ice->state()) : "none";
   out["idle"] = connection.is_idle;
   out["since_ms"] = in_ms(now - connection.since);
   out["handshake"] = connection.has_session;

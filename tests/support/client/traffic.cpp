@@ -167,6 +167,10 @@ void Traffic::on_datagram(Engine& engine, Arrival arrival, MutableBytes bytes, I
     return;
   }
   const auto opened = connection->peer.open(bytes, now);
+  if (opened.is_authentic &&
+      !engine.on_arrival(*connection, {arrival.local, arrival.from}, opened.inner, now)) {
+    return;
+  }
   if (opened.inner.empty()) return;
   ++counters_.packets_received;
   counters_.bytes_received += opened.inner.size();

@@ -40,8 +40,9 @@ class Show:
             kind, remote = self.lab.client.wait_path(wanted, 15)
         except TimeoutError:
             kind, remote = self.lab.client.path()
+        searched = "probes" if self.lab.client.gateways()[0].get("ice") == "none" else "ICE checks"
         fits = kind == wanted and host in (remote or "")
-        return Row(self.lab.generation, self.title, "path", "ICE checks", f"{kind} via {remote}", None, fits)
+        return Row(self.lab.generation, self.title, "path", searched, f"{kind} via {remote}", None, fits)
 
     def first_contact(self):
         """The first packet of a session: it starts authorization, ICE and handshake, and is not lost."""
@@ -181,24 +182,48 @@ def relays_fail(show):
     yield show.gap("only relay restarts", 5, staying.restart)
 
 
-PLANS = {"direct4": ("direct IPv4", t.Shape(outer=("v4",)), direct4),
-         "direct6": ("direct IPv6", t.Shape(outer=("v6",)), direct6),
-         "relays": ("relayed, NATs", t.Shape(relays=2, client_nat="random", gateway_nat="random"), relays_fail),
-         "relayed": ("relayed, NATs", t.Shape(client_nat="random", gateway_nat="random"), relayed)}
+def iceless(path):
+    def steps(show):
+        yield show.first_contact()
+        yield show.path_row(path, "")
+        yield from show.traffic()
+    return steps
+
+
+NATS = {"client_nat": "random", "gateway_nat": "random"}
+
+
+@dataclass
+class Plan:
+    title: str
+    shape: dict
+    steps: object
+    is_iceless: bool = False
+
+    def fits(self, generation):
+        return generation == "C" or not self.is_iceless
+
+
+PLANS = {"direct4": Plan("direct IPv4", {"outer": ("v4",)}, direct4),
+         "direct6": Plan("direct IPv6", {"outer": ("v6",)}, direct6),
+         "relays": Plan("relayed, NATs", {"relays": 2, **NATS}, relays_fail),
+         "relayed": Plan("relayed, NATs", NATS, relayed),
+         "iceless": Plan("direct, no ICE", {}, iceless("direct"), True),
+         "iceless-relayed": Plan("relayed, no ICE", NATS, iceless("relayed"), True)}
 
 
 def run_plan(plan, generation, portal, keep):
     """Rows of one lab as they come; with `keep`, a last row says how to look around."""
-    title, shape, steps = PLANS[plan]
-    lab = Lab(generation, portal, shape, keep=keep)
+    plan = PLANS[plan]
+    lab = Lab(generation, portal, t.Shape(**plan.shape), {"iceless": plan.is_iceless}, keep=keep)
     with lab:
         lab.world.failed = True             # until the end is reached, logs stay
-        yield from steps(Show(lab, title))
+        yield from plan.steps(Show(lab, plan.title))
         lab.world.failed = False
         if keep:
             notes = _notes(lab)
             lab.world.leave_up(notes)
-            yield Row(generation, title, "lab", "", "", None, True, notes)
+            yield Row(generation, plan.title, "lab", "", "", None, True, notes)
 
 
 def _notes(lab):

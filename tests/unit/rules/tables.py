@@ -14,7 +14,7 @@ ARROWS: dict[str, set[str]] = {
     "control/stun": {"crypto"},
     "control/turn": {"control/stun", "packet"},
     "control/ice": {"control/stun", "crypto"},
-    "control/path": {"control/ice/candidate.h", "packet/probe.h"},
+    "control/path": {"control/ice", "packet/probe.h"},
     "control/portal": {"crypto"},
     "control/dns": set(),
     "control/acl": {"filter", "control/portal/messages.h"},

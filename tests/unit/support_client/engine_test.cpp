@@ -210,8 +210,8 @@ TEST(ClientEngine, ARequestsOnceAndReusesForFurtherResources) {
       R"({"resource_id":"c2a9e4d7-0b35-4f18-92c6-5d71f3e8ab04","gateway_public_key":"M6jq1REt2rfnR5vUYLlRrjNItdB/ttSeqXqOBSqkEb0=",
     "persistent_keepalive":25,"gateway_payload":{"ConnectionAccepted":{"ice_parameters":{"username":"mQ1x","password":"Zt4kR9bHs2VwLf6yNc8uDa"},"domain_response":null}}})");
   ASSERT_EQ(bench.engine->connections().size(), 1U);
-  EXPECT_EQ(bench.connection().agent.role(), ice::Role::controlling);
-  EXPECT_EQ(bench.connection().agent.profile(), ice::kGenerationA);
+  EXPECT_EQ(bench.connection().agent.ice()->role(), ice::Role::controlling);
+  EXPECT_EQ(bench.connection().agent.ice()->profile(), ice::kGenerationA);
   EXPECT_EQ(bench.connection().pending.size(), 1U);
 }
 

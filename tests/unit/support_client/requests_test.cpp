@@ -85,7 +85,7 @@ TEST(ClientRequests, CandidatesAreSentAsRecorded) {
 }
 
 TEST(ClientRequests, PathsWithoutIceAreNotOffered) {
-  EXPECT_EQ(capabilities(), (portal::Message{"set_snownet_capabilities", R"({"iceless":false})"}));
+  EXPECT_EQ(capabilities(), (portal::Message{"set_snownet_capabilities", R"({"iceless":true})"}));
   EXPECT_EQ(no_relays(), (portal::Message{"no_relays", "{}"}));
 }
 
