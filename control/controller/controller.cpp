@@ -15,6 +15,7 @@ Controller::Controller(Options options, const wireguard::Identity& identity, Ran
       access_(acl::ProcessStart{now, wall}, acl::Limits{.clients = options_.clients_max}),
       limiter_(identity, random, now),
       slots_(options_.clients_max),
+      commands_(options_.commands_max * options_.workers),
       last_now_(now) {}
 
 void Controller::on_portal_joined(portal::Generation generation) { generation_ = generation; }
@@ -65,10 +66,7 @@ void Controller::on_event(const pipeline::Event& event, Instant now, WallTime wa
   } else if (const auto* channel = std::get_if<pipeline::ChannelActivity>(&event)) {
     relays_.on_channel_activity(channel->relay, channel->channel, now);
   } else if (const auto* retired = std::get_if<pipeline::PolicyRetired>(&event)) {
-    if (const auto found = policies_.find(retired->policy);
-        found != policies_.end() && --found->second.borrows == 0) {
-      policies_.erase(found);
-    }
+    release_policy(retired->policy);
   } else if (const auto* removed = std::get_if<pipeline::ClientRemoved>(&event)) {
     slots_.give_back(removed->slot);
   }
@@ -138,11 +136,11 @@ std::optional<Datagram> Controller::poll_datagram() {
   return out;
 }
 
-std::optional<WorkerCommand> Controller::poll_command() {
-  if (commands_.empty()) return std::nullopt;
-  auto out = std::move(commands_.front());
-  commands_.pop_front();
-  return out;
+std::optional<WorkerCommand> Controller::poll_command() { return commands_.pop(); }
+
+void Controller::enqueue(WorkerCommand command) {
+  if (!commands_.push(std::move(command))) drop(DropReason::command_queue_full);
+  while (const auto policy = commands_.poll_unused_policy()) release_policy(*policy);
 }
 
 std::optional<PortalOutput> Controller::poll_portal() {
@@ -180,7 +178,7 @@ std::optional<std::vector<std::string>> Controller::poll_reachable() {
 }
 
 std::optional<Wakeup> Controller::wakeup() const {
-  if (!datagrams_.empty() || !commands_.empty() || !portal_.empty() || !interfaces_.empty() ||
+  if (!datagrams_.empty() || !commands_.is_empty() || !portal_.empty() || !interfaces_.empty() ||
       is_reachable_news_) {
     return Wakeup{last_now_, "output queued"};
   }

@@ -21,6 +21,7 @@
 #include "base/random.h"
 #include "base/time.h"
 #include "control/acl/access.h"
+#include "control/controller/command_queue.h"
 #include "control/controller/connection.h"
 #include "control/controller/slots.h"
 #include "control/dns/resolutions.h"
@@ -38,6 +39,8 @@ namespace fg::controller {
 inline constexpr std::size_t kClientsMax = 8192;
 inline constexpr std::size_t kHeldRequestsMax =
     1024;  // requests waiting for the first relay to be measured
+// Waiting for a worker whose ring is full: above what all held requests cause at once.
+inline constexpr std::size_t kCommandsMax = 8192;
 inline constexpr Duration kHoldMax = 10s;
 inline constexpr Duration kRelayRetry = 15s;  // of relays that were given up; doubles
 inline constexpr Duration kRelayRetryMax = 4min;
@@ -45,6 +48,7 @@ inline constexpr Duration kRelayRetryMax = 4min;
 struct Options {
   unsigned workers = 1;
   std::size_t clients_max = kClientsMax;
+  std::size_t commands_max = kCommandsMax;  // times workers
   turn::Options turn;
   // poll_reachable() of a process that ended without a word: withdrawn from its clients, so that
   // they ask anew instead of waiting for their checks to fail (17 s and more, spec connectivity
@@ -52,10 +56,6 @@ struct Options {
   std::vector<std::string> left_behind;
 };
 
-struct WorkerCommand {
-  WorkerIndex worker{};
-  pipeline::Command command;
-};
 struct Datagram {
   SocketAddress to;
   std::optional<IpAddress> from;  // none: routing decides (relays)
@@ -106,7 +106,7 @@ class Controller {
   std::optional<Datagram> poll_datagram();
   // Put back what a full ring refused with unpoll_command().
   std::optional<WorkerCommand> poll_command();
-  void unpoll_command(WorkerCommand command) { commands_.push_front(std::move(command)); }
+  void unpoll_command(WorkerCommand command) { commands_.put_back(std::move(command)); }
   std::optional<PortalOutput> poll_portal();
   std::optional<SetInterface> poll_interface();
   // Candidate lines of every address clients may reach us at, each time it has changed.
@@ -218,8 +218,12 @@ class Controller {
   }
   template <class Command>
   void tell(WorkerIndex worker, Command command) {
-    commands_.push_back({worker, pipeline::Command{std::move(command)}});
+    enqueue({worker, pipeline::Command{std::move(command)}});
   }
+  void enqueue(WorkerCommand command);
+  void release_policy(const filter::Policy* policy);
+  // Counts and logs that no connection can be made, before anything of the client is touched.
+  [[nodiscard]] bool refuses_connections();
   void drop(DropReason reason) { drops_.count(reason); }
 
   Options options_;
@@ -259,7 +263,7 @@ class Controller {
   Duration relay_retry_ = kRelayRetry;
   std::optional<SetInterface> interface_;  // as told by the newest init
   std::deque<Datagram> datagrams_;
-  std::deque<WorkerCommand> commands_;
+  CommandQueue commands_;
   std::deque<PortalOutput> portal_;
   std::deque<SetInterface> interfaces_;
   bool is_reachable_news_ = false;

@@ -394,6 +394,11 @@ const filter::Policy* Controller::borrow_policy(const ClientId& client) {
   return borrowed;
 }
 
+void Controller::release_policy(const filter::Policy* policy) {
+  const auto found = policies_.find(policy);
+  if (found != policies_.end() && --found->second.borrows == 0) policies_.erase(found);
+}
+
 void Controller::set_policy(Connection& connection) {
   tell(connection.options.worker,
        pipeline::SetPolicy{connection.options.slot, borrow_policy(connection.options.client)});

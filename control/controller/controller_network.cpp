@@ -99,7 +99,9 @@ void Controller::on_handshake(const Arrival& arrival, Bytes bytes, Instant now) 
   // MAC1 and the limiter stand before any Diffie-Hellman (spec connectivity 4.4).
   switch (limiter_.check(bytes, arrival.from.ip, now)) {
     case wireguard::HandshakeVerdict::process:
-      break;
+      if (!commands_.is_full()) break;
+      drop(DropReason::command_queue_full);  // its session could not be told; the peer asks again
+      return;
     case wireguard::HandshakeVerdict::reply_with_cookie:
       drop(DropReason::handshake_rate_limited);
       reply(arrival, limiter_.cookie_reply(bytes, arrival.from.ip, now), now);

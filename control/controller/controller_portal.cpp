@@ -141,6 +141,13 @@ bool Controller::refuses(const acl::Grant& grant) {
   return true;
 }
 
+bool Controller::refuses_connections() {
+  if (!commands_.is_full()) return false;
+  drop(DropReason::command_queue_full);
+  log_.warn("workers do not keep up, connection refused: the client asks again");
+  return true;
+}
+
 void Controller::accept(const portal::Authorize& message, Instant now) {
   const acl::Grant grant{message.client.id,       message.client.v4,  message.client.v6,
                          message.resource,        message.expires_at, std::nullopt,
@@ -154,6 +161,7 @@ void Controller::accept(const portal::Authorize& message, Instant now) {
     wake(*connection, now);
     dirty_.push_back(connection->options.key);
   } else {
+    if (refuses_connections()) return;
     const auto relay = relays_.select();
     if (!relay) {
       answer_no_relays();
@@ -216,7 +224,7 @@ void Controller::accept(const portal::RequestConnection& message, std::vector<Ip
   const acl::Grant grant{message.client.id,      message.client.v4,  message.client.v6,
                          message.resource,       message.expires_at, message.domain,
                          acl::GrantStyle::extend};
-  if (refuses(grant)) return;
+  if (refuses(grant) || refuses_connections()) return;
   // Always a new connection; grants made before survive it (spec portal 2.3.3).
   if (Connection* previous = find(message.client.id)) remove(*previous, false, now);
   const auto ours = ice::generate_credentials(random_);

@@ -60,6 +60,7 @@ namespace fg {
   X(udp_receive_failed, "receive from a UDP socket failed")                                    \
   /* control plane */                                                                          \
   X(command_ring_full, "ring to a worker is full")                                             \
+  X(command_queue_full, "connection, handshake or message refused as workers do not keep up")  \
   X(event_ring_full, "event for the control thread lost to a full ring")                       \
   X(unknown_portal_event, "portal message with an unknown event")                              \
   X(malformed_portal_message, "portal message does not fit its schema")                        \

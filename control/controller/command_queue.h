@@ -1,0 +1,47 @@
+// What waits for room in the workers' rings. At the limit nothing new is begun: what may be lost is
+// refused here, connections and handshakes by the controller. What ends or narrows something is
+// always taken; commands that a later one overtakes are dropped instead, so that the queue stays
+// proportional to what is established.
+#pragma once
+
+#include <cstddef>
+#include <deque>
+#include <optional>
+#include <vector>
+
+#include "base/ids.h"
+#include "pipeline/commands.h"
+
+namespace fg::controller {
+
+struct WorkerCommand {
+  WorkerIndex worker{};
+  pipeline::Command command;
+};
+
+class CommandQueue {
+ public:
+  explicit CommandQueue(std::size_t limit) : limit_(limit), compact_at_(limit) {}
+
+  // False: at the limit, and the command is one that may be lost.
+  [[nodiscard]] bool push(WorkerCommand command);
+  std::optional<WorkerCommand> pop();
+  void put_back(WorkerCommand command) { waiting_.push_front(std::move(command)); }
+
+  // Policies of overtaken commands: no worker will give them back.
+  std::optional<const filter::Policy*> poll_unused_policy();
+
+  [[nodiscard]] bool is_full() const { return waiting_.size() >= limit_; }
+  [[nodiscard]] bool is_empty() const { return waiting_.empty(); }
+  [[nodiscard]] std::size_t size() const { return waiting_.size(); }
+
+ private:
+  void drop_overtaken();
+
+  std::size_t limit_;
+  std::size_t compact_at_;  // twice what the last look over all left: each costs O(1) a command
+  std::deque<WorkerCommand> waiting_;
+  std::vector<const filter::Policy*> unused_;
+};
+
+}  // namespace fg::controller
