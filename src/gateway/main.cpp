@@ -15,6 +15,7 @@
 #include "base/secret.h"
 #include "gateway/configuration.h"
 #include "gateway/gateway.h"
+#include "gateway/log_limiter.h"
 #include "gateway/log_sink.h"
 
 extern char** environ;
@@ -95,13 +96,14 @@ int main(int argc, char** argv) {
         configuration.log_filter.c_str());
     return 1;
   }
-  fg::gateway::LineSink sink{
+  fg::gateway::LineSink lines{
       std::move(*filter),
       configuration.log_json ? fg::gateway::LogFormat::json : fg::gateway::LogFormat::human,
       wall_now, [](std::string_view line) {
         std::fwrite(line.data(), 1, line.size(), stdout);
         std::fflush(stdout);
       }};
+  fg::gateway::LogLimiter sink{lines, wall_now};
   const fg::Log log{sink, "gateway"};
   log.info("`gateway` started logging", {{"version", fg::gateway::kVersion}});
   for (const auto& notice : configuration.notices) log.info(notice);
