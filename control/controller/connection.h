@@ -62,9 +62,10 @@ struct Connection {
   wireguard::Handshake handshake;
 
   std::optional<RelayId>
-      relay;            // whose relayed addresses are this connection's; none: to be chosen
-  pipeline::Path path;  // what the worker has been told
-  std::deque<ByteVector> early;  // handshake messages before the first nomination
+      relay;  // whose relayed addresses are this connection's; none: to be chosen
+  std::optional<SocketAddress> relayed_peer;  // the newest of a relayed route
+  pipeline::Path path;                        // what the worker has been told
+  std::deque<ByteVector> early;               // handshake messages before the first nomination
   Instant last_activity;
   bool has_session = false;
   bool is_idle = false;

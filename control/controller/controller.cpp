@@ -110,7 +110,8 @@ void Controller::on_timeout(Instant now, WallTime wall) {
     held_.pop_front();
     answer_no_relays();
   }
-  std::erase_if(retired_keys_, [&](const auto& entry) { return entry.second <= now; });
+  for (; !retired_.empty() && retired_.front().first <= now; retired_.pop_front())
+    retired_keys_.erase(retired_.front().second);
   pump_relays(now);
 }
 
@@ -196,10 +197,8 @@ Summary Controller::summary() const {
   Summary out;
   out.clients = access_.client_count();
   out.connections = connections_.size();
-  for (const auto& [key, connection] : connections_) {
-    if (connection->path.kind == pipeline::Path::Kind::direct) ++out.direct;
-    if (connection->path.kind == pipeline::Path::Kind::relayed) ++out.relayed;
-  }
+  out.direct = by_path_kind_[static_cast<std::size_t>(pipeline::Path::Kind::direct)];
+  out.relayed = by_path_kind_[static_cast<std::size_t>(pipeline::Path::Kind::relayed)];
   out.relays = relays_.size();
   for (const auto& id : relays_.ids()) {
     const auto* allocation = relays_.find(id);

@@ -7,6 +7,7 @@
 // flow logs.
 #pragma once
 
+#include <array>
 #include <deque>
 #include <map>
 #include <memory>
@@ -177,6 +178,9 @@ class Controller {
   void add_local(Connection& connection, const turn::Candidate& candidate, Instant now);
   void wake(Connection& connection, Instant now);
   void migrate_orphans(Instant now);
+  void set_relay(Connection& connection, std::optional<RelayId> relay);
+  void set_relayed_peer(Connection& connection, std::optional<SocketAddress> peer);
+  [[nodiscard]] std::vector<Connection*> with_relay(const RelayId& relay);
   void bind_channels(Connection& connection, Instant now);
   void pump(Connection& connection, Instant now);
   void pump_agent(Connection& connection, ice::Agent& agent, Instant now);
@@ -248,8 +252,12 @@ class Controller {
   std::map<portal::PublicKey, ConnectionKey> by_public_key_;
   std::set<std::pair<Instant, ConnectionKey>> deadlines_;
   std::map<ConnectionKey, Instant> deadline_of_;
-  std::map<ConnectionKey, Instant>
-      retired_keys_;                  // not given out again before (spec connectivity 4.3)
+  std::map<std::optional<RelayId>, std::set<ConnectionKey>> by_relay_;
+  std::map<SocketAddress, std::set<ConnectionKey>> by_relayed_peer_;
+  std::array<std::size_t, 3> by_path_kind_{};
+  // Not given out again before their time, which is in their order (spec connectivity 4.3).
+  std::deque<std::pair<Instant, ConnectionKey>> retired_;
+  std::set<ConnectionKey> retired_keys_;
   std::vector<ConnectionKey> dirty_;  // touched by this input, to be pumped
 
   struct BorrowedPolicy {

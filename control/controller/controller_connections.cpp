@@ -89,6 +89,8 @@ Connection* Controller::create(NewConnection request, Instant now) {
   by_client_[options.client] = options.key;
   by_slot_[options.slot] = options.key;
   by_public_key_[request.public_key] = options.key;
+  by_relay_[connection.relay].insert(options.key);
+  ++by_path_kind_[static_cast<std::size_t>(connection.path.kind)];
 
   tell(options.worker,
        pipeline::AddClient{*slot, request.v4, request.v6, borrow_policy(request.client),
@@ -129,7 +131,14 @@ void Controller::remove(Connection& connection, bool goodbye, Instant now) {
     deadlines_.erase({deadline->second, options.key});
     deadline_of_.erase(deadline);
   }
-  retired_keys_[options.key] = now + kKeyRest;
+  if (const auto own = by_relay_.find(connection.relay); own != by_relay_.end()) {
+    own->second.erase(options.key);
+    if (own->second.empty()) by_relay_.erase(own);
+  }
+  set_relayed_peer(connection, std::nullopt);
+  --by_path_kind_[static_cast<std::size_t>(connection.path.kind)];
+  retired_.emplace_back(now + kKeyRest, options.key);
+  retired_keys_.insert(options.key);
   connections_.erase(options.key);
   portal_.emplace_back(ForgetClient{options.client});
 }
@@ -170,18 +179,51 @@ void Controller::wake(Connection& connection, Instant now) {
 // Connections whose relay is gone, or allocates nothing, choose another as soon as one has been
 // measured (spec connectivity 3.11).
 void Controller::migrate_orphans(Instant now) {
-  for (auto& [key, connection] : connections_) {
-    const auto* own = connection->relay ? relays_.find(*connection->relay) : nullptr;
-    if (own != nullptr && !own->is_suspended()) continue;
+  std::vector<ConnectionKey> orphans;
+  for (const auto& [relay, keys] : by_relay_) {
+    const auto* own = relay ? relays_.find(*relay) : nullptr;
+    if (own == nullptr || own->is_suspended())
+      orphans.insert(orphans.end(), keys.begin(), keys.end());
+  }
+  for (const auto key : orphans) {
     const auto chosen = relays_.select();
     if (!chosen) return;
+    auto* connection = find(key);
     if (connection->relay == chosen) continue;
-    connection->relay = chosen;
+    set_relay(*connection, chosen);
     log_.debug("connection moved to another relay", {{"client", connection->options.client}});
     seed_candidates(*connection, now);
     bind_channels(*connection, now);
     wake(*connection, now);
   }
+}
+
+void Controller::set_relay(Connection& connection, std::optional<RelayId> relay) {
+  const auto key = connection.options.key;
+  const auto before = by_relay_.find(connection.relay);
+  before->second.erase(key);
+  if (before->second.empty()) by_relay_.erase(before);
+  connection.relay = relay;
+  by_relay_[relay].insert(key);
+}
+
+void Controller::set_relayed_peer(Connection& connection, std::optional<SocketAddress> peer) {
+  if (connection.relayed_peer == peer) return;
+  if (connection.relayed_peer) {
+    const auto before = by_relayed_peer_.find(*connection.relayed_peer);
+    before->second.erase(connection.options.key);
+    if (before->second.empty()) by_relayed_peer_.erase(before);
+  }
+  connection.relayed_peer = peer;
+  if (peer) by_relayed_peer_[*peer].insert(connection.options.key);
+}
+
+std::vector<Connection*> Controller::with_relay(const RelayId& relay) {
+  std::vector<Connection*> out;
+  if (const auto found = by_relay_.find(relay); found != by_relay_.end()) {
+    for (const auto key : found->second) out.push_back(find(key));
+  }
+  return out;
 }
 
 // Spec connectivity 2.9: what the client signalled, hosts excepted, gets its channel without being
@@ -307,6 +349,7 @@ std::optional<pipeline::Path> Controller::way_over(const ice::Path& route, Insta
 
 void Controller::update_path(Connection& connection, Instant now) {
   const auto route = connection.agent.route();
+  if (route && route->local_relayed) set_relayed_peer(connection, route->remote);
   // Without ICE, where it went last is tried until something better has answered (spec
   // connectivity 5.2).
   if (!route && connection.agent.iceless() != nullptr) return;
@@ -315,6 +358,8 @@ void Controller::update_path(Connection& connection, Instant now) {
   if (path == connection.path) return;
   if (path.kind == pipeline::Path::Kind::direct) tell_all(pipeline::ExpectSource{path.remote.ip});
   const auto kind_before = std::exchange(connection.path, path).kind;
+  --by_path_kind_[static_cast<std::size_t>(kind_before)];
+  ++by_path_kind_[static_cast<std::size_t>(path.kind)];
   tell(connection.options.worker, pipeline::SetPath{connection.options.slot, path});
   log_.debug("path", {{"client", connection.options.client}, {"remote", path.remote}});
   // A client can change its address as often as it likes, but hardly the kind of its path.

@@ -258,52 +258,49 @@ void Controller::pump_relays(Instant now) {
 }
 
 void Controller::on_relay_event(const turn::RelayEvent& event, Instant now) {
-  const auto each = [&](auto&& act) {
-    for (auto& [key, connection] : connections_) act(*connection);
-  };
   if (const auto* learnt = std::get_if<turn::CandidateLearnt>(&event.what)) {
     is_reachable_news_ = true;
-    each([&](Connection& connection) {
-      if (connection.relay != event.id) return;
-      add_local(connection, learnt->candidate, now);
-      if (learnt->candidate.kind == turn::Candidate::Kind::relayed) bind_channels(connection, now);
-      wake(connection, now);
-    });
+    for (auto* connection : with_relay(event.id)) {
+      add_local(*connection, learnt->candidate, now);
+      if (learnt->candidate.kind == turn::Candidate::Kind::relayed) bind_channels(*connection, now);
+      wake(*connection, now);
+    }
   } else if (const auto* lost = std::get_if<turn::CandidateInvalidated>(&event.what)) {
     is_reachable_news_ = true;
-    each([&](Connection& connection) {
-      const auto removed = connection.agent.remove_local(lost->candidate.address, now);
-      if (!removed) return;
-      std::erase(connection.announce, *removed);
+    // Of any connection: one that moved to another relay still has what it was told before.
+    for (auto& [key, connection] : connections_) {
+      const auto removed = connection->agent.remove_local(lost->candidate.address, now);
+      if (!removed) continue;
+      std::erase(connection->announce, *removed);
       // Without ICE the client is not told: its probes tell (spec connectivity 5.9).
-      if (connection.agent.ice() != nullptr) connection.withdraw.push_back(*removed);
-      dirty_.push_back(connection.options.key);
-    });
+      if (connection->agent.ice() != nullptr) connection->withdraw.push_back(*removed);
+      dirty_.push_back(key);
+    }
   } else if (const auto* channel = std::get_if<turn::ChannelChanged>(&event.what)) {
     tell_all(pipeline::SetChannel{event.slot, channel->number,
                                   channel->state == turn::ChannelChanged::State::confirmed});
-    each([&](Connection& connection) {
-      const auto route = connection.agent.route();
-      if (connection.relay == event.id && route && route->local_relayed &&
+    const auto found = by_relayed_peer_.find(channel->peer);
+    const auto keys = found == by_relayed_peer_.end() ? std::set<ConnectionKey>{} : found->second;
+    for (const auto key : keys) {
+      auto* connection = find(key);
+      const auto route = connection->agent.route();
+      if (connection->relay == event.id && route && route->local_relayed &&
           route->remote == channel->peer) {
-        update_path(connection, now);
+        update_path(*connection, now);
       }
-    });
+    }
   } else if (const auto* active = std::get_if<turn::ActiveServerChanged>(&event.what)) {
     tell_all(pipeline::SetRelay{event.slot, active->server});
-    each([&](Connection& connection) {
-      if (connection.relay == event.id) update_path(connection, now);
-    });
+    for (auto* connection : with_relay(event.id)) update_path(*connection, now);
   } else if (const auto* gone = std::get_if<turn::RelayGone>(&event.what)) {
     log_.info("relay gone", {{"relay", event.id}, {"reason", name_of(gone->why)}});
     tell_all(pipeline::SetRelay{event.slot, std::nullopt});
     if (gone->why != turn::RelayGone::Why::removed) retry_relays_later(now);
-    each([&](Connection& connection) {
-      if (connection.relay != event.id) return;
-      connection.relay.reset();
-      update_path(connection, now);
-      dirty_.push_back(connection.options.key);
-    });
+    for (auto* connection : with_relay(event.id)) {
+      set_relay(*connection, std::nullopt);
+      update_path(*connection, now);
+      dirty_.push_back(connection->options.key);
+    }
   } else if (std::holds_alternative<turn::Suspended>(event.what)) {
     log_.warn("relay allocates nothing", {{"relay", event.id}});
     retry_relays_later(now);
