@@ -109,19 +109,19 @@ bool Agent::is_possible() const {
 void Agent::settle(Instant now) {
   last_now_ = std::max(last_now_, now);
   if (failed_) return;
-  if (role_ == Role::controlling) nominate_best();
+  if (role_ == Role::controlling) nominate_best(now);
   select_path();
   evaluate_state(now);
   for (auto& pair : checklist_.pairs()) (void)pair.checks.next(profile_, now);
 }
 
 // Controlling: the best pair that works, as soon as it works (spec connectivity 2.16).
-void Agent::nominate_best() {
+void Agent::nominate_best(Instant now) {
   auto* best = checklist_.best_succeeded();
   if (best == nullptr || best->nominated != 0) return;
   const auto* present = checklist_.best_nominated();
   if (present != nullptr && present->priority >= best->priority) return;
-  checklist_.nominate(*best);
+  checklist_.nominate(*best, now);
 }
 
 void Agent::select_path() {

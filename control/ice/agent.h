@@ -235,7 +235,7 @@ class Agent {
 
   // Decisions: agent.cpp.
   void settle(Instant now);
-  void nominate_best();
+  void nominate_best(Instant now);
   void select_path();
   void evaluate_state(Instant now);
   void set_state(AgentState state, Instant now);

@@ -36,7 +36,7 @@ std::optional<DropReason> Agent::on_request(const stun::Message& message,
   if (pair == nullptr) return DropReason::unknown_stun;
   pair->last_request = now;
   if (message.use_candidate()) {
-    if (pair->nominated == 0) checklist_.nominate(*pair);
+    if (pair->nominated == 0) checklist_.nominate(*pair, now);
     checklist_.on_use_candidate(*pair);
   }
   send_success(message, *destination, remote);

@@ -71,8 +71,9 @@ void Checklist::set_role(Role role) {
   sort();
 }
 
-void Checklist::nominate(Pair& pair) {
+void Checklist::nominate(Pair& pair, Instant now) {
   pair.nominated = ++nominations_;
+  pair.nominated_at = now;
   pair.checks.hurry();
 }
 
@@ -84,8 +85,13 @@ void Checklist::on_use_candidate(Pair& pair) {
 }
 
 bool Checklist::is_stale(const Pair& pair) const {
-  return std::any_of(pair.requests_elsewhere.begin(), pair.requests_elsewhere.end(),
-                     [](const auto& entry) { return entry.second >= kStaleAfterRequests; });
+  if (std::any_of(pair.requests_elsewhere.begin(), pair.requests_elsewhere.end(),
+                  [](const auto& entry) { return entry.second >= kStaleAfterRequests; }))
+    return true;
+  return pair.last_request && std::any_of(pairs_.begin(), pairs_.end(), [&](const Pair& other) {
+           return other.nominated != 0 && other.nominated_at > *pair.last_request &&
+                  other.last_request && *other.last_request - *pair.last_request >= kLeftAfter;
+         });
 }
 
 Pair* Checklist::best_nominated() {

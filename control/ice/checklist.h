@@ -23,6 +23,7 @@ enum class CandidateId : std::uint32_t {};
 
 inline constexpr std::size_t kPairsMax = 100;            // spec connectivity 2.11
 inline constexpr std::uint32_t kStaleAfterRequests = 6;  // spec connectivity 2.16
+inline constexpr Duration kLeftAfter = 4s;  // two requests of an active client lost, 2.18
 
 // One side of a pair, as the checklist needs it.
 struct PairEnd {
@@ -40,6 +41,7 @@ struct Pair {
   CheckSchedule checks;
   bool succeeded = false;
   std::uint64_t nominated = 0;  // 0: no; else its place in the order of nominations
+  Instant nominated_at;
   std::optional<Instant> last_request;
   // Requests with USE-CANDIDATE that other nominated pairs received since the last one here.
   std::map<PairId, std::uint32_t> requests_elsewhere;
@@ -71,9 +73,12 @@ class Checklist {
     }
   }
 
-  void nominate(Pair& pair);
+  void nominate(Pair& pair, Instant now);
   // A request with USE-CANDIDATE arrived on a nominated pair.
   void on_use_candidate(Pair& pair);
+  // Six requests with USE-CANDIDATE elsewhere since the last one here; or the peer nominated
+  // another after it was last heard here, and was heard there when this one had been silent for a
+  // while: it has given this one up, and six more of its requests would tell nothing new.
   [[nodiscard]] bool is_stale(const Pair& pair) const;
   // Highest priority among the nominated ones that are not stale; the latest nomination among
   // equals. Differs from the originals, which stay on the first of equals and never give a pair up.

@@ -30,7 +30,7 @@ TEST(Checklist, RoleDecidesWhoseCandidateIsG) {
 TEST(Checklist, TwoCandidatesWithTheSameAddressesShareAPairRepresentedByTheBetter) {
   Checklist list{Role::controlled};
   const auto id = list.add(end(1, 1, 100), end(2, 2, 10, CandidateKind::srflx))->id;
-  list.nominate(*list.find(id));
+  list.nominate(*list.find(id), Instant{1s});
   list.add(end(1, 1, 100), end(3, 2, 90, CandidateKind::host));
   list.add(end(1, 1, 100), end(4, 2, 50, CandidateKind::relay));
   ASSERT_EQ(list.pairs().size(), 1U);
@@ -56,7 +56,7 @@ TEST(Checklist, HundredPairsFitAndOneMoreDropsTheLowest) {
 
 TEST(Checklist, NominatedPairIsNotTheOneToDrop) {
   Checklist list{Role::controlled};
-  list.nominate(*list.add(end(1, 1, 9999), end(1, 1, 1)));
+  list.nominate(*list.add(end(1, 1, 9999), end(1, 1, 1)), Instant{1s});
   for (std::uint16_t i = 2; i <= 101; ++i) (void)list.add(end(1, 1, 9999), end(i, i, 1000U + i));
   EXPECT_EQ(list.pairs().size(), 100U);
   ASSERT_NE(list.best_nominated(), nullptr);
@@ -68,8 +68,8 @@ class Nomination : public testing::Test {
   Nomination() {
     high_ = list_.add(end(1, 1, 100), end(2, 2, 90))->id;
     low_ = list_.add(end(1, 1, 100), end(3, 3, 10))->id;
-    list_.nominate(*list_.find(low_));
-    list_.nominate(*list_.find(high_));
+    list_.nominate(*list_.find(low_), Instant{1s});
+    list_.nominate(*list_.find(high_), Instant{1s});
   }
   PairId best() { return list_.best_nominated()->id; }
   void request(PairId id) { list_.on_use_candidate(*list_.find(id)); }
@@ -107,7 +107,7 @@ TEST_F(Nomination, BothStayFreshWhileBothAreRequested) {
 
 TEST_F(Nomination, SixRequestsSpreadOverSeveralPairsDoNotCount) {
   const auto third = list_.add(end(1, 1, 100), end(4, 4, 5))->id;
-  list_.nominate(*list_.find(third));
+  list_.nominate(*list_.find(third), Instant{1s});
   for (int i = 0; i < 5; ++i) {
     request(low_);
     request(third);
@@ -122,12 +122,58 @@ TEST_F(Nomination, RemovedPairTakesItsCountsAlong) {
   EXPECT_EQ(best(), high_);
 }
 
+class Departure : public testing::Test {
+ protected:
+  Departure() {
+    high_ = list_.add(end(1, 1, 100), end(2, 2, 90))->id;
+    low_ = list_.add(end(1, 1, 100), end(3, 3, 10))->id;
+    heard(high_, 100s);
+  }
+  void heard(PairId id, Duration at) {
+    auto& pair = *list_.find(id);
+    pair.last_request = Instant{at};
+    if (pair.nominated == 0) list_.nominate(pair, Instant{at});
+    list_.on_use_candidate(pair);
+  }
+  PairId best() { return list_.best_nominated()->id; }
+
+  Checklist list_{Role::controlled};
+  PairId high_{};
+  PairId low_{};
+};
+
+TEST_F(Departure, FirstNominationElsewhereAfterFourSilentSecondsIsFollowedAtOnce) {
+  heard(low_, 104s);
+  EXPECT_EQ(best(), low_);
+}
+
+TEST_F(Departure, NominationDuringAShorterSilenceCountsOnceTheSilenceIsFourSecondsOld) {
+  heard(low_, 101s);
+  heard(low_, 103999ms);
+  EXPECT_EQ(best(), high_) << "its next request may be on the way";
+  heard(low_, 104s);
+  EXPECT_EQ(best(), low_);
+}
+
+TEST_F(Departure, PairIsTakenBackWhenItIsHeardAgain) {
+  heard(low_, 104s);
+  heard(high_, 105s);
+  EXPECT_EQ(best(), high_);
+  heard(low_, 110s);
+  EXPECT_EQ(best(), high_) << "no new nomination: an idle peer asks every 25 s";
+}
+
+TEST_F(Departure, PlainRequestOnAPairNeverNominatedIsNoDeparture) {
+  list_.find(low_)->last_request = Instant{200s};
+  EXPECT_EQ(best(), high_);
+}
+
 TEST(Checklist, LatestNominationWinsAmongEqualPriorities) {
   Checklist list{Role::controlled};
   const auto first = list.add(end(1, 1, 100), end(2, 2, 50))->id;
   const auto second = list.add(end(1, 1, 100), end(3, 3, 50))->id;
-  list.nominate(*list.find(second));
-  list.nominate(*list.find(first));
+  list.nominate(*list.find(second), Instant{1s});
+  list.nominate(*list.find(first), Instant{1s});
   EXPECT_EQ(list.best_nominated()->id, first);
 }
 

@@ -1,0 +1,51 @@
+"""A path fails under a running connection, or was never there: how long nobody answers 50 requests a second."""
+import pytest
+
+from lab import netns, topology as t
+from lab.traffic import outcome_of
+from steps import healed
+
+
+def page(lab, address=t.RESOURCE4):
+    return lambda: lab.probes.get(address, seconds=3)
+
+
+def gap_of(lab, act, limit, what):
+    outcome = outcome_of(lab.world, act, limit + 10)
+    print(f"{what} {lab.generation}: {outcome}")
+    assert outcome.gap <= limit and outcome.silence <= limit, outcome
+
+
+def remapped(lab):
+    """The client's NAT forgets what it translated and gives other ports and another address from here on."""
+    nat = lab.world.ns("natc")
+    netns.ip([f"addr add {t.WAN4}23/24 dev eth0"], nat)
+    netns.nft(nat, "flush chain ip lab_nat post\n"
+                   f"add rule ip lab_nat post oifname \"eth0\" meta l4proto udp snat to {t.WAN4}23:20000-30000 random\n"
+                   "add rule ip lab_nat post oifname \"eth0\" masquerade\n")
+    netns.execute(nat, "conntrack", "-F")
+
+
+def cut(lab, families=("v4", "v6")):
+    """What client and gateway send each other directly is lost on the way; the relay reaches both."""
+    for host, peer4, peer6 in (("client", t.GATEWAY4, t.GATEWAY6), ("gateway", t.CLIENT4, t.CLIENT6)):
+        rules = {"v4": f"ip saddr {peer4} drop", "v6": f"ip6 saddr {peer6} drop"}
+        netns.nft(lab.world.ns(host), "table inet lab_cut { chain in { type filter hook prerouting priority raw; "
+                                      + "; ".join(rules[f] for f in families) + "; }; }\n")
+
+
+def test_the_clients_nat_changes_its_mapping(make_lab, generation):
+    lab = make_lab(generation, shape=t.Shape(client_nat="preserving"))
+    healed(page(lab), 15)
+    lab.client.wait_path("direct")
+    gap_of(lab, lambda: remapped(lab), 3, "client's NAT changes its mapping")
+    healed(page(lab, t.RESOURCE6), 10)
+
+
+def test_only_the_direct_path_dies(make_lab, generation):
+    """The client gives it up after 12 or 18 s of unanswered checks (spec connectivity 2.18); the gateway adds nothing."""
+    lab = make_lab(generation)
+    healed(page(lab), 15)
+    lab.client.wait_path("direct")
+    gap_of(lab, lambda: cut(lab), 15 if generation == "A" else 20, "direct path dies")
+    lab.client.wait_path("relayed")
