@@ -49,3 +49,30 @@ def test_only_the_direct_path_dies(make_lab, generation):
     lab.client.wait_path("direct")
     gap_of(lab, lambda: cut(lab), 15 if generation == "A" else 20, "direct path dies")
     lab.client.wait_path("relayed")
+
+
+def one_family(lab, host, family):
+    """The other family's datagrams never reach that host from the internet."""
+    other = {"v4": "ipv6", "v6": "ipv4"}[family]
+    netns.nft(lab.world.ns(host), "table inet lab_family { chain in { type filter hook prerouting priority raw; "
+                                  f"iifname \"eth0\" meta nfproto {other} meta l4proto udp drop; }}; }}\n")
+
+
+@pytest.mark.parametrize("family, remote", [("v4", t.GATEWAY4), ("v6", t.GATEWAY6)])
+def test_the_other_family_is_blocked_between_the_peers(make_lab, generation, family, remote):
+    lab = make_lab(generation)
+    cut(lab, ("v6",) if family == "v4" else ("v4",))
+    healed(page(lab), 15)
+    assert remote in lab.client.wait_path("direct")[1]
+    assert lab.probes.get(t.RESOURCE6, seconds=3).ok
+
+
+@pytest.mark.parametrize("host", ["client", "gateway"])
+@pytest.mark.parametrize("family, remote", [("v4", t.GATEWAY4), ("v6", t.GATEWAY6)])
+def test_one_side_has_datagrams_over_one_family_only(make_lab, generation, host, family, remote):
+    """Relays included."""
+    lab = make_lab(generation)
+    one_family(lab, host, family)
+    healed(page(lab), 15)
+    assert remote in lab.client.wait_path("direct")[1]
+    assert lab.probes.get(t.RESOURCE6, seconds=3).ok
