@@ -111,8 +111,8 @@ class World {
  public:
   explicit World(Bytes input)
       : choices_(input),
-        controller_({.workers = kWorkers, .clients_max = 8, .turn = {}}, keys().gateway, random_,
-                    Log{log_, "controller"}, now_, wall()) {
+        controller_({.workers = kWorkers, .clients_max = 8, .turn = {}, .left_behind = {}},
+                    keys().gateway, random_, Log{log_, "controller"}, now_, wall()) {
     for (std::uint8_t w = 0; w < kWorkers; ++w) {
       workers_.push_back(std::make_unique<Worker>(WorkerIndex{w}, engine_));
     }
