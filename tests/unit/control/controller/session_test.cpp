@@ -325,5 +325,55 @@ TEST(Controller, AnsweredHandshakesWaitForTheNomination) {
   EXPECT_GE(handshakes.size(), 1U);
 }
 
+TEST(Controller, OfAnswersThatWaitForTheNominationTheNewest128AreSentOnceInOrder) {
+  World world;
+  Client client{world};
+  world.init();
+  world.portal_says(client.request());
+  constexpr std::uint32_t kSent = 130;
+  std::vector<std::uint32_t> answered;
+  world.to_client = [&](const controller::Datagram& datagram) {
+    if (packet::classify(datagram.bytes) == packet::DatagramKind::wireguard_response)
+      answered.push_back(load_le32(datagram.bytes.data() + 8) >> 8);
+    else
+      client.receive(datagram);
+  };
+  for (std::uint32_t i = 0; i < kSent; ++i) {
+    wireguard::HandshakeConfig config;
+    config.remote = world.identity.public_key();
+    config.preshared = Secret<32>{Client::kPreshared};
+    config.index_base = ReceiverIndex{i << 8};
+    wireguard::Handshake handshake{client.identity, std::move(config), world.random, world.now};
+    handshake.start(world.now, world.wall());
+    world.deliver(client.address, world.host_v4, *handshake.poll_initiation());
+    world.settle();
+    world.advance(20ms);
+  }
+  ASSERT_EQ(world.commanded<pipeline::InstallSession>().size(), kSent);
+  EXPECT_TRUE(answered.empty());
+  client.exchange_candidates();
+  client.run(1s);
+  // The last is the client's own, sent as it nominated.
+  ASSERT_EQ(answered.size(), controller::kEarlyMessagesMax);
+  EXPECT_EQ(answered.back(), 0x123456U);
+  answered.pop_back();
+  for (std::size_t i = 0; i < answered.size(); ++i)
+    EXPECT_EQ(answered[i], i + kSent + 1 - controller::kEarlyMessagesMax);
+}
+
+TEST_F(Connected, TheSummaryFollowsPathsAndEnds) {
+  EXPECT_EQ(world.controller.summary().direct, 1U);
+  EXPECT_EQ(world.controller.summary().relayed, 0U);
+  world.portal_says(portal::RejectAccess{client.id, client.request().resource.id});
+  EXPECT_EQ(world.controller.summary().direct, 0U);
+}
+
+TEST_F(Connected, AfterThreeIdleMinutesTheClientsHandshakeIsAnswered) {
+  const auto before = world.commanded<pipeline::InstallSession>().size();
+  client.run(185s);
+  EXPECT_GT(world.commanded<pipeline::InstallSession>().size(), before);
+  EXPECT_EQ(world.controller.summary().connections, 1U);
+}
+
 }  // namespace
 }  // namespace fg
