@@ -32,6 +32,24 @@ TEST_F(Outbound, ARelayedClientIsReachedByItsChannel) {
   EXPECT_EQ(client.open(sent, now_), reply(1));
 }
 
+TEST_F(Outbound, TheLargestInnerPacketFitsThroughARelay) {
+  auto client = establish(1);
+  apply(SetPath{ClientSlot{1},
+                {Path::Kind::relayed, {}, at("192.0.2.50:3478"), ChannelNumber{0x4007}}});
+  const auto largest = udp()
+                           .from("10.1.2.3", 80)
+                           .to(tunnel_v4(1), 5000)
+                           .payload(std::string(kInnerPacketMax - 28, 'x'))
+                           .build();
+  ASSERT_EQ(largest.size(), 1280U);
+  from_tun(largest);
+  ASSERT_EQ(out_.sent.size(), 1U);
+  auto& sent = out_.sent[0];
+  EXPECT_EQ(sent.bytes.size(), 1316U) << "spec connectivity 9.4, 17";
+  sent.bytes.erase(sent.bytes.begin(), sent.bytes.begin() + 4);
+  EXPECT_EQ(client.open(sent, now_), largest);
+}
+
 TEST_F(Outbound, TheOuterCongestionBitsAreTheInnerOnes) {
   auto client = establish(1);
   for (std::uint8_t ecn = 0; ecn < 4; ++ecn) {
