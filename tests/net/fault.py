@@ -28,7 +28,7 @@ class Traffic:
         try:
             if kind is None:
                 if self.rejoins:
-                    wait_for("gateway joined again", self._joined, self.seconds)
+                    wait_for("gateway joined again", self.joined, self.seconds)
                 time.sleep(self.more)
                 assert joins(self.lab) == self.before + self.rejoins
         finally:
@@ -36,6 +36,6 @@ class Traffic:
         print(f"{self.lab.generation}: {outcome}")
         assert outcome.sent > 20 and not outcome.lost, outcome
 
-    def _joined(self):
+    def joined(self):
         state = self.lab.portal.state()
         return state["gateways"] and state["counts"].get(JOIN, 0) >= self.before + self.rejoins

@@ -74,10 +74,10 @@ def test_503_with_retry_after_is_obeyed(lab):
     lab.portal.ask("set", scenario={"statuses": {"gateway": [
         {"status": 503, "headers": {"Retry-After": "3"}}, {"status": 503, "headers": {"Retry-After": "1"}},
         {"status": 429}, 101]}})
-    with Traffic(lab, rejoins=1, seconds=20):
+    with Traffic(lab, rejoins=1, seconds=20) as traffic:
         began = time.monotonic()
         lab.portal.ask("reset", who="gateway")
-        wait_for("gateway joined again", lambda: lab.portal.state()["gateways"], 20)
+        wait_for("gateway joined again", traffic.joined, 20)
         took = time.monotonic() - began
         print(f"joined again after {took:.1f} s")
         assert took > 4.5
