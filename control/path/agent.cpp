@@ -82,7 +82,11 @@ RemoteAddition Agent::add_remote(std::string_view line, Instant now) {
     return remote.origin == Remote::Origin::signalled && ice::is_same(remote.candidate, *candidate);
   };
   if (std::ranges::any_of(remotes_, is_known)) return {Outcome::known, *candidate};
-  if (const auto guess = std::ranges::find_if(remotes_, is_ours); guess != remotes_.end()) {
+  if (auto guess = std::ranges::find_if(remotes_, is_ours); guess != remotes_.end()) {
+    if (guess->candidate.kind != candidate->kind) {
+      make_room(candidate->kind);
+      guess = std::ranges::find_if(remotes_, is_ours);
+    }
     // What was learnt of the address stays.
     *guess = {*candidate, Remote::Origin::signalled};
   } else {
@@ -134,15 +138,22 @@ void Agent::add_optimistic() {
   }
 }
 
-// At most six of a kind: the oldest goes, but never the one in use.
+// At most six of a kind.
 void Agent::make_room(CandidateKind kind) {
   const auto is_kind = [&](const Remote& remote) { return remote.candidate.kind == kind; };
-  if (static_cast<std::size_t>(std::ranges::count_if(remotes_, is_kind)) < kRemotesMaxPerKind)
-    return;
+  if (static_cast<std::size_t>(std::ranges::count_if(remotes_, is_kind)) >= kRemotesMaxPerKind)
+    evict(is_kind);
+}
+
+// The oldest goes, and not the one in use unless there is no other.
+void Agent::evict(const std::function<bool(const Remote&)>& is_eligible) {
   ++overflows_;
-  remotes_.erase(std::ranges::find_if(remotes_, [&](const Remote& remote) {
-    return is_kind(remote) && (!primary_ || remote.candidate.address != primary_->remote);
-  }));
+  const auto is_spare = [&](const Remote& remote) {
+    return is_eligible(remote) && (!primary_ || remote.candidate.address != primary_->remote);
+  };
+  auto victim = std::ranges::find_if(remotes_, is_spare);
+  if (victim == remotes_.end()) victim = std::ranges::find_if(remotes_, is_eligible);
+  if (victim != remotes_.end()) remotes_.erase(victim);
 }
 
 // An address only its packets tell of. False: it is known.
@@ -152,12 +163,8 @@ bool Agent::learn_remote(const SocketAddress& address) {
   const auto is_learnt = [&](const Remote& remote) {
     return remote.origin == Remote::Origin::peer_reflexive;
   };
-  if (static_cast<std::size_t>(std::ranges::count_if(remotes_, is_learnt)) >= kPeerReflexiveMax) {
-    ++overflows_;
-    remotes_.erase(std::ranges::find_if(remotes_, [&](const Remote& remote) {
-      return is_learnt(remote) && (!primary_ || remote.candidate.address != primary_->remote);
-    }));
-  }
+  if (static_cast<std::size_t>(std::ranges::count_if(remotes_, is_learnt)) >= kPeerReflexiveMax)
+    evict(is_learnt);
   make_room(CandidateKind::srflx);
   remotes_.push_back(
       {make_candidate(CandidateKind::srflx, address, address), Remote::Origin::peer_reflexive});

@@ -17,6 +17,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -126,6 +127,7 @@ class Agent {
   // Candidates and pairs: agent.cpp.
   void add_optimistic();
   void make_room(CandidateKind kind);
+  void evict(const std::function<bool(const Remote&)>& is_eligible);
   bool learn_remote(const SocketAddress& address);
   void update_pairs(Instant now);
   [[nodiscard]] std::map<SocketAddress, End> local_ends() const;

@@ -100,6 +100,28 @@ TEST_F(Candidates, OfThePeerAreKeptToSixOfAKindTheOldestFirst) {
   EXPECT_EQ(agent.overflows(), 2 * 34U);
 }
 
+TEST_F(Candidates, ThatTurnOutToBeOfAnotherKindCountAsThatKind) {
+  add_ours();
+  for (int i = 0; i < 20; ++i) {
+    const auto address = "203.0.113." + std::to_string(1 + i) + ":52625";
+    agent.on_initiation({at("192.0.2.1:52625"), at(address)}, kStart);
+    EXPECT_TRUE(add(host(address)).is_accepted());
+  }
+  EXPECT_EQ(agent.remote_candidates().size(), kRemotesMaxPerKind);
+}
+
+TEST_F(Candidates, AllOfTheAddressInUseGiveWayToOneAnother) {
+  add_ours();
+  const Path used{at("192.0.2.1:52625"), at("203.0.113.5:40000")};
+  agent.on_initiation(used, kStart);
+  ASSERT_EQ(agent.primary(), used);
+  for (int i = 0; i < 10; ++i)
+    EXPECT_TRUE(
+        add(mapped("203.0.113.5:40000", "10.0.0." + std::to_string(1 + i) + ":1")).is_accepted());
+  EXPECT_EQ(agent.remote_candidates().size(), kRemotesMaxPerKind);
+  EXPECT_EQ(agent.primary(), used);
+}
+
 TEST_F(Candidates, OfOursAreBoundedToo) {
   for (int i = 0; i < 40; ++i)
     (void)agent.add_local(mapped("198.51.100.7:" + std::to_string(1000 + i), "192.0.2.1:52625"),
