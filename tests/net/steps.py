@@ -1,9 +1,22 @@
 """Steps that several scenarios share."""
 import time
 
+from lab import topology as t
 from lab.process import wait_for
+from lab.traffic import outcome_of
 
 ASK = {"A": ("request_connection", "allow_access"), "B": ("authorize_flow",), "C": ("create_authorization",)}
+
+
+def page(lab, address=t.RESOURCE4):
+    return lambda: lab.probes.get(address, seconds=3)
+
+
+def gap_of(lab, act, limit, what):
+    """50 requests a second while `act` happens: neither loss nor silence may last longer than `limit` seconds."""
+    outcome = outcome_of(lab.world, act, limit + 10)
+    print(f"{what} {lab.generation}: {outcome}")
+    assert outcome.gap <= limit and outcome.silence <= limit, outcome
 
 
 def hold_grants(lab):

@@ -2,18 +2,7 @@
 import pytest
 
 from lab import netns, topology as t
-from lab.traffic import outcome_of
-from steps import healed
-
-
-def page(lab, address=t.RESOURCE4):
-    return lambda: lab.probes.get(address, seconds=3)
-
-
-def gap_of(lab, act, limit, what):
-    outcome = outcome_of(lab.world, act, limit + 10)
-    print(f"{what} {lab.generation}: {outcome}")
-    assert outcome.gap <= limit and outcome.silence <= limit, outcome
+from steps import gap_of, healed, page
 
 
 def test_a_client_that_moves_to_another_address(make_lab, generation):

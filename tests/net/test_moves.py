@@ -4,20 +4,9 @@ import time
 import pytest
 
 from lab import netns, topology as t
-from lab.traffic import outcome_of
-from steps import healed
+from steps import gap_of, healed, page
 
 GATEWAY_NEXT4 = t.WAN4 + "12"
-
-
-def page(lab, address=t.RESOURCE4):
-    return lambda: lab.probes.get(address, seconds=3)
-
-
-def gap_of(lab, act, limit, what):
-    outcome = outcome_of(lab.world, act, limit + 10)
-    print(f"{what} {lab.generation}: {outcome}")
-    assert outcome.gap <= limit and outcome.silence <= limit, outcome
 
 
 def replaced(lab):

@@ -6,7 +6,6 @@ import time
 from dataclasses import dataclass
 
 from lab import netns, topology as t
-from lab.process import wait_for
 
 
 @dataclass(frozen=True)
@@ -65,10 +64,8 @@ class Stream(threading.Thread):
             self.received += 1
 
     def wait_again(self, seconds=60):
-        """Until half a second in a row has been answered."""
-        since = self.sent
-        wait_for("traffic again", lambda: self.sent > since + self.rate and self.answered.issuperset(
-            range(self.sent - self.rate * 6 // 10, self.sent - self.rate // 10)), seconds, 0.05)
+        if not self.wait_steady(seconds):
+            raise TimeoutError(f"requests are not answered again within {seconds} s")
 
     def stop(self):
         self.ended.set()
