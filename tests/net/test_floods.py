@@ -1,8 +1,8 @@
 """What a stranger sends to the UDP port costs the established client nothing, and memory least of all.
 
-How slowing is judged where cores are few and shared with the sender: by the processor time of the gateway's threads
-(schedstat). What the control thread spends on strangers has a bound that does not depend on their number; what the worker
-spends is a constant for each datagram. Round trips a second are printed, not judged.
+Where cores are few and shared with the sender, slowing shows in the processor time of the gateway's threads (schedstat):
+what the control thread spends on strangers has a bound that does not depend on their number. The worker's time a datagram
+and the round trips a second are printed, not judged: they are the machine's as much as the gateway's.
 """
 import contextlib
 import json
@@ -24,8 +24,7 @@ PORT = 52625
 SECONDS = 3
 RATE = 100_000
 LOST_MAX = 0.01
-CONTROL_SHARE_MAX = 0.25        # of a core; the limits of src/pipeline/pipeline.h come to a tenth of one
-WORKER_MICROSECONDS_MAX = 15    # a datagram, reading it included
+CONTROL_SHARE_MAX = 0.25    # of a core; the limits of src/pipeline/pipeline.h come to a tenth of one
 
 
 class Site:
@@ -101,7 +100,6 @@ class Site:
               f", {cost:.1f} us a datagram; +{grown} KiB; {report['replies']} replies, ratio {report['worst_ratio']:.3f}")
         assert report["sent"] > 10_000
         assert outcome.lost <= LOST_MAX * outcome.sent, outcome
-        assert cost < WORKER_MICROSECONDS_MAX * SLOWDOWN
         assert grown < 1024 or SLOWDOWN > 1      # sanitizers hold back what is freed
         return report, shares
 
