@@ -96,6 +96,7 @@ struct alignas(64) Client {
   bool is_iceless = false;
   bool touched = false;  // its deadlines may have come nearer in the running batch
   const filter::Policy* policy = nullptr;
+  const nat::Translations* translations = nullptr;  // none: no proxy address is translated
   TransmitBatcher::Mark mark;
   Instant quiet_until = Instant::min();  // no ClientActivity before
   Instant armed = Instant::max();        // its place among the deadlines

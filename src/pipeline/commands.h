@@ -2,9 +2,9 @@
 // bounded single-producer single-consumer rings (base/spsc_ring.h); a full ring is counted by the
 // sender.
 //
-// Ownership: a Policy is made by the control thread and only borrowed by the worker; the worker
-// gives it back with PolicyRetired when it uses it no more. A ClientSlot may be used again only
-// after ClientRemoved.
+// Ownership: a Policy and Translations are made by the control thread and only borrowed by the
+// worker; the worker gives them back with PolicyRetired and TranslationsRetired when it uses them
+// no more. A ClientSlot may be used again only after ClientRemoved.
 #pragma once
 
 #include <array>
@@ -15,6 +15,7 @@
 #include "base/address.h"
 #include "base/ids.h"
 #include "base/time.h"
+#include "nat/translations.h"
 #include "packet/probe.h"
 #include "wireguard/session_keys.h"
 
@@ -82,6 +83,14 @@ struct SetPolicy {
   ClientSlot slot{};
   const filter::Policy* policy = nullptr;  // never null
 };
+// What the client's proxy addresses stand for; none: it has none. Its flows go on with the real
+// addresses they began with, unless `forget_flows`: the client gave known proxy addresses to other
+// names (spec policy 4.5.3 step 1).
+struct SetTranslations {
+  ClientSlot slot{};
+  const nat::Translations* translations = nullptr;
+  bool forget_flows = false;
+};
 struct SetPath {
   ClientSlot slot{};
   Path path;
@@ -131,8 +140,8 @@ struct ExpectSource {
   IpAddress address;
 };
 
-using Command = std::variant<std::monostate, AddClient, RemoveClient, SetPolicy, SetPath,
-                             InstallSession, SendInner, SendProbe, SetRelay, SetChannel,
+using Command = std::variant<std::monostate, AddClient, RemoveClient, SetPolicy, SetTranslations,
+                             SetPath, InstallSession, SendInner, SendProbe, SetRelay, SetChannel,
                              SetTunnelOwner, SetGatewayAddresses, ExpectSource>;
 
 // ---- worker -> control thread ----
@@ -175,12 +184,22 @@ struct ChannelActivity {
 struct PolicyRetired {
   const filter::Policy* policy = nullptr;
 };
+struct TranslationsRetired {
+  const nat::Translations* translations = nullptr;
+};
+// What was sent to the name's proxies lately stays unanswered: it is to be resolved again (spec
+// policy 4.4). Only of translations that watch for it.
+struct NameSilent {
+  ClientSlot slot{};
+  nat::NameId name{};
+};
 struct ClientRemoved {
   ClientSlot slot{};
 };
 
-using Event = std::variant<std::monostate, SessionConfirmed, HandshakeNeeded, ClientActivity,
-                           RouteActivity, ChannelActivity, PolicyRetired, ClientRemoved>;
+using Event =
+    std::variant<std::monostate, SessionConfirmed, HandshakeNeeded, ClientActivity, RouteActivity,
+                 ChannelActivity, PolicyRetired, TranslationsRetired, NameSilent, ClientRemoved>;
 
 // Which punts suffer when there are too many: each class has a ring of its own, so that a flood
 // fills only the one it belongs to.

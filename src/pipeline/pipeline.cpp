@@ -36,6 +36,7 @@ void Pipeline::on_command(const AddClient& command, Instant) {
 
 void Pipeline::remove_client(Client& client) {
   report(PolicyRetired{client.policy}, true);
+  if (client.translations != nullptr) report(TranslationsRetired{client.translations}, true);
   report(ClientRemoved{client.slot}, true);
   deadlines_.disarm(number(client.slot));
   if (client.touched) std::erase(touched_, number(client.slot));
@@ -53,6 +54,14 @@ void Pipeline::on_command(const SetPolicy& command, Instant) {
     return;
   }
   report(PolicyRetired{std::exchange(client->policy, command.policy)}, true);
+}
+
+void Pipeline::on_command(const SetTranslations& command, Instant) {
+  auto* client = clients_.get(command.slot);
+  const auto* retired = client != nullptr
+                            ? std::exchange(client->translations, command.translations)
+                            : command.translations;
+  if (retired != nullptr) report(TranslationsRetired{retired}, true);
 }
 
 void Pipeline::on_command(const SetPath& command, Instant) {

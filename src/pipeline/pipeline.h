@@ -103,6 +103,7 @@ class Pipeline {
   void on_command(const AddClient& command, Instant now);
   void on_command(const RemoveClient& command, Instant now);
   void on_command(const SetPolicy& command, Instant now);
+  void on_command(const SetTranslations& command, Instant now);
   void on_command(const SetPath& command, Instant now);
   void on_command(InstallSession& command, Instant now);
   void on_command(const SendInner& command, Instant now);

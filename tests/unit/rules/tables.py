@@ -7,7 +7,8 @@ ARROWS: dict[str, set[str]] = {
     "packet": set(),
     "wireguard": {"crypto"},
     "filter": {"packet"},
-    "pipeline": {"crypto", "packet", "wireguard", "filter"},
+    "nat": {"packet"},
+    "pipeline": {"crypto", "packet", "wireguard", "filter", "nat"},
     "io": {"packet"},
     "io/kernel": {"io", "packet"},
     "runtime": {"pipeline", "io", "io/kernel", "crypto/aead.h"},
@@ -17,10 +18,10 @@ ARROWS: dict[str, set[str]] = {
     "control/path": {"control/ice", "packet/probe.h"},
     "control/portal": {"crypto"},
     "control/dns": set(),
-    "control/acl": {"filter", "control/portal/messages.h"},
+    "control/acl": {"filter", "nat/translations.h", "control/portal/messages.h"},
     "control/controller": {
         "control/stun", "control/turn", "control/ice", "control/path", "control/portal", "control/dns", "control/acl",
-        "packet", "filter", "wireguard", "pipeline",
+        "packet", "filter", "nat/translations.h", "wireguard", "pipeline",
     },
     "control/net": {"control/controller", "control/portal", "control/dns"},
 }
