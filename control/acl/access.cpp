@@ -139,7 +139,7 @@ Result<Change, Refusal> AccessList::grant(const Grant& grant, Instant now) {
   if (const auto refusal = refusal_of(grant)) return fail(*refusal);
   Change change;
   auto& client = upsert(grant, change);
-  Entry entry{grant.resource, grant.domain, deadline_of(grant.expires_at, now)};
+  Entry entry{grant.resource, grant.domain, deadline_of(grant.expires_at, now), now, now};
   const bool changed = grant.style == GrantStyle::extend
                            ? extend(grant.client, client, std::move(entry))
                            : replace(grant.client, client, std::move(entry));
@@ -153,7 +153,8 @@ AccessList::Client& AccessList::upsert(const Grant& grant, Change& change) {
   auto at = clients_.find(grant.client);
   if (at != clients_.end() && at->second.addresses != addresses) {
     auto& old = at->second;
-    while (!old.resources.empty()) erase_resource(grant.client, old, old.resources.begin()->first);
+    while (!old.resources.empty())
+      erase_resource(grant.client, old, old.resources.begin()->first, EndedWhy::readdressed);
     unindex_addresses(grant.client, old.addresses, change);
     change.readdressed.push_back(grant.client);
     change.recompile.push_back(grant.client);
@@ -208,7 +209,13 @@ bool AccessList::replace(ClientId id, Client& client, Entry entry) {
   const auto held = client.resources.find(resource);
   const bool same = held != client.resources.end() && held->second.size() == 1 &&
                     same_access(held->second.front().resource, entry.resource);
-  if (held != client.resources.end()) erase_resource(id, client, resource);
+  if (held != client.resources.end()) {
+    const auto& before = held->second.front();
+    entry.since = before.since;
+    if (before.resource.filters == entry.resource.filters)
+      entry.filters_since = before.filters_since;
+    erase_resource(id, client, resource, std::nullopt);
+  }
   if (entry.deadline) deadlines_.insert({*entry.deadline, id, resource});
   weight_ += weight_of(entry.resource);
   client.resources[resource].push_back(std::move(entry));
@@ -223,14 +230,28 @@ void AccessList::set_deadline(ClientId id, Entry& entry, std::optional<Instant> 
   entry.deadline = deadline;
 }
 
-void AccessList::erase_resource(ClientId id, Client& client, ResourceId resource) {
+void AccessList::erase_resource(ClientId id, Client& client, ResourceId resource,
+                                std::optional<EndedWhy> why) {
   const auto at = client.resources.find(resource);
   for (auto& entry : at->second) {
     set_deadline(id, entry, std::nullopt);
     weight_ -= weight_of(entry.resource);
+    if (why) note_end(id, client, entry, *why);
   }
   client.grants -= at->second.size();
   client.resources.erase(at);
+}
+
+void AccessList::note_end(ClientId id, const Client& client, Entry& entry, EndedWhy why) {
+  if (ended_.size() == kEndedMax) ended_.pop_front();
+  ended_.push_back({id, client.addresses, std::move(entry.resource), why, entry.since});
+}
+
+std::optional<Ended> AccessList::poll_ended() {
+  if (ended_.empty()) return std::nullopt;
+  auto out = std::move(ended_.front());
+  ended_.pop_front();
+  return out;
 }
 
 // After grants of a client ended: says so, and removes the client with its last one.
@@ -250,14 +271,14 @@ Change AccessList::reject(ClientId client, ResourceId resource) {
   Change change;
   const auto at = clients_.find(client);
   if (at == clients_.end() || !at->second.resources.contains(resource)) return change;
-  erase_resource(client, at->second, resource);
+  erase_resource(client, at->second, resource, EndedWhy::rejected);
   settle(at, true, change);
   return settled(std::move(change));
 }
 
 // The Internet resource has no filters: its description must neither filter one nor, its list being
 // absent and hence empty, open a resource of another type.
-Change AccessList::update_filters(const portal::Resource& resource) {
+Change AccessList::update_filters(const portal::Resource& resource, Instant now) {
   Change change;
   if (resource.type == Type::internet) return change;
   for (auto at = clients_.begin(); at != clients_.end();) {
@@ -277,9 +298,10 @@ Change AccessList::update_filters(const portal::Resource& resource) {
       if (!fits) break;
       weight_ = weight;
       entry.resource.filters = resource.filters;
+      entry.filters_since = now;
       changed = true;
     }
-    if (!fits) erase_resource(id, client, resource.id);
+    if (!fits) erase_resource(id, client, resource.id, EndedWhy::full);
     at = settle(at, changed || !fits, change);
   }
   return settled(std::move(change));
@@ -314,7 +336,7 @@ Change AccessList::retain(const std::vector<portal::AuthorizationEntry>& authori
       const auto deadline = deadline_of(entry->second, now);
       for (auto& held : entries) set_deadline(id, held, deadline);
     }
-    for (const auto& resource : ended) erase_resource(id, client, resource);
+    for (const auto& resource : ended) erase_resource(id, client, resource, EndedWhy::unlisted);
     at = settle(at, !ended.empty(), change);
   }
   return settled(std::move(change));
@@ -330,6 +352,7 @@ Change AccessList::expire(Instant now) {
     const auto entry = std::ranges::find(held, std::optional{due.at}, &Entry::deadline);
     set_deadline(due.client, *entry, std::nullopt);
     weight_ -= weight_of(entry->resource);
+    note_end(due.client, client, *entry, EndedWhy::expired);
     held.erase(entry);
     --client.grants;
     if (held.empty()) client.resources.erase(due.resource);
@@ -344,7 +367,7 @@ Change AccessList::remove(ClientId client) {
   const auto at = clients_.find(client);
   if (at == clients_.end()) return change;
   while (!at->second.resources.empty())
-    erase_resource(client, at->second, at->second.resources.begin()->first);
+    erase_resource(client, at->second, at->second.resources.begin()->first, EndedWhy::left);
   settle(at, true, change);
   return settled(std::move(change));
 }
@@ -395,6 +418,17 @@ bool AccessList::has(ClientId client, ResourceId resource) const {
 std::size_t AccessList::grant_count(ClientId client) const {
   const auto at = clients_.find(client);
   return at == clients_.end() ? 0 : at->second.grants;
+}
+
+std::vector<Holding> AccessList::holdings_of(ClientId client) const {
+  std::vector<Holding> out;
+  const auto at = clients_.find(client);
+  if (at == clients_.end()) return out;
+  for (const auto& [id, entries] : at->second.resources) {
+    for (const auto& entry : entries)
+      out.push_back({entry.resource, entry.deadline, entry.since, entry.filters_since});
+  }
+  return out;
 }
 
 std::vector<ClientId> AccessList::clients() const {

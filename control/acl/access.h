@@ -5,6 +5,7 @@
 // need translation. Not here: answers, connections, flow logs.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <optional>
 #include <set>
@@ -79,6 +80,33 @@ struct TunnelAddresses {
   friend bool operator==(const TunnelAddresses&, const TunnelAddresses&) = default;
 };
 
+// A grant that is no more.
+enum class EndedWhy : std::uint8_t {
+  expired,
+  rejected,     // by the portal
+  unlisted,     // the portal's list has it no more
+  readdressed,  // the client has other tunnel addresses
+  full,         // its new filters found no room
+  left,         // the client is gone with all it had
+};
+struct Ended {
+  ClientId client;
+  TunnelAddresses addresses;
+  portal::Resource resource;
+  EndedWhy why = EndedWhy::expired;
+  Instant since;  // it was granted
+};
+
+inline constexpr std::size_t kEndedMax = 1'024;  // not yet taken; the oldest are forgotten
+
+// One that lives, borrowed until the next operation.
+struct Holding {
+  const portal::Resource& resource;
+  std::optional<Instant> deadline;
+  Instant since;
+  Instant filters_since;
+};
+
 struct Limits {
   std::size_t clients = kClientsMax;
   std::size_t grants = kGrantsMax;  // per client
@@ -95,7 +123,7 @@ class AccessList {
   Change reject(ClientId client, ResourceId resource);
   // resource_updated: the filters of every client that holds the resource, nothing else of it.
   // Where there is no room for the new ones the grant ends: the old ones may allow too much.
-  Change update_filters(const portal::Resource& resource);
+  Change update_filters(const portal::Resource& resource, Instant now);
   // False when the client does not hold the resource. Past dates take effect with the next
   // expire().
   bool set_expiry(ClientId client, ResourceId resource, portal::UnixSeconds expires_at,
@@ -108,6 +136,8 @@ class AccessList {
   // Connection failed under A, or goodbye received: the client is gone with all its grants.
   Change remove(ClientId client);
 
+  // What the operations above ended, oldest first.
+  std::optional<Ended> poll_ended();
   [[nodiscard]] std::optional<Wakeup> next_expiry() const;
 
   [[nodiscard]] filter::PolicyRules rules_for(ClientId client) const;
@@ -118,6 +148,7 @@ class AccessList {
   [[nodiscard]] std::size_t client_count() const { return clients_.size(); }
   [[nodiscard]] std::size_t grant_count(ClientId client) const;
   [[nodiscard]] std::vector<ClientId> clients() const;
+  [[nodiscard]] std::vector<Holding> holdings_of(ClientId client) const;
   [[nodiscard]] std::size_t weight() const { return weight_; }
 
  private:
@@ -125,6 +156,8 @@ class AccessList {
     portal::Resource resource;
     std::optional<portal::Domain> domain;
     std::optional<Instant> deadline;
+    Instant since;
+    Instant filters_since;
   };
   struct Client {
     TunnelAddresses addresses;
@@ -142,12 +175,15 @@ class AccessList {
   [[nodiscard]] std::optional<Instant> deadline_of(std::optional<portal::UnixSeconds> expires_at,
                                                    Instant now) const;
   Client& upsert(const Grant& grant, Change& change);
+  void note_end(ClientId id, const Client& client, Entry& entry, EndedWhy why);
   void index_addresses(ClientId id, const TunnelAddresses& addresses, Change& change);
   void unindex_addresses(ClientId id, const TunnelAddresses& addresses, Change& change);
   bool extend(ClientId id, Client& client, Entry entry);
   bool replace(ClientId id, Client& client, Entry entry);
   void set_deadline(ClientId id, Entry& entry, std::optional<Instant> deadline);
-  void erase_resource(ClientId id, Client& client, ResourceId resource);
+  // Without a reason: replaced, not ended.
+  void erase_resource(ClientId id, Client& client, ResourceId resource,
+                      std::optional<EndedWhy> why);
   Clients::iterator settle(Clients::iterator at, bool changed, Change& change);
 
   ProcessStart start_;
@@ -156,6 +192,7 @@ class AccessList {
   std::unordered_map<IpAddress, ClientId> by_address_;
   std::multiset<Deadline> deadlines_;  // one for each entry that has one
   std::size_t weight_ = 0;             // of all entries
+  std::deque<Ended> ended_;
 };
 
 [[nodiscard]] DropReason drop_reason_of(Refusal refusal);

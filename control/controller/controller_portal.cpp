@@ -265,7 +265,7 @@ void Controller::on(const portal::RejectAccess& message, Instant now) {
 }
 
 void Controller::on(const portal::ResourceUpdated& message, Instant now) {
-  apply(access_.update_filters(message.resource), now);
+  apply(access_.update_filters(message.resource, now), now);
 }
 
 void Controller::on(const portal::ExpiryUpdated& message, Instant now) {

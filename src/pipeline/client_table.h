@@ -13,6 +13,7 @@
 #include "pipeline/commands.h"
 #include "pipeline/index_map.h"
 #include "pipeline/token_bucket.h"
+#include "pipeline/traffic.h"
 #include "pipeline/transmit_batcher.h"
 #include "pipeline/tunnel_address.h"
 #include "wireguard/session.h"
@@ -98,6 +99,7 @@ struct alignas(64) Client {
   const filter::Policy* policy = nullptr;
   const nat::Translations* translations = nullptr;  // none: no proxy address is translated
   TransmitBatcher::Mark mark;
+  Traffic traffic;
   Instant quiet_until = Instant::min();  // no ClientActivity before
   Instant armed = Instant::max();        // its place among the deadlines
   wireguard::TrafficTimers timers;

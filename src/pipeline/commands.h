@@ -4,7 +4,8 @@
 //
 // Ownership: a Policy and Translations are made by the control thread and only borrowed by the
 // worker; the worker gives them back with PolicyRetired and TranslationsRetired when it uses them
-// no more. A ClientSlot may be used again only after ClientRemoved.
+// no more; likewise a TrafficPage with TrafficRead. A ClientSlot may be used again only after
+// ClientRemoved.
 #pragma once
 
 #include <array>
@@ -24,6 +25,8 @@ class Policy;
 }
 
 namespace fg::pipeline {
+
+struct TrafficPage;
 
 inline constexpr std::size_t kInnerPacketMax =
     1280;  // spec connectivity 1.7: TUN MTU, and the largest inner packet
@@ -139,10 +142,14 @@ struct SetGatewayAddresses {
 struct ExpectSource {
   IpAddress address;
 };
+// Fills in the page, which comes back with TrafficRead.
+struct ReadTraffic {
+  TrafficPage* page = nullptr;  // never null
+};
 
 using Command = std::variant<std::monostate, AddClient, RemoveClient, SetPolicy, SetTranslations,
                              SetPath, InstallSession, SendInner, SendProbe, SetRelay, SetChannel,
-                             SetTunnelOwner, SetGatewayAddresses, ExpectSource>;
+                             SetTunnelOwner, SetGatewayAddresses, ExpectSource, ReadTraffic>;
 
 // ---- worker -> control thread ----
 
@@ -196,10 +203,13 @@ struct NameSilent {
 struct ClientRemoved {
   ClientSlot slot{};
 };
+struct TrafficRead {
+  TrafficPage* page = nullptr;
+};
 
-using Event =
-    std::variant<std::monostate, SessionConfirmed, HandshakeNeeded, ClientActivity, RouteActivity,
-                 ChannelActivity, PolicyRetired, TranslationsRetired, NameSilent, ClientRemoved>;
+using Event = std::variant<std::monostate, SessionConfirmed, HandshakeNeeded, ClientActivity,
+                           RouteActivity, ChannelActivity, PolicyRetired, TranslationsRetired,
+                           NameSilent, ClientRemoved, TrafficRead>;
 
 // Which punts suffer when there are too many: each class has a ring of its own, so that a flood
 // fills only the one it belongs to.

@@ -216,7 +216,7 @@ void Pipeline::deliver_inner(Client& client, MutableBytes inner, std::uint8_t ou
     if (!packet::ControlMessage::parse(*parsed)) return drop(DropReason::control_malformed);
     return punt_inner(client, inner, outer_ecn);
   }
-  if (const auto refusal = refusal_of(client, *parsed)) {
+  if (const auto refusal = refusal_of(parties(client), *client.policy, *parsed)) {
     drop(refusal->reason);
     const bool is_silent = client.grants_may_lag && refusal->reason == DropReason::not_allowed &&
                            client.lagging.is_silent(parsed->destination(), now);
@@ -225,36 +225,11 @@ void Pipeline::deliver_inner(Client& client, MutableBytes inner, std::uint8_t ou
   }
   packet::copy_congestion(inner, outer_ecn);
   Counters::add(counters_.bytes_to_resources, inner.size());
+  ++client.traffic.packets_in;
+  client.traffic.bytes_in += inner.size();
   if (coalescer_.add(inner, *parsed)) return;
   flush_tun();
   (void)coalescer_.add(inner, *parsed);
-}
-
-std::optional<Pipeline::Refusal> Pipeline::refusal_of(const Client& client,
-                                                      const InnerPacket& packet) const noexcept {
-  using packet::IcmpAnswer;
-  using Kind = packet::ProtoClass::Kind;
-  if (packet.is_forbidden_icmp()) return Refusal{DropReason::outbound_icmp_error, std::nullopt};
-  if (!client.owns(packet.source()))
-    return Refusal{DropReason::spoofed_source, IcmpAnswer::prohibited};
-  const auto& proto = packet.proto_class();
-  if (is_gateway(packet.destination())) {
-    const bool is_dns = (proto.kind == Kind::udp || proto.kind == Kind::tcp) &&
-                        proto.destination == kGatewayDnsPort;
-    if (is_dns || proto.kind == Kind::echo) return std::nullopt;
-    return Refusal{DropReason::gateway_port_closed, IcmpAnswer::prohibited};
-  }
-  if (is_tunnel_address(packet.destination()))
-    return Refusal{DropReason::tunnel_range, IcmpAnswer::prohibited};
-  switch (client.policy->classify(packet.destination(), key_of(proto, proto.destination)).kind) {
-    case filter::Verdict::Kind::allowed:
-      return std::nullopt;
-    case filter::Verdict::Kind::prohibited:
-      return Refusal{DropReason::not_allowed, IcmpAnswer::prohibited};
-    case filter::Verdict::Kind::unreachable:
-      break;
-  }
-  return Refusal{DropReason::special_address, IcmpAnswer::network_unreachable};
 }
 
 void Pipeline::answer(Client& client, packet::IcmpAnswer kind, const InnerPacket& original,

@@ -118,6 +118,8 @@ void Pipeline::depart(Departure& departure, Instant now) noexcept {
   if (sent < count) drop(DropReason::nonce_exhausted, count - sent);
   Counters::add(counters_.to_clients, sent);
   Counters::add(counters_.bytes_to_clients, bytes);
+  client.traffic.packets_out += sent;
+  client.traffic.bytes_out += bytes;
   client.timers.on_data_sent(now);
   touch(client);
   note_activity(client, now);

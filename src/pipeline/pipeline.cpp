@@ -119,6 +119,15 @@ void Pipeline::on_command(const SetGatewayAddresses& command, Instant) {
 }
 void Pipeline::on_command(const ExpectSource& command, Instant) { expected_.add(command.address); }
 
+void Pipeline::on_command(const ReadTraffic& command, Instant) {
+  for (auto& line : command.page->lines) {
+    const auto* client = clients_.get(line.slot);
+    line.is_known = client != nullptr;
+    if (client != nullptr) line.traffic = client->traffic;
+  }
+  report(TrafficRead{command.page}, true);
+}
+
 void Pipeline::on_timeout(Instant now) noexcept {
   last_now_ = now;
   while (const auto slot = deadlines_.pop_due(now)) {

@@ -29,6 +29,7 @@
 #include "pipeline/deadline_heap.h"
 #include "pipeline/expected_sources.h"
 #include "pipeline/output.h"
+#include "pipeline/refusal.h"
 #include "pipeline/relay_table.h"
 #include "pipeline/token_bucket.h"
 #include "pipeline/transmit_batcher.h"
@@ -47,8 +48,7 @@ class Pipeline {
   static constexpr std::size_t kBatch = 64;
   static constexpr std::size_t kHandoffsHeld = 64;
   static constexpr std::size_t kPendingEventsMax = 65'536;
-  static constexpr Duration kActivityInterval = 5s;        // pipeline/commands.h: ClientActivity
-  static constexpr std::uint16_t kGatewayDnsPort = 53535;  // spec policy 1.4
+  static constexpr Duration kActivityInterval = 5s;  // pipeline/commands.h: ClientActivity
   // What the control thread is asked to look at of strangers: some percent of a core. Clients are
   // expected sources before their first datagram, so only floods come near these.
   static constexpr Duration kStrangerStunInterval = 200us;     // 5000 a second
@@ -113,6 +113,7 @@ class Pipeline {
   void on_command(const SetTunnelOwner& command, Instant now);
   void on_command(const SetGatewayAddresses& command, Instant now);
   void on_command(const ExpectSource& command, Instant now);
+  void on_command(const ReadTraffic& command, Instant now);
   void remove_client(Client& client);
 
   // client to resource (inbound.cpp)
@@ -136,13 +137,9 @@ class Pipeline {
     const auto* bytes = static_cast<const std::uint8_t*>(static_cast<const void*>(object));
     for (std::size_t at = 0; at < size; at += 64) __builtin_prefetch(bytes + at, 1);
   }
-  // What stops the packet, and how that is answered.
-  struct Refusal {
-    DropReason reason;
-    std::optional<packet::IcmpAnswer> answer;
-  };
-  [[nodiscard]] std::optional<Refusal> refusal_of(const Client& client,
-                                                  const packet::InnerPacket& packet) const noexcept;
+  [[nodiscard]] Parties parties(const Client& client) const noexcept {
+    return {client.tunnel_v4, client.tunnel_v6, gateway_v4_, gateway_v6_};
+  }
   void answer(Client& client, packet::IcmpAnswer kind, const packet::InnerPacket& original,
               Instant now) noexcept;
   void punt_from_client(packet::DatagramKind kind, Bytes datagram, const ReceivedDatagrams& from,

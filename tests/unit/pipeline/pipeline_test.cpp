@@ -1,6 +1,8 @@
 // pipeline/pipeline.cpp: commands, events, timers.
 #include "pipeline/pipeline.h"
 
+#include "pipeline/traffic.h"
+
 #include "tests/unit/pipeline/world.h"
 
 namespace fg::pipeline::testing {
@@ -108,6 +110,33 @@ TEST_F(PipelineTest, APathChangeTakesEffectWithoutLosingTheSession) {
   apply(SetPath{ClientSlot{1}, {}});
   from_tun(reply(1));
   EXPECT_EQ(dropped(DropReason::not_connected), 1U);
+}
+
+TEST_F(PipelineTest, WhatATunnelCarriedIsToldOfTheClientsThatAreAskedFor) {
+  auto client = establish(1);
+  establish(2);
+  const auto packet = request(1);
+  receive(client.seal(packet), 1);
+  receive(client.seal(packet), 1);
+  receive(client.seal(request(2)), 1);  // refused: counts for nobody
+  from_tun(reply(1));
+  TrafficPage page;
+  page.lines.resize(3);
+  page.lines[0].slot = ClientSlot{1};
+  page.lines[1].slot = ClientSlot{2};
+  page.lines[2].slot = ClientSlot{9};
+  apply(ReadTraffic{&page});
+  const auto read = out_.take<TrafficRead>();
+  ASSERT_EQ(read.size(), 1U);
+  EXPECT_EQ(read[0].page, &page);
+  EXPECT_TRUE(page.lines[0].is_known);
+  EXPECT_EQ(page.lines[0].traffic.packets_in, 2U);
+  EXPECT_EQ(page.lines[0].traffic.bytes_in, 2 * packet.size());
+  EXPECT_EQ(page.lines[0].traffic.packets_out, 1U);
+  EXPECT_EQ(page.lines[0].traffic.bytes_out, reply(1).size());
+  EXPECT_TRUE(page.lines[1].is_known);
+  EXPECT_EQ(page.lines[1].traffic.packets_in, 0U);
+  EXPECT_FALSE(page.lines[2].is_known);
 }
 
 TEST_F(PipelineTest, PacketsOfTheControlThreadGoThroughTheTunnel) {

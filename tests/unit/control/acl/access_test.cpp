@@ -105,7 +105,7 @@ TEST_F(Access, UnknownClientHasNothing) {
   EXPECT_TRUE(list_.reject(client(1), id(1)).empty());
   EXPECT_TRUE(list_.remove(client(1)).empty());
   EXPECT_TRUE(list_.expire(kNow).empty());
-  EXPECT_TRUE(list_.update_filters(cidr(1, "10.0.0.0/8")).empty());
+  EXPECT_TRUE(list_.update_filters(cidr(1, "10.0.0.0/8"), kNow).empty());
   EXPECT_FALSE(list_.set_expiry(client(1), id(1), kNowUnix, kNow));
 }
 
@@ -404,7 +404,7 @@ TEST_F(Access, UpdatedFiltersReachEveryHolderAndNothingElse) {
   grant(newest(cidr(1, "10.1.0.0/16", {tcp(80, 80)})));
   grant(for_client(2, newest(cidr(1, "10.1.0.0/16", {tcp(80, 80)}))));
   grant(for_client(3, newest(cidr(2, "10.1.0.0/16", {tcp(80, 80)}))));
-  const auto change = list_.update_filters(cidr(1, "10.9.0.0/16", {tcp(443, 443)}));
+  const auto change = list_.update_filters(cidr(1, "10.9.0.0/16", {tcp(443, 443)}), kNow);
   EXPECT_THAT(change.recompile, ElementsAre(client(1), client(2)));
   for (std::uint8_t n = 1; n <= 2; ++n) {
     EXPECT_TRUE(allows_tcp("10.1.0.1", 443, n));
@@ -412,20 +412,20 @@ TEST_F(Access, UpdatedFiltersReachEveryHolderAndNothingElse) {
     EXPECT_FALSE(allows_tcp("10.9.0.1", 443, n)) << "addresses are never changed this way";
   }
   EXPECT_TRUE(allows_tcp("10.1.0.1", 80, 3));
-  EXPECT_TRUE(list_.update_filters(cidr(1, "10.9.0.0/16", {tcp(443, 443)})).empty());
-  EXPECT_TRUE(list_.update_filters(cidr(7, "10.9.0.0/16")).empty());
+  EXPECT_TRUE(list_.update_filters(cidr(1, "10.9.0.0/16", {tcp(443, 443)}), kNow).empty());
+  EXPECT_TRUE(list_.update_filters(cidr(7, "10.9.0.0/16"), kNow).empty());
 }
 TEST_F(Access, UpdatedFiltersReachAllOldStyleGrantsOfTheId) {
   grant(old_style(cidr(1, "10.1.0.0/16", {tcp(80, 80)})));
   grant(old_style(cidr(1, "10.2.0.0/16", {tcp(80, 80)})));
-  list_.update_filters(cidr(1, "10.1.0.0/16", {tcp(443, 443)}));
+  list_.update_filters(cidr(1, "10.1.0.0/16", {tcp(443, 443)}), kNow);
   EXPECT_TRUE(allows_tcp("10.1.0.1", 443));
   EXPECT_TRUE(allows_tcp("10.2.0.1", 443));
   EXPECT_FALSE(allows_tcp("10.2.0.1", 80));
 }
 TEST_F(Access, UpdateToAnInternetResourceDoesNotOpenAFilteredOne) {
   grant(newest(cidr(1, "10.1.0.0/16", {tcp(80, 80)})));
-  EXPECT_TRUE(list_.update_filters(internet(1)).empty());
+  EXPECT_TRUE(list_.update_filters(internet(1), kNow).empty());
   EXPECT_FALSE(allows_tcp("10.1.0.1", 81));
 }
 
@@ -544,10 +544,56 @@ TEST_F(Access, FiltersThatDoNotFitEndTheGrantInsteadOfKeepingTheOldOnes) {
   AccessList list{kStart, {.clients = 9, .grants = 9, .weight = 5}};
   EXPECT_TRUE(list.grant(for_client(1, newest(cidr(1, "10.0.0.0/8", {icmp()}))), kNow));
   EXPECT_TRUE(list.grant(for_client(2, newest(cidr(1, "10.0.0.0/8", {icmp()}))), kNow));
-  const auto change = list.update_filters(cidr(1, "10.0.0.0/8", {icmp(), tcp(1, 1)}));
+  const auto change = list.update_filters(cidr(1, "10.0.0.0/8", {icmp(), tcp(1, 1)}), kNow);
   EXPECT_EQ(change.recompile, std::vector{client(1)});
   EXPECT_EQ(change.emptied, std::vector{client(2)});
   EXPECT_EQ(list.weight(), 3U);
+}
+TEST_F(Access, WhatEndedIsToldWithItsReasonAndWhatIsReplacedIsNot) {
+  grant(newest(cidr(1, "10.1.0.0/16")));
+  grant(newest(cidr(1, "10.1.0.0/16", {icmp()})));
+  EXPECT_FALSE(list_.poll_ended());
+  grant(newest(cidr(2, "10.2.0.0/16"), kNowUnix + 60));
+  grant(newest(cidr(3, "10.3.0.0/16")));
+  grant(newest(cidr(4, "10.4.0.0/16")));
+  list_.expire(kNow + 2min);
+  list_.reject(client(1), id(1));
+  list_.retain({{client(1), id(4), kNowUnix + 600}}, kNow + 3min);
+  list_.remove(client(1));
+  std::vector<std::pair<ResourceId, EndedWhy>> ended;
+  while (const auto one = list_.poll_ended()) {
+    EXPECT_EQ(one->client, client(1));
+    EXPECT_EQ(one->addresses.v4, k4a);
+    EXPECT_EQ(one->since, kNow);
+    ended.emplace_back(one->resource.id, one->why);
+  }
+  EXPECT_THAT(ended,
+              ElementsAre(std::pair{id(2), EndedWhy::expired}, std::pair{id(1), EndedWhy::rejected},
+                          std::pair{id(3), EndedWhy::unlisted}, std::pair{id(4), EndedWhy::left}));
+}
+TEST_F(Access, EndingsThatNobodyTakesAreForgottenOldestFirst) {
+  for (std::size_t i = 0; i < kEndedMax + 1; ++i) {
+    grant(newest(cidr(i == 0 ? 1 : 2, "10.1.0.0/16")));
+    list_.reject(client(1), id(i == 0 ? 1 : 2));
+  }
+  std::size_t count = 0;
+  while (const auto one = list_.poll_ended()) {
+    EXPECT_EQ(one->resource.id, id(2));
+    ++count;
+  }
+  EXPECT_EQ(count, kEndedMax);
+}
+TEST_F(Access, HoldingsRememberSinceWhenTheyAreHeldAndSinceWhenTheirFiltersAreAsTheyAre) {
+  grant(newest(cidr(1, "10.1.0.0/16"), kNowUnix + 600));
+  list_.update_filters(cidr(1, "10.1.0.0/16", {icmp()}), kNow + 1min);
+  ASSERT_TRUE(list_.grant(newest(cidr(1, "10.1.0.0/16", {icmp()})), kNow + 2min));
+  const auto held = list_.holdings_of(client(1));
+  ASSERT_EQ(held.size(), 1U);
+  EXPECT_EQ(held[0].resource.id, id(1));
+  EXPECT_EQ(held[0].since, kNow);
+  EXPECT_EQ(held[0].filters_since, kNow + 1min);
+  EXPECT_FALSE(held[0].deadline);
+  EXPECT_TRUE(list_.holdings_of(client(2)).empty());
 }
 TEST_F(Access, DefaultLimitsFitTheCompiledPolicy) {
   EXPECT_EQ(kClientsMax, 8'192U);
