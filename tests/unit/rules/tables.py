@@ -8,6 +8,7 @@ ARROWS: dict[str, set[str]] = {
     "wireguard": {"crypto"},
     "filter": {"packet"},
     "nat": {"packet"},
+    "flow": set(),
     "pipeline": {"crypto", "packet", "wireguard", "filter", "nat"},
     "io": {"packet"},
     "io/kernel": {"io", "packet"},
