@@ -14,25 +14,6 @@ using Type = portal::Resource::Type;
 constexpr Duration kOverflowExpiry = 24h;
 constexpr portal::UnixSeconds kYear9999 = 253'402'300'799;
 
-filter::RuleFilter rule_filter_of(const portal::Resource& resource) {
-  filter::RuleFilter out;
-  out.everything = resource.filters.empty();
-  for (const auto& entry : resource.filters) {
-    switch (entry.protocol) {
-      case portal::Filter::Protocol::tcp:
-        out.tcp.push_back({entry.first_port, entry.last_port});
-        break;
-      case portal::Filter::Protocol::udp:
-        out.udp.push_back({entry.first_port, entry.last_port});
-        break;
-      case portal::Filter::Protocol::icmp:
-        out.icmp = true;
-        break;
-    }
-  }
-  return out;
-}
-
 // What a resource permits: its type's part of the description, without the name.
 bool same_access(const portal::Resource& a, const portal::Resource& b) {
   if (a.type != b.type) return false;
@@ -49,10 +30,8 @@ bool same_access(const portal::Resource& a, const portal::Resource& b) {
 
 bool same_domain(const std::optional<portal::Domain>& a, const std::optional<portal::Domain>& b) {
   if (!a || !b) return !a && !b;
-  return a->name == b->name && a->proxy_ips == b->proxy_ips;
+  return dns::folded(a->name) == dns::folded(b->name) && a->proxy_ips == b->proxy_ips;
 }
-
-std::size_t weight_of(const portal::Resource& resource) { return 1 + resource.filters.size(); }
 
 // None is "never" and therefore the latest.
 std::optional<Instant> later(std::optional<Instant> a, std::optional<Instant> b) {
@@ -71,10 +50,20 @@ Change settled(Change change) {
   sort_unique(change.emptied);
   sort_unique(change.readdressed);
   sort_unique(change.addresses);
+  sort_unique(change.translate);
+  sort_unique(change.renumbered);
   return change;
 }
 
+bool is_named(const Grant& grant) {
+  return grant.style == GrantStyle::extend && grant.resource.type == Type::dns && grant.domain;
+}
+
 }  // namespace
+
+std::size_t AccessList::weight_of(const Entry& entry) {
+  return 1 + entry.resource.filters.size() + entry.real.size();
+}
 
 DropReason drop_reason_of(Refusal refusal) {
   switch (refusal) {
@@ -87,6 +76,10 @@ DropReason drop_reason_of(Refusal refusal) {
     case Refusal::domain_missing:
     case Refusal::domain_mismatch:
       return DropReason::domain_not_covered;
+    case Refusal::foreign_proxy:
+      return DropReason::foreign_proxy;
+    case Refusal::translations_full:
+      return DropReason::translations_full;
   }
   return DropReason::domain_not_covered;
 }
@@ -111,9 +104,18 @@ std::optional<Refusal> AccessList::refusal_of(const Grant& grant) const {
     if (!grant.domain) return Refusal::domain_missing;
     const auto pattern = Pattern::parse(resource.pattern);
     if (!pattern || !pattern->matches(grant.domain->name)) return Refusal::domain_mismatch;
+    const auto& proxies = grant.domain->proxy_ips;
+    if (!proxies.empty() && !are_proxies(proxies)) return Refusal::foreign_proxy;
   }
   const auto at = clients_.find(grant.client);
   if (at == clients_.end() && clients_.size() >= limits_.clients) return Refusal::clients_full;
+  if (is_named(grant)) {
+    const Client nobody;
+    const auto& client = at == clients_.end() ? nobody : at->second;
+    const auto weight =
+        client.names.weight_with({resource.id, grant.domain->name, grant.domain->proxy_ips});
+    if (weight > room_for_names(client)) return Refusal::translations_full;
+  }
   std::size_t freed = 0;
   if (at != clients_.end() && at->second.addresses == TunnelAddresses{grant.v4, grant.v6}) {
     const auto& client = at->second;
@@ -128,10 +130,12 @@ std::optional<Refusal> AccessList::refusal_of(const Grant& grant) const {
     const bool replaces = grant.style == GrantStyle::replace && held != client.resources.end();
     if (!replaces && client.grants >= limits_.grants) return Refusal::grants_full;
     if (replaces) {
-      for (const auto& entry : held->second) freed += weight_of(entry.resource);
+      for (const auto& entry : held->second) freed += weight_of(entry);
     }
   }
-  if (weight_ - freed + weight_of(resource) > limits_.weight) return Refusal::access_full;
+  const auto real = is_named(grant) ? grant.resolved.all().size() : 0;
+  if (weight_ - freed + 1 + resource.filters.size() + real > limits_.weight)
+    return Refusal::access_full;
   return std::nullopt;
 }
 
@@ -139,10 +143,11 @@ Result<Change, Refusal> AccessList::grant(const Grant& grant, Instant now) {
   if (const auto refusal = refusal_of(grant)) return fail(*refusal);
   Change change;
   auto& client = upsert(grant, change);
-  Entry entry{grant.resource, grant.domain, deadline_of(grant.expires_at, now), now, now};
-  const bool changed = grant.style == GrantStyle::extend
-                           ? extend(grant.client, client, std::move(entry))
-                           : replace(grant.client, client, std::move(entry));
+  Entry entry{grant.resource, grant.domain, deadline_of(grant.expires_at, now), now, now, {}};
+  bool changed = grant.style == GrantStyle::extend
+                     ? extend(grant.client, client, std::move(entry))
+                     : replace(grant.client, client, std::move(entry));
+  changed |= assign_names(client, grant, change);
   if (changed) change.recompile.push_back(grant.client);
   return settled(std::move(change));
 }
@@ -156,11 +161,16 @@ AccessList::Client& AccessList::upsert(const Grant& grant, Change& change) {
     while (!old.resources.empty())
       erase_resource(grant.client, old, old.resources.begin()->first, EndedWhy::readdressed);
     unindex_addresses(grant.client, old.addresses, change);
+    if (!old.names.proxies().empty()) {
+      change.translate.push_back(grant.client);
+      change.renumbered.push_back(grant.client);
+    }
+    forget_names(old);
     change.readdressed.push_back(grant.client);
     change.recompile.push_back(grant.client);
     old.addresses = addresses;
   } else if (at == clients_.end()) {
-    at = clients_.emplace(grant.client, Client{addresses, {}, 0}).first;
+    at = clients_.emplace(grant.client, Client{.addresses = addresses, .resources = {}}).first;
     change.recompile.push_back(grant.client);
   }
   index_addresses(grant.client, addresses, change);
@@ -198,7 +208,7 @@ bool AccessList::extend(ClientId id, Client& client, Entry entry) {
     return false;
   }
   if (entry.deadline) deadlines_.insert({*entry.deadline, id, entry.resource.id});
-  weight_ += weight_of(entry.resource);
+  weight_ += weight_of(entry);
   held.push_back(std::move(entry));
   ++client.grants;
   return true;
@@ -217,7 +227,7 @@ bool AccessList::replace(ClientId id, Client& client, Entry entry) {
     erase_resource(id, client, resource, std::nullopt);
   }
   if (entry.deadline) deadlines_.insert({*entry.deadline, id, resource});
-  weight_ += weight_of(entry.resource);
+  weight_ += weight_of(entry);
   client.resources[resource].push_back(std::move(entry));
   ++client.grants;
   return !same;
@@ -235,7 +245,7 @@ void AccessList::erase_resource(ClientId id, Client& client, ResourceId resource
   const auto at = client.resources.find(resource);
   for (auto& entry : at->second) {
     set_deadline(id, entry, std::nullopt);
-    weight_ -= weight_of(entry.resource);
+    weight_ -= weight_of(entry);
     if (why) note_end(id, client, entry, *why);
   }
   client.grants -= at->second.size();
@@ -264,6 +274,7 @@ AccessList::Clients::iterator AccessList::settle(Clients::iterator at, bool chan
   }
   change.emptied.push_back(id);
   unindex_addresses(id, client.addresses, change);
+  forget_names(client);
   return clients_.erase(at);
 }
 
@@ -293,7 +304,7 @@ Change AccessList::update_filters(const portal::Resource& resource, Instant now)
     for (auto& entry : held->second) {
       if (entry.resource.type == Type::internet || entry.resource.filters == resource.filters)
         continue;
-      const auto weight = weight_ - weight_of(entry.resource) + weight_of(resource);
+      const auto weight = weight_ - entry.resource.filters.size() + resource.filters.size();
       fits = fits && weight <= limits_.weight;
       if (!fits) break;
       weight_ = weight;
@@ -351,7 +362,7 @@ Change AccessList::expire(Instant now) {
     auto& held = client.resources.at(due.resource);
     const auto entry = std::ranges::find(held, std::optional{due.at}, &Entry::deadline);
     set_deadline(due.client, *entry, std::nullopt);
-    weight_ -= weight_of(entry->resource);
+    weight_ -= weight_of(*entry);
     note_end(due.client, client, *entry, EndedWhy::expired);
     held.erase(entry);
     --client.grants;
@@ -375,27 +386,6 @@ Change AccessList::remove(ClientId client) {
 std::optional<Wakeup> AccessList::next_expiry() const {
   if (deadlines_.empty()) return std::nullopt;
   return Wakeup{deadlines_.begin()->at, "authorization expires"};
-}
-
-filter::PolicyRules AccessList::rules_for(ClientId client) const {
-  filter::PolicyRules rules;
-  const auto at = clients_.find(client);
-  if (at == clients_.end()) return rules;
-  for (const auto& [id, entries] : at->second.resources) {
-    for (const auto& entry : entries) {
-      switch (entry.resource.type) {
-        case Type::cidr:
-          rules.rules.push_back({entry.resource.network, id, rule_filter_of(entry.resource)});
-          break;
-        case Type::internet:
-          if (!rules.internet) rules.internet = id;  // the lowest of several (spec policy 2.1)
-          break;
-        case Type::dns:
-          break;
-      }
-    }
-  }
-  return rules;
 }
 
 std::optional<ClientId> AccessList::client_for(const IpAddress& tunnel_address) const {

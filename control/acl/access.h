@@ -1,14 +1,17 @@
 // Who may do what until when: the grants of every client, their expiry and the index of tunnel
 // addresses (spec policy 2). A model without I/O: each operation returns what the caller has to act
 // on. A client without grants does not exist; the caller closes its connection (B/C, with a
-// goodbye) or only forgets it (A). Kept, but without rules: DNS resources, whose proxy addresses
-// need translation. Not here: answers, connections, flow logs.
+// goodbye) or only forgets it (A). A client's
+// names live and die with it (spec policy 4): a DNS resource reaches the proxy addresses announced
+// under it and, of generation A, the real ones too. Not here: answers, connections, flow logs.
 #pragma once
 
 #include <deque>
 #include <map>
 #include <optional>
 #include <set>
+#include <span>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -17,6 +20,8 @@
 #include "base/ids.h"
 #include "base/result.h"
 #include "base/time.h"
+#include "control/dns/names.h"
+#include "control/dns/resolved.h"
 #include "control/portal/messages.h"
 #include "filter/policy.h"
 
@@ -28,6 +33,7 @@ inline constexpr std::size_t kGrantsMax = 10'000;  // per client
 // the portal says.
 inline constexpr std::size_t kWeightMax = 1'000'000;
 static_assert(kGrantsMax <= filter::kRulesMax);
+inline constexpr std::size_t kTranslationsOfAllMax = 1'048'576;
 
 // Both clocks read together once at process start: later jumps of the wall clock move no expiry
 // (spec policy 2.5).
@@ -51,14 +57,17 @@ struct Grant {
   std::optional<portal::UnixSeconds> expires_at;  // none: never
   std::optional<portal::Domain> domain;           // A, DNS resources: must match the pattern
   GrantStyle style = GrantStyle::replace;
+  dns::Resolved resolved{};  // of the domain
 };
 
 enum class Refusal : std::uint8_t {
   clients_full,
-  grants_full,      // of the client
-  access_full,      // of all clients together
-  domain_missing,   // A: DNS resource without a domain
-  domain_mismatch,  // A: domain outside the resource's pattern
+  grants_full,        // of the client
+  access_full,        // of all clients together
+  domain_missing,     // A: DNS resource without a domain
+  domain_mismatch,    // A: domain outside the resource's pattern
+  foreign_proxy,      // A: a proxy address that cannot be one, or too many
+  translations_full,  // A
 };
 
 // What an operation changed; every list is sorted and free of duplicates.
@@ -68,9 +77,12 @@ struct Change {
   std::vector<ClientId> emptied;      // removed: their last grant is gone
   std::vector<ClientId> readdressed;  // live, but begun anew under other tunnel addresses
   std::vector<IpAddress> addresses;   // tunnel addresses whose client_for() may differ
+  std::vector<ClientId> translate;    // live clients whose names may lead elsewhere
+  std::vector<ClientId> renumbered;   // of these, whose flows by name are to be forgotten
 
   [[nodiscard]] bool empty() const {
-    return recompile.empty() && emptied.empty() && readdressed.empty() && addresses.empty();
+    return recompile.empty() && emptied.empty() && readdressed.empty() && addresses.empty() &&
+           translate.empty();
   }
 };
 
@@ -111,7 +123,13 @@ struct Limits {
   std::size_t clients = kClientsMax;
   std::size_t grants = kGrantsMax;  // per client
   std::size_t weight = kWeightMax;
+  std::size_t translations = nat::kTranslationsMax;  // per client
+  std::size_t translations_of_all = kTranslationsOfAllMax;
 };
+
+// Whether a client may use these for a name: proxy addresses, not its resolver's, and neither none
+// nor too many (spec policy 4.5.3, HARDEN).
+[[nodiscard]] bool are_proxies(std::span<const IpAddress> addresses);
 
 class AccessList {
  public:
@@ -138,6 +156,23 @@ class AccessList {
 
   // What the operations above ended, oldest first.
   std::optional<Ended> poll_ended();
+
+  // ---- names: access_names.cpp ----
+  // B/C, AssignedIps: why it comes to nothing, known before the name is resolved.
+  [[nodiscard]] std::optional<DropReason> refusal_of(
+      ClientId client, const dns::Names::Announcement& announced) const;
+  [[nodiscard]] Result<Change, DropReason> announce(ClientId client,
+                                                    const dns::Names::Announcement& announced,
+                                                    const dns::Resolved& resolved);
+  // A: a name that is not answered (spec policy 4.4). First which one, if it is to be resolved
+  // again; then what that brought.
+  [[nodiscard]] std::optional<std::string> start_refresh(ClientId client, dns::NameId name,
+                                                         Instant now);
+  Change refresh(ClientId client, dns::NameId name, const dns::Resolved& resolved);
+  // Null: unknown client.
+  [[nodiscard]] const dns::Names* names_of(ClientId client) const;
+  [[nodiscard]] std::size_t translation_count() const { return translations_; }
+
   [[nodiscard]] std::optional<Wakeup> next_expiry() const;
 
   [[nodiscard]] filter::PolicyRules rules_for(ClientId client) const;
@@ -158,11 +193,13 @@ class AccessList {
     std::optional<Instant> deadline;
     Instant since;
     Instant filters_since;
+    std::vector<IpAddress> real;  // A: addresses of the domain
   };
   struct Client {
     TunnelAddresses addresses;
     std::map<ResourceId, std::vector<Entry>> resources;  // no empty lists
     std::size_t grants = 0;
+    dns::Names names = {};
   };
   struct Deadline {
     Instant at;
@@ -178,12 +215,18 @@ class AccessList {
   void note_end(ClientId id, const Client& client, Entry& entry, EndedWhy why);
   void index_addresses(ClientId id, const TunnelAddresses& addresses, Change& change);
   void unindex_addresses(ClientId id, const TunnelAddresses& addresses, Change& change);
+  static std::size_t weight_of(const Entry& entry);
   bool extend(ClientId id, Client& client, Entry entry);
   bool replace(ClientId id, Client& client, Entry entry);
   void set_deadline(ClientId id, Entry& entry, std::optional<Instant> deadline);
   // Without a reason: replaced, not ended.
   void erase_resource(ClientId id, Client& client, ResourceId resource,
                       std::optional<EndedWhy> why);
+  void erase_resource(ClientId id, Client& client, ResourceId resource);
+  void set_real(Entry& entry, std::vector<IpAddress> real);
+  [[nodiscard]] std::size_t room_for_names(const Client& client) const;
+  bool assign_names(Client& client, const Grant& grant, Change& change);
+  void forget_names(Client& client);
   Clients::iterator settle(Clients::iterator at, bool changed, Change& change);
 
   ProcessStart start_;
@@ -193,6 +236,7 @@ class AccessList {
   std::multiset<Deadline> deadlines_;  // one for each entry that has one
   std::size_t weight_ = 0;             // of all entries
   std::deque<Ended> ended_;
+  std::size_t translations_ = 0;  // of all clients
 };
 
 [[nodiscard]] DropReason drop_reason_of(Refusal refusal);

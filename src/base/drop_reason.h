@@ -68,6 +68,12 @@ namespace fg {
   X(unparsable_candidate, "candidate line does not parse")                                     \
   X(unknown_client, "message about a client without a connection")                             \
   X(resolutions_full, "too many name resolutions in flight")                                   \
+  X(name_not_granted, "client announced a name of a DNS resource it has no access to")         \
+  X(name_not_covered, "client announced a name outside its resource's pattern")                \
+  X(foreign_proxy, "client listed a proxy address that is none, or too many of them")          \
+  X(name_unresolved, "no name server answered for a name a client announced")                  \
+  X(names_limited, "client announces or awaits more names than it may at a time")              \
+  X(translations_full, "more proxy addresses than a client, or all of them, may have")         \
   X(clients_full, "more clients than this gateway holds")                                      \
   X(grants_full, "more grants than a client of this gateway may hold")                         \
   X(access_full, "more grants and filters than this gateway holds for all clients")            \

@@ -1,6 +1,7 @@
 #include "filter/policy.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <span>
 
@@ -17,27 +18,36 @@ class PolicyCompiler {
 
   void compile(const PolicyRules& rules) {
     collect_resources(rules);
-    std::vector<const Rule*> sorted;
-    sorted.reserve(rules.rules.size());
-    for (const auto& rule : rules.rules) sorted.push_back(&rule);
-    std::ranges::stable_sort(sorted, {},
-                             [](const Rule* rule) -> const Cidr& { return rule->network; });
+    std::vector<Item> sorted;
+    for (const auto& rule : rules.rules)
+      sorted.push_back({rule.network, index_of(rule.resource), &rule.filter});
+    for (const auto& rule : rules.hosts) {
+      const auto resource = index_of(rule.resource);
+      for (const auto& host : rule.hosts)
+        sorted.push_back({Cidr{host, host.bits()}, resource, &rule.filter});
+    }
+    std::ranges::stable_sort(sorted, {}, &Item::network);
     policy_.v4_.starts = {0};
     policy_.v4_.networks = {Policy::kNone};
     policy_.v6_.starts = {Policy::Key128{}};
     policy_.v6_.networks = {Policy::kNone};
     for (auto group = sorted.begin(); group != sorted.end();) {
-      const auto end = std::find_if(group, sorted.end(), [&](const Rule* rule) {
-        return rule->network != (*group)->network;
-      });
-      enter((*group)->network, add_network({group, end}));
+      const auto end = std::find_if(
+          group, sorted.end(), [&](const Item& item) { return item.network != group->network; });
+      enter(group->network, add_network({group, end}));
       group = end;
     }
     while (!open_.empty()) leave();
   }
 
  private:
-  using RuleSpan = std::span<const Rule* const>;
+  // One network under one filter, which no other resource shares.
+  struct Item {
+    Cidr network;
+    std::uint32_t resource;
+    const RuleFilter* filter;
+  };
+  using ItemSpan = std::span<const Item>;
   // Resources are numbered in the order of their ids, so a higher number is a higher id.
   struct RankedRange {
     PortRange ports;
@@ -51,6 +61,7 @@ class PolicyCompiler {
   void collect_resources(const PolicyRules& rules) {
     auto& ids = policy_.resources_;
     for (const auto& rule : rules.rules) ids.push_back(rule.resource);
+    for (const auto& rule : rules.hosts) ids.push_back(rule.resource);
     if (rules.internet) ids.push_back(*rules.internet);
     std::ranges::sort(ids);
     ids.erase(std::ranges::unique(ids).begin(), ids.end());
@@ -62,14 +73,22 @@ class PolicyCompiler {
     return static_cast<std::uint32_t>(at - policy_.resources_.begin());
   }
 
-  std::uint32_t add_network(RuleSpan rules) {
+  std::uint32_t add_network(ItemSpan items) {
+    std::vector<const RuleFilter*> filters;
+    for (const auto& item : items) filters.push_back(item.filter);
+    const auto [built, is_new] = built_.try_emplace(std::move(filters));
+    if (is_new) built->second = build(items);
+    policy_.networks_.push_back(built->second);
+    return static_cast<std::uint32_t>(policy_.networks_.size() - 1);
+  }
+  Policy::Network build(ItemSpan items) {
     Policy::Network network;
     std::vector<RankedRange> tcp;
     std::vector<RankedRange> udp;
     std::uint32_t highest = 0;
-    for (const Rule* rule : rules) {
-      const auto resource = index_of(rule->resource);
-      const auto& filter = rule->filter;
+    for (const auto& item : items) {
+      const auto resource = item.resource;
+      const auto& filter = *item.filter;
       highest = std::max(highest, resource);
       if (filter.everything) {
         raise(network.other, resource);
@@ -87,8 +106,7 @@ class PolicyCompiler {
       network.tcp = add_segments(tcp);
       network.udp = add_segments(udp);
     }
-    policy_.networks_.push_back(network);
-    return static_cast<std::uint32_t>(policy_.networks_.size() - 1);
+    return network;
   }
   static void raise(std::uint32_t& winner, std::uint32_t resource) {
     if (winner == Policy::kNone || winner < resource) winner = resource;
@@ -190,13 +208,19 @@ class PolicyCompiler {
 
   Policy& policy_;
   std::vector<Open> open_;
+  std::map<std::vector<const RuleFilter*>, Policy::Network> built_;  // without its outer network
 };
 
 std::unique_ptr<const Policy> Policy::compile(const PolicyRules& rules) {
   if (rules.rules.size() > kRulesMax) return nullptr;
+  std::size_t hosts = 0;
   std::size_t ranges = 0;
   for (const auto& rule : rules.rules) ranges += rule.filter.tcp.size() + rule.filter.udp.size();
-  if (ranges > kPortRangesMax) return nullptr;
+  for (const auto& rule : rules.hosts) {
+    hosts += rule.hosts.size();
+    ranges += rule.filter.tcp.size() + rule.filter.udp.size();
+  }
+  if (hosts > kHostsMax || ranges > kPortRangesMax) return nullptr;
   std::unique_ptr<Policy> policy{new Policy};
   PolicyCompiler{*policy}.compile(rules);
   return policy;

@@ -4,8 +4,7 @@
 // turn. A packet is allowed iff at least one resource whose network contains the address permits
 // its class (spec policy 3.4, 9.8). Outbound the destination address and port are asked, inbound
 // the source's. Own-address and tunnel-range checks (spec policy 1.4, 3.6) come before and are the
-// pipeline's. DNS resources contribute nothing here: proxy addresses are reached by no network
-// unless a CIDR covers them.
+// pipeline's. Of DNS resources come single addresses, many under one filter.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +18,7 @@
 namespace fg::filter {
 
 inline constexpr std::size_t kRulesMax = 16'384;        // per policy
+inline constexpr std::size_t kHostsMax = 262'144;       // per policy, all host rules together
 inline constexpr std::size_t kPortRangesMax = 262'144;  // per policy, all rules together
 
 // Protocol class of a packet (spec policy 0.3).
@@ -47,9 +47,17 @@ struct Rule {
   RuleFilter filter;
   friend bool operator==(const Rule&, const Rule&) = default;
 };
+// Like a rule for each address, but compiled once.
+struct HostRule {
+  ResourceId resource;
+  RuleFilter filter;
+  std::vector<IpAddress> hosts;
+  friend bool operator==(const HostRule&, const HostRule&) = default;
+};
 struct PolicyRules {
   std::vector<Rule> rules;  // order does not matter
   std::optional<ResourceId> internet;
+  std::vector<HostRule> hosts{};
   friend bool operator==(const PolicyRules&, const PolicyRules&) = default;
 };
 

@@ -242,6 +242,31 @@ TEST(Policy, HoldsTheLargestSetOfRulesAndRefusesOneMore) {
   rules.push_back(rules.front());
   EXPECT_EQ(Policy::compile({rules, std::nullopt}), nullptr);
 }
+TEST(Policy, HostsOfOneRuleShareItsFilterAndAreUnitedWithOtherRules) {
+  PolicyRules rules;
+  rules.hosts.push_back(
+      {id(1), tcp_only({{80, 80}}), {ip("100.96.0.1"), ip("100.96.0.2"), ip("fd00::1")}});
+  rules.hosts.push_back({id(2), tcp_only({{443, 443}}), {ip("100.96.0.2"), ip("100.96.0.2")}});
+  rules.rules.push_back({net("100.96.0.0/24"), id(3), tcp_only({{22, 22}})});
+  const auto policy = Policy::compile(rules);
+  ASSERT_NE(policy, nullptr);
+  EXPECT_TRUE(allows(*policy, "100.96.0.1", tcp(80)));
+  EXPECT_FALSE(allows(*policy, "100.96.0.1", tcp(443)));
+  EXPECT_TRUE(allows(*policy, "100.96.0.2", tcp(80)));
+  EXPECT_TRUE(allows(*policy, "100.96.0.2", tcp(443)));
+  EXPECT_TRUE(allows(*policy, "100.96.0.2", tcp(22)));
+  EXPECT_TRUE(allows(*policy, "fd00::1", tcp(80)));
+  EXPECT_FALSE(allows(*policy, "100.96.0.3", tcp(80)));
+  EXPECT_FALSE(allows(*policy, "fd00::2", tcp(80)));
+}
+TEST(Policy, RefusesOneHostTooMany) {
+  PolicyRules rules;
+  rules.hosts.push_back(
+      {id(1), tcp_only({{80, 80}}), std::vector<IpAddress>(kHostsMax, ip("100.96.0.1"))});
+  EXPECT_NE(Policy::compile(rules), nullptr);
+  rules.hosts.front().hosts.push_back(ip("100.96.0.1"));
+  EXPECT_EQ(Policy::compile(rules), nullptr);
+}
 TEST(Policy, RefusesOnePortRangeTooMany) {
   std::vector<PortRange> ranges(262'144, PortRange{1, 2});
   EXPECT_NE(Policy::compile({{{net("10.0.0.0/8"), id(1), tcp_only(ranges)}}, std::nullopt}),
