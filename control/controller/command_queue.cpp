@@ -17,7 +17,6 @@ bool may_be_lost(const pipeline::Command& command) {
 
 // What a command sets; a later one of the same subject says all that it said.
 struct Subject {
-  WorkerIndex worker{};
   std::size_t kind = 0;
   std::uint64_t number = 0;
   IpAddress address;
@@ -28,17 +27,17 @@ std::uint64_t number_of(RelaySlot relay, ChannelNumber channel) {
   return std::uint64_t{number(relay)} << 16 | number(channel);
 }
 
-std::optional<Subject> subject_of(const WorkerCommand& of) {
-  Subject out{of.worker, of.command.index(), 0, {}};
-  if (const auto* path = std::get_if<pipeline::SetPath>(&of.command)) {
+std::optional<Subject> subject_of(const pipeline::Command& command) {
+  Subject out{command.index(), 0, {}};
+  if (const auto* path = std::get_if<pipeline::SetPath>(&command)) {
     out.number = number(path->slot);
-  } else if (const auto* policy = std::get_if<pipeline::SetPolicy>(&of.command)) {
+  } else if (const auto* policy = std::get_if<pipeline::SetPolicy>(&command)) {
     out.number = number(policy->slot);
-  } else if (const auto* channel = std::get_if<pipeline::SetChannel>(&of.command)) {
+  } else if (const auto* channel = std::get_if<pipeline::SetChannel>(&command)) {
     out.number = number_of(channel->relay, channel->channel);
-  } else if (const auto* owner = std::get_if<pipeline::SetTunnelOwner>(&of.command)) {
+  } else if (const auto* owner = std::get_if<pipeline::SetTunnelOwner>(&command)) {
     out.address = owner->address;
-  } else if (!std::holds_alternative<pipeline::SetGatewayAddresses>(of.command)) {
+  } else if (!std::holds_alternative<pipeline::SetGatewayAddresses>(command)) {
     return std::nullopt;
   }
   return out;
@@ -54,20 +53,31 @@ std::optional<RelaySlot> relay_of(const pipeline::Command& command) {
 
 bool CommandQueue::push(WorkerCommand command) {
   if (is_full() && may_be_lost(command.command)) return false;
-  waiting_.push_back(std::move(command));
-  if (waiting_.size() > compact_at_) {
-    drop_overtaken();
-    compact_at_ = std::max(limit_, 2 * waiting_.size());
+  waiting_.at(number(command.worker)).push_back(std::move(command.command));
+  ++size_;
+  if (size_ > compact_at_) {
+    for (auto& waiting : waiting_) drop_overtaken(waiting);
+    compact_at_ = std::max(limit_, 2 * size_);
   }
   return true;
 }
 
-std::optional<WorkerCommand> CommandQueue::pop() {
-  if (waiting_.empty()) return std::nullopt;
-  auto out = std::move(waiting_.front());
-  waiting_.pop_front();
-  if (!is_full()) compact_at_ = limit_;
-  return out;
+std::optional<WorkerCommand> CommandQueue::pop(const WorkerSet& busy) {
+  for (std::size_t i = 0; size_ > 0 && i < waiting_.size(); ++i) {
+    auto& waiting = waiting_[i];
+    if (waiting.empty() || busy.test(i)) continue;
+    WorkerCommand out{WorkerIndex{static_cast<std::uint8_t>(i)}, std::move(waiting.front())};
+    waiting.pop_front();
+    --size_;
+    if (!is_full()) compact_at_ = limit_;
+    return out;
+  }
+  return std::nullopt;
+}
+
+void CommandQueue::put_back(WorkerCommand command) {
+  waiting_.at(number(command.worker)).push_front(std::move(command.command));
+  ++size_;
 }
 
 std::optional<const filter::Policy*> CommandQueue::poll_unused_policy() {
@@ -77,26 +87,28 @@ std::optional<const filter::Policy*> CommandQueue::poll_unused_policy() {
   return out;
 }
 
-void CommandQueue::drop_overtaken() {
+void CommandQueue::drop_overtaken(Waiting& waiting) {
   std::set<Subject> told;
-  std::set<std::pair<WorkerIndex, RelaySlot>> removed;  // relays, with all their channels
-  std::deque<WorkerCommand> kept;
-  for (; !waiting_.empty(); waiting_.pop_back()) {
-    auto& command = waiting_.back();
-    const auto relay = relay_of(command.command);
-    if (relay && removed.contains({command.worker, *relay})) continue;
-    if (const auto* set = std::get_if<pipeline::SetRelay>(&command.command);
+  std::set<RelaySlot> removed;  // with all their channels
+  Waiting kept;
+  size_ -= waiting.size();
+  for (; !waiting.empty(); waiting.pop_back()) {
+    auto& command = waiting.back();
+    const auto relay = relay_of(command);
+    if (relay && removed.contains(*relay)) continue;
+    if (const auto* set = std::get_if<pipeline::SetRelay>(&command);
         set != nullptr && !set->server) {
-      removed.emplace(command.worker, set->relay);
+      removed.insert(set->relay);
     }
     if (const auto subject = subject_of(command); subject && !told.insert(*subject).second) {
-      if (const auto* policy = std::get_if<pipeline::SetPolicy>(&command.command))
+      if (const auto* policy = std::get_if<pipeline::SetPolicy>(&command))
         unused_.push_back(policy->policy);
       continue;
     }
     kept.push_front(std::move(command));
   }
-  waiting_ = std::move(kept);
+  waiting = std::move(kept);
+  size_ += waiting.size();
 }
 
 }  // namespace fg::controller

@@ -1,9 +1,11 @@
-// What waits for room in the workers' rings. At the limit nothing new is begun: what may be lost is
-// refused here, connections and handshakes by the controller. What ends or narrows something is
-// always taken; commands that a later one overtakes are dropped instead, so that the queue stays
-// proportional to what is established.
+// What waits for room in the workers' rings, in order for each of them. At the limit nothing new is
+// begun: what may be lost is refused here, connections and handshakes by the controller. What ends
+// or narrows something is always taken; commands that a later one overtakes are dropped instead, so
+// that the queue stays proportional to what is established.
 #pragma once
 
+#include <array>
+#include <bitset>
 #include <cstddef>
 #include <deque>
 #include <optional>
@@ -19,28 +21,33 @@ struct WorkerCommand {
   pipeline::Command command;
 };
 
+using WorkerSet = std::bitset<pipeline::kWorkersMax>;
+
 class CommandQueue {
  public:
   explicit CommandQueue(std::size_t limit) : limit_(limit), compact_at_(limit) {}
 
   // False: at the limit, and the command is one that may be lost.
   [[nodiscard]] bool push(WorkerCommand command);
-  std::optional<WorkerCommand> pop();
-  void put_back(WorkerCommand command) { waiting_.push_front(std::move(command)); }
+  // The next one for a worker that is not busy.
+  std::optional<WorkerCommand> pop(const WorkerSet& busy = {});
+  void put_back(WorkerCommand command);
 
   // Policies of overtaken commands: no worker will give them back.
   std::optional<const filter::Policy*> poll_unused_policy();
 
-  [[nodiscard]] bool is_full() const { return waiting_.size() >= limit_; }
-  [[nodiscard]] bool is_empty() const { return waiting_.empty(); }
-  [[nodiscard]] std::size_t size() const { return waiting_.size(); }
+  [[nodiscard]] bool is_full() const { return size_ >= limit_; }
+  [[nodiscard]] bool is_empty() const { return size_ == 0; }
+  [[nodiscard]] std::size_t size() const { return size_; }
 
  private:
-  void drop_overtaken();
+  using Waiting = std::deque<pipeline::Command>;
+  void drop_overtaken(Waiting& waiting);
 
   std::size_t limit_;
   std::size_t compact_at_;  // twice what the last look over all left: each costs O(1) a command
-  std::deque<WorkerCommand> waiting_;
+  std::array<Waiting, pipeline::kWorkersMax> waiting_;
+  std::size_t size_ = 0;  // of all
   std::vector<const filter::Policy*> unused_;
 };
 

@@ -137,7 +137,9 @@ std::optional<Datagram> Controller::poll_datagram() {
   return out;
 }
 
-std::optional<WorkerCommand> Controller::poll_command() { return commands_.pop(); }
+std::optional<WorkerCommand> Controller::poll_command(const WorkerSet& busy) {
+  return commands_.pop(busy);
+}
 
 void Controller::enqueue(WorkerCommand command) {
   if (!commands_.push(std::move(command))) drop(DropReason::command_queue_full);

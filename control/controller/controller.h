@@ -106,7 +106,7 @@ class Controller {
   // ---- outputs ----
   std::optional<Datagram> poll_datagram();
   // Put back what a full ring refused with unpoll_command().
-  std::optional<WorkerCommand> poll_command();
+  std::optional<WorkerCommand> poll_command(const WorkerSet& busy = {});
   void unpoll_command(WorkerCommand command) { commands_.put_back(std::move(command)); }
   std::optional<PortalOutput> poll_portal();
   std::optional<SetInterface> poll_interface();

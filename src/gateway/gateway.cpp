@@ -38,6 +38,8 @@ constexpr std::string_view kConflict = "status 409";  // spec portal 1.5: gatewa
 constexpr Duration kDoubleAfter = 10s;
 constexpr std::uint64_t kSendFailuresMin = 10;  // fewer are one client that moved
 constexpr int kPuntsPerTurnMax = 512;
+constexpr Duration kBusyWorkerWait = 1ms;  // before a worker whose ring is full is tried again
+constexpr std::size_t kDatagramsAtOnce = 128;
 constexpr Duration kReportInterval = 60s;
 // The first announcement acts at once, those that follow it together.
 constexpr Duration kNetworkCheckInterval = 300ms;
@@ -110,7 +112,8 @@ class Gateway final : public net::PortalHandler {
   void start_portal(DeviceId id);
   void turn(Instant now);
   bool drain_workers(Instant now, WallTime wall);
-  void drain_controller();
+  bool drain_controller();
+  void send_datagrams();
   void begin_shutdown(int status);
   void clean_up();
   void report_drops(LogLevel level);
@@ -136,6 +139,7 @@ class Gateway final : public net::PortalHandler {
   LeftBehind left_behind_;
   std::unique_ptr<runtime::WorkerPool> pool_;
   std::unique_ptr<controller::Controller> controller_;
+  std::vector<controller::Datagram> outgoing_;  // in the hands of the system
   std::unique_ptr<net::PortalClient> portal_;
   std::unique_ptr<net::HealthServer> health_;
   std::shared_ptr<io::kernel::Upkeep> upkeep_;  // until the host has it
@@ -294,7 +298,7 @@ void Gateway::turn(Instant now) {
     controller_->on_network_changed(now);
     portal_->on_network_changed();
   }
-  drain_controller();
+  const bool are_workers_told = drain_controller();
   if (stop_at_ && (portal_closed_ || *stop_at_ <= now)) {
     loop_.stop();
     return;
@@ -312,6 +316,7 @@ void Gateway::turn(Instant now) {
   auto deadline = std::min({host_.wakeup(), data_path_at_, stop_at_.value_or(Instant::max())});
   if (const auto due = controller_->wakeup()) deadline = std::min(deadline, due->at);
   if (network_check_at_) deadline = std::min(deadline, *network_check_at_);
+  if (!are_workers_told) deadline = std::max(deadline, now + kBusyWorkerWait);
   if (more || !pool_->prepare_to_sleep()) deadline = now;
   loop_.set_deadline(deadline);
 }
@@ -326,17 +331,17 @@ bool Gateway::drain_workers(Instant now, WallTime wall) {
   return true;
 }
 
-void Gateway::drain_controller() {
+// False: commands wait for room in a worker's ring.
+bool Gateway::drain_controller() {
   // Commands first: a session must be installed before the datagram that lets the client use it
   // leaves.
-  while (auto command = controller_->poll_command()) {
-    if (!pool_->send(command->worker, std::move(command->command))) {
-      controller_->unpoll_command(std::move(*command));
-      break;
-    }
+  controller::WorkerSet busy;
+  while (auto command = controller_->poll_command(busy)) {
+    if (pool_->send(command->worker, std::move(command->command))) continue;
+    busy.set(number(command->worker));
+    controller_->unpoll_command(std::move(*command));
   }
-  while (auto datagram = controller_->poll_datagram())
-    (void)pool_->udp_send(datagram->to, datagram->from, datagram->bytes);
+  send_datagrams();
   while (auto output = controller_->poll_portal()) {
     if (const auto* egress = std::get_if<portal::Egress>(&*output))
       portal_->send(*egress);
@@ -359,6 +364,29 @@ void Gateway::drain_controller() {
       begin_shutdown(1);
     }
   }
+  return busy.none();
+}
+
+// One system call for many: the checks of idle connections come due together, and so do answers.
+void Gateway::send_datagrams() {
+  std::array<OutgoingDatagrams, kDatagramsAtOnce> batch;
+  do {
+    outgoing_.clear();
+    while (outgoing_.size() < batch.size()) {
+      auto datagram = controller_->poll_datagram();
+      if (!datagram) break;
+      outgoing_.push_back(std::move(*datagram));
+    }
+    std::size_t n = 0;
+    for (const auto& [to, from, bytes] : outgoing_) {
+      if (bytes.empty() || bytes.size() > kUdpPayloadMax) continue;
+      batch[n++] = {.to = to,
+                    .from = from,
+                    .segment = static_cast<std::uint16_t>(bytes.size()),
+                    .bytes = bytes};
+    }
+    (void)pool_->udp_send(std::span{batch}.first(n));
+  } while (outgoing_.size() == batch.size());
 }
 
 // Any change may decide where packets leave, and from where; the tunnel's own do not.
@@ -376,7 +404,7 @@ void Gateway::begin_shutdown(int status) {
   const auto now = loop_.now();
   stop_at_ = now + kShutdownMax;
   controller_->shut_down(now);
-  drain_controller();
+  (void)drain_controller();
   portal_->shut_down([this] {
     portal_closed_ = true;
     loop_.set_deadline(loop_.now());

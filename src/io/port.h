@@ -80,8 +80,8 @@ class DatagramSender {
   DatagramSender& operator=(const DatagramSender&) = delete;
   virtual ~DatagramSender() = default;
 
-  // False: refused by the system, and counted. Errors of one destination touch no other.
-  virtual bool send(const OutgoingDatagrams& datagrams) noexcept = 0;
+  // False: some were refused by the system, and counted. Errors of one destination touch no other.
+  virtual bool send(std::span<const OutgoingDatagrams> batch) noexcept = 0;
   [[nodiscard]] const DropCounters& drops() const { return drops_; }
   // Why a datagram was refused last, an errno; 0: none was.
   [[nodiscard]] int last_error() const { return last_error_; }

@@ -158,19 +158,11 @@ bool WorkerPool::prepare_to_sleep() {
   return true;
 }
 
-bool WorkerPool::udp_send(const OutgoingDatagrams& datagrams) {
-  if (state_->backend.sender != nullptr) return state_->backend.sender->send(datagrams);
-  state_->drops.count(DropReason::udp_send_failed, datagrams.count());
-  return false;
-}
-
-bool WorkerPool::udp_send(const SocketAddress& to, const std::optional<IpAddress>& from,
-                          Bytes payload) {
-  if (payload.empty() || payload.size() > kUdpPayloadMax) return false;
-  return udp_send({.to = to,
-                   .from = from,
-                   .segment = static_cast<std::uint16_t>(payload.size()),
-                   .bytes = payload});
+bool WorkerPool::udp_send(std::span<const OutgoingDatagrams> batch) {
+  if (state_->backend.sender != nullptr) return state_->backend.sender->send(batch);
+  for (const auto& datagrams : batch)
+    state_->drops.count(DropReason::udp_send_failed, datagrams.count());
+  return batch.empty();
 }
 
 void WorkerPool::watch_again() {

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "base/datagram.h"
@@ -80,10 +81,8 @@ class WorkerPool {
   void awake();
   [[nodiscard]] bool prepare_to_sleep();
 
-  // Own datagrams of the control thread, from the workers' sockets.
-  bool udp_send(const OutgoingDatagrams& datagrams);
-  // One datagram.
-  bool udp_send(const SocketAddress& to, const std::optional<IpAddress>& from, Bytes payload);
+  // Own datagrams of the control thread, from the workers' sockets; false: some were refused.
+  bool udp_send(std::span<const OutgoingDatagrams> batch);
 
   // The port's device is back: descriptors a worker gave up for their errors are watched again.
   void watch_again();

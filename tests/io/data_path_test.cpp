@@ -199,7 +199,10 @@ TEST_F(DataPath, HandshakesReachTheControlThreadWithTheirAddresses) {
   EXPECT_EQ(punt->length, 148);
   EXPECT_EQ(punt->from.port, client.port());
   EXPECT_EQ(punt->local, (SocketAddress{test::ip("127.0.0.7"), gateway_port_}));
-  EXPECT_TRUE(pool_->udp_send(punt->from, punt->local.ip, ByteVector{1, 2, 3}));
+  const ByteVector said{1, 2, 3};
+  const OutgoingDatagrams one{
+      .to = punt->from, .from = punt->local.ip, .segment = 3, .bytes = said};
+  EXPECT_TRUE(pool_->udp_send({&one, 1}));
   const auto answer = collect(client, 1);
   ASSERT_EQ(answer.size(), 1U);
   EXPECT_EQ(answer[0].from, (SocketAddress{test::ip("127.0.0.7"), gateway_port_}));

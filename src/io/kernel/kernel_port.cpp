@@ -6,6 +6,18 @@
 #include <cerrno>
 
 namespace fg::io::kernel {
+namespace {
+
+// Takes the datagrams at the front that are of one family off the batch.
+std::span<const OutgoingDatagrams> next_run(std::span<const OutgoingDatagrams>& batch) noexcept {
+  std::size_t n = 1;
+  while (n < batch.size() && batch[n].to.family() == batch[0].to.family()) ++n;
+  const auto run = batch.first(n);
+  batch = batch.subspan(n);
+  return run;
+}
+
+}  // namespace
 
 KernelPort::KernelPort(std::optional<UdpSocket> v4, std::optional<UdpSocket> v6, TunQueue tun)
     : tun_(std::move(tun)) {
@@ -49,12 +61,7 @@ std::size_t KernelPort::receive_from(std::optional<Udp>& udp, ReadySet ready,
 }
 
 void KernelPort::send(std::span<const OutgoingDatagrams> batch) noexcept {
-  while (!batch.empty()) {
-    std::size_t n = 1;
-    while (n < batch.size() && batch[n].to.family() == batch[0].to.family()) ++n;
-    send_run(batch.first(n));
-    batch = batch.subspan(n);
-  }
+  while (!batch.empty()) send_run(next_run(batch));
 }
 
 void KernelPort::send_run(std::span<const OutgoingDatagrams> run) noexcept {
@@ -98,12 +105,21 @@ std::optional<KernelSender::Udp> KernelSender::duplicate(const UdpSocket* socket
 KernelSender::KernelSender(const UdpSocket* v4, const UdpSocket* v6)
     : v4_(duplicate(v4)), v6_(duplicate(v6)) {}
 
-bool KernelSender::send(const OutgoingDatagrams& datagrams) noexcept {
-  auto& udp = datagrams.to.ip.is_v4() ? v4_ : v6_;
+bool KernelSender::send(std::span<const OutgoingDatagrams> batch) noexcept {
+  bool is_sent = true;
+  while (!batch.empty()) is_sent &= send_run(next_run(batch));
+  return is_sent;
+}
+
+bool KernelSender::send_run(std::span<const OutgoingDatagrams> run) noexcept {
+  auto& udp = run[0].to.ip.is_v4() ? v4_ : v6_;
   UdpSender::Outcome outcome;
-  outcome.failed = datagrams.count();
-  outcome.error = EAFNOSUPPORT;
-  if (udp) outcome = udp->sender.send({&datagrams, 1});
+  if (udp) {
+    outcome = udp->sender.send(run);
+  } else {
+    outcome.error = EAFNOSUPPORT;
+    for (const auto& d : run) outcome.failed += d.count();
+  }
   if (outcome.failed == 0) return true;
   drops_.count(DropReason::udp_send_failed, outcome.failed);
   last_error_ = outcome.error;

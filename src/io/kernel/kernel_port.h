@@ -49,9 +49,10 @@ class KernelPort final : public Port {
 class KernelSender final : public DatagramSender {
  public:
   KernelSender(const UdpSocket* v4, const UdpSocket* v6);
-  bool send(const OutgoingDatagrams& datagrams) noexcept override;
+  bool send(std::span<const OutgoingDatagrams> batch) noexcept override;
 
  private:
+  bool send_run(std::span<const OutgoingDatagrams> run) noexcept;
   struct Udp {
     FileDescriptor fd;
     UdpSender sender;

@@ -21,8 +21,8 @@ using test::udp;
 
 class FakeSender final : public io::DatagramSender {
  public:
-  bool send(const OutgoingDatagrams& datagrams) noexcept override {
-    sent.push_back({datagrams.to, copy_of(datagrams.bytes)});
+  bool send(std::span<const OutgoingDatagrams> batch) noexcept override {
+    for (const auto& d : batch) sent.push_back({d.to, copy_of(d.bytes)});
     return true;
   }
   std::vector<FakePort::Sent> sent;

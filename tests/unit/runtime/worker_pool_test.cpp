@@ -127,11 +127,15 @@ TEST_F(WorkerPoolTest, StopFinishesWhatWasCommanded) {
 
 TEST_F(WorkerPoolTest, OwnDatagramsGoByTheSender) {
   start(1);
-  EXPECT_TRUE(pool_->udp_send(remote(1), ip("198.51.100.1"), ByteVector{1, 2, 3}));
-  ASSERT_EQ(sender_->sent.size(), 1U);
+  const ByteVector bytes{1, 2, 3};
+  const std::array batch{
+      OutgoingDatagrams{.to = remote(1), .from = ip("198.51.100.1"), .segment = 3, .bytes = bytes},
+      OutgoingDatagrams{.to = remote(2), .from = {}, .segment = 3, .bytes = bytes}};
+  EXPECT_TRUE(pool_->udp_send(batch));
+  ASSERT_EQ(sender_->sent.size(), 2U);
   EXPECT_EQ(sender_->sent[0].to, remote(1));
-  EXPECT_EQ(sender_->sent[0].bytes, (ByteVector{1, 2, 3}));
-  EXPECT_FALSE(pool_->udp_send(remote(1), std::nullopt, {}));
+  EXPECT_EQ(sender_->sent[1].to, remote(2));
+  EXPECT_EQ(sender_->sent[1].bytes, bytes);
 }
 
 TEST_F(WorkerPoolTest, SixteenWorkersStartAndStop) {

@@ -66,9 +66,32 @@ TEST(CommandQueue, OvertakenCommandsDoNotMakeItGrow) {
   }
   EXPECT_TRUE(push(queue, pipeline::AddClient{}));
   const auto left = drain(queue);
-  const auto* last = std::get_if<pipeline::SetPath>(&left[left.size() - 2]);
+  const auto* last = std::get_if<pipeline::SetPath>(&left.back());
   ASSERT_NE(last, nullptr);
   EXPECT_EQ(last->path.channel, ChannelNumber{999});
+}
+
+TEST(CommandQueue, ABusyWorkerDelaysNoOtherAndFindsItsCommandsInOrder) {
+  CommandQueue queue{kLimit};
+  for (std::uint16_t i = 0; i < 3; ++i) {
+    for (const std::uint8_t worker : {std::uint8_t{0}, std::uint8_t{15}})
+      EXPECT_TRUE(push(queue, path(kSlot, i), worker));
+  }
+  auto refused = queue.pop();
+  ASSERT_TRUE(refused);
+  EXPECT_EQ(refused->worker, WorkerIndex{0});
+  queue.put_back(std::move(*refused));
+  controller::WorkerSet busy;
+  busy.set(0);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(queue.pop(busy).value().worker, WorkerIndex{15});
+  EXPECT_FALSE(queue.pop(busy));
+  EXPECT_EQ(queue.size(), 3U);
+  for (std::uint16_t i = 0; i < 3; ++i) {
+    const auto next = queue.pop();
+    ASSERT_TRUE(next);
+    EXPECT_EQ(std::get<pipeline::SetPath>(next->command).path.channel, ChannelNumber{i});
+  }
+  EXPECT_TRUE(queue.is_empty());
 }
 
 TEST(CommandQueue, OvertakenPoliciesAreGivenBack) {

@@ -74,18 +74,23 @@ TEST_F(KernelPortTest, ARefusedDatagramIsCounted) {
       .to = {ip("203.0.113.9"), 9}, .from = {}, .segment = 100, .bytes = bytes};
   port().send({&d, 1});
   EXPECT_EQ(port().drops().of(DropReason::udp_send_failed), 3);
-  EXPECT_FALSE(backend_.backend.sender->send(d));
+  EXPECT_FALSE(backend_.backend.sender->send({&d, 1}));
   EXPECT_EQ(backend_.backend.sender->drops().of(DropReason::udp_send_failed), 3);
 }
 
 TEST_F(KernelPortTest, TheControlThreadSendsFromTheSamePort) {
   auto v4 = open_or_die(Family::v4);
+  auto v6 = open_or_die(Family::v6);
   const ByteVector payload{1, 2};
-  EXPECT_TRUE(backend_.backend.sender->send({.to = {ip("127.0.0.1"), v4.port()},
-                                             .from = ip("127.0.0.5"),
-                                             .segment = 2,
-                                             .bytes = payload}));
-  EXPECT_EQ(collect(v4, 1).at(0).from, (SocketAddress{ip("127.0.0.5"), 52625}));
+  const SocketAddress to4{ip("127.0.0.1"), v4.port()};
+  std::vector<OutgoingDatagrams> batch(
+      100, {.to = to4, .from = ip("127.0.0.5"), .segment = 2, .bytes = payload});
+  batch[50] = {.to = {ip("203.0.113.9"), 9}, .from = {}, .segment = 2, .bytes = payload};
+  batch.push_back({.to = {ip("::1"), v6.port()}, .from = {}, .segment = 2, .bytes = payload});
+  EXPECT_FALSE(backend_.backend.sender->send(batch)) << "there is no way to one of them";
+  EXPECT_EQ(backend_.backend.sender->drops().of(DropReason::udp_send_failed), 1);
+  EXPECT_EQ(collect(v4, 99).at(98).from, (SocketAddress{ip("127.0.0.5"), 52625}));
+  EXPECT_EQ(collect(v6, 1).at(0).from, (SocketAddress{ip("::1"), 52625}));
 }
 
 TEST_F(KernelPortTest, TheTunDeviceIsReadAndWritten) {
