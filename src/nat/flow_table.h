@@ -1,0 +1,180 @@
+// One client's flows to DNS resources (spec policy 5.1-5.4): inside is the client's port and the
+// proxy address, outside the port that left and the real address. The port is kept when it is free,
+// so that several names with one real address stay apart. A flow keeps the real address it began
+// with, whatever its proxy stands for later. Timers are those of generation C.
+//
+// Deadlines lie on a wheel of seconds and are looked at when they may have come; a sweep takes a
+// bounded number. What expired is remembered for a while, so that late answers are recognised.
+// Allocates while it grows, never for a packet of a known flow. Left out: the packets themselves.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "base/address.h"
+#include "base/time.h"
+#include "packet/inner.h"
+
+namespace fg::nat {
+
+// Protocol, port or echo identifier, address. Two types, so that they cannot be swapped.
+struct FlowEnd {
+  packet::ProtoClass::Kind kind = packet::ProtoClass::Kind::tcp;  // tcp, udp or echo
+  std::uint16_t port = 0;
+  IpAddress address;
+  friend bool operator==(const FlowEnd&, const FlowEnd&) = default;
+};
+struct Inside : FlowEnd {};
+struct Outside : FlowEnd {};
+
+class FlowTable {
+ public:
+  using Kind = packet::ProtoClass::Kind;
+
+  // Spec policy 0.5.
+  static constexpr Duration kTcpLifetime = 7440s;
+  static constexpr Duration kDatagramLifetime = 120s;    // UDP and echo
+  static constexpr Duration kUnconfirmedLifetime = 60s;  // after the last outgoing packet
+  static constexpr Duration kClosedLifetime = 5s;        // FIN seen both ways
+  static constexpr Duration kExpiredMemory = 300s;       // spec policy 5.3, REC
+
+  struct Limits {
+    std::size_t flows = 262'144;   // spec policy 8.2; expired ones included
+    std::size_t expired = 65'536;  // the oldest are forgotten first
+    std::size_t per_sweep = 4096;
+    // Searches for a free port cost at most this many looks a second, so that a client that has
+    // taken them all does not keep its worker busy. Four complete searches.
+    std::size_t looks_per_second = 262'144;
+  };
+
+  FlowTable(std::uint64_t seed, Instant now, Limits limits);
+  FlowTable(std::uint64_t seed, Instant now) : FlowTable(seed, now, Limits{}) {}
+
+  // Where a packet to a proxy address that stands for `real` goes. Nothing: no port or no room.
+  [[nodiscard]] std::optional<Outside> on_outgoing(const Inside& inside, const IpAddress& real,
+                                                   std::uint8_t tcp_flags, Instant now) noexcept;
+
+  enum class Found : std::uint8_t { unknown, live, expired };
+  // A packet of the real address arrived. `inside` is set when the flow lives.
+  Found on_incoming(const Outside& outside, std::uint8_t tcp_flags, Instant now,
+                    Inside& inside) noexcept;
+
+  // A packet left for this end without translation: its answers are not late ones of an expired
+  // flow (spec policy 5.3, REC).
+  void on_direct(const Outside& outside) noexcept;
+
+  void sweep(Instant now) noexcept;
+  [[nodiscard]] std::optional<Instant> next_sweep() const noexcept;
+  void clear() noexcept;
+
+  [[nodiscard]] std::size_t size() const noexcept { return used_ - expired_.count; }
+  [[nodiscard]] std::size_t expired() const noexcept { return expired_.count; }
+  [[nodiscard]] bool is_empty() const noexcept { return used_ == 0; }
+  [[nodiscard]] std::size_t memory() const noexcept;
+
+ private:
+  using FlowIndex = std::uint32_t;
+  static constexpr FlowIndex kNone = 0xFFFFFFFF;
+  static constexpr std::size_t kChunk = 64;
+  static constexpr std::size_t kWheel = 128;  // seconds
+
+  struct Links {
+    FlowIndex previous = kNone;
+    FlowIndex next = kNone;
+  };
+  struct Flow {
+    Instant last_outgoing{};
+    Instant last_incoming{};         // confirmed only
+    std::int64_t bucket_second = 0;  // its place on the wheel, while it lives
+    IpAddress proxy;
+    IpAddress real;
+    std::uint16_t inside_port = 0;
+    std::uint16_t outside_port = 0;
+    Kind kind = Kind::tcp;
+    bool confirmed = false;
+    bool fin_out = false;
+    bool fin_in = false;
+    bool rst = false;
+    bool expired = false;  // then last_outgoing says since when
+    Links timing = {};     // its bucket, or the expired ones
+    Links waiting = {};    // the unconfirmed ones
+  };
+  struct List {
+    FlowIndex first = kNone;
+    FlowIndex last = kNone;
+    std::size_t count = 0;
+  };
+  // Open addressing with linear probing and deletion by shifting back.
+  struct Cell {
+    FlowIndex flow = kNone;
+    std::uint32_t hash = 0;
+  };
+  class Index {
+   public:
+    explicit Index(std::size_t cells) : cells_(cells) {}
+    template <class Match>
+    [[nodiscard]] FlowIndex find(std::uint32_t hash, Match&& match) const noexcept {
+      for (auto i = hash & mask(); cells_[i].flow != kNone; i = (i + 1) & mask()) {
+        if (cells_[i].hash == hash && match(cells_[i].flow)) return cells_[i].flow;
+      }
+      return kNone;
+    }
+    void insert(std::uint32_t hash, FlowIndex flow) noexcept;
+    void erase(std::uint32_t hash, FlowIndex flow) noexcept;
+    void grow();
+    [[nodiscard]] std::size_t size() const noexcept { return cells_.size(); }
+
+   private:
+    [[nodiscard]] std::size_t mask() const noexcept { return cells_.size() - 1; }
+    std::vector<Cell> cells_;
+  };
+
+  [[nodiscard]] Flow& at(FlowIndex i) noexcept { return (*chunks_[i / kChunk])[i % kChunk]; }
+  [[nodiscard]] const Flow& at(FlowIndex i) const noexcept {
+    return (*chunks_[i / kChunk])[i % kChunk];
+  }
+  [[nodiscard]] std::uint32_t hash_of(const FlowEnd& end) const noexcept;
+  [[nodiscard]] static Inside inside_of(const Flow& flow) noexcept;
+  [[nodiscard]] static Outside outside_of(const Flow& flow) noexcept;
+  [[nodiscard]] FlowIndex find(const Inside& inside) const noexcept;
+  [[nodiscard]] FlowIndex find(const Outside& outside) const noexcept;
+  [[nodiscard]] std::optional<std::uint16_t> free_port(const Inside& inside, const IpAddress& real,
+                                                       Instant now) noexcept;
+  [[nodiscard]] FlowIndex take_room();
+  void push(List& list, Links Flow::* links, FlowIndex i) noexcept;
+  void unlink(List& list, Links Flow::* links, FlowIndex i) noexcept;
+  void place(FlowIndex i) noexcept;
+  void place_again(FlowIndex i) noexcept;
+  [[nodiscard]] List& bucket_at(std::int64_t second) noexcept {
+    return wheel_[static_cast<std::uint64_t>(second) % kWheel];
+  }
+  [[nodiscard]] const List& bucket_at(std::int64_t second) const noexcept {
+    return wheel_[static_cast<std::uint64_t>(second) % kWheel];
+  }
+  void expire(FlowIndex i, Instant now) noexcept;
+  void forget_expired(FlowIndex i) noexcept;
+  void remove_live(FlowIndex i) noexcept;
+  void release(FlowIndex i) noexcept;
+  [[nodiscard]] static Instant deadline_of(const Flow& flow) noexcept;
+
+  const std::uint64_t seed_;
+  const Limits limits_;
+  std::vector<std::unique_ptr<std::array<Flow, kChunk>>> chunks_;
+  FlowIndex free_ = kNone;  // linked by timing.next
+  std::size_t used_ = 0;
+  Index inside_{2 * kChunk};
+  Index outside_{2 * kChunk};
+  std::array<List, kWheel> wheel_{};
+  List unconfirmed_;
+  List expired_;
+  std::int64_t tick_;  // seconds; nothing is ever put into a bucket up to here
+  std::int64_t looks_second_ = 0;
+  std::size_t looks_ = 0;
+  std::optional<Instant> unfinished_;  // the sweep then had more to do
+};
+
+}  // namespace fg::nat
