@@ -39,6 +39,10 @@ namespace fg {
   X(spoofed_source, "inner source is not the client's")                                        \
   X(multicast, "inner destination is multicast")                                               \
   X(not_allowed, "no access rule matches")                                                     \
+  X(proxy_unknown, "proxy address that stands for no name of the client")                      \
+  X(proxy_without_address, "the proxy address's name has no address of this family")           \
+  X(not_translatable, "protocol that cannot be translated, to a proxy address")                \
+  X(nat_exhausted, "no port or no room for one more flow of the client")                       \
   X(special_address, "Internet resource does not reach special addresses")                     \
   X(tunnel_range, "destination or source is another tunnel address")                           \
   X(gateway_port_closed, "service on the gateway's own tunnel address that is not offered")    \
@@ -52,6 +56,8 @@ namespace fg {
   X(not_connected, "client has no path or session yet")                                        \
   X(nonce_exhausted, "session has used up its counters")                                       \
   X(inbound_not_allowed, "packet from an address or port the client has no access to")         \
+  X(nat_expired, "late packet of a translated flow that has expired")                          \
+  X(unusable_quote, "ICMP error whose quote does not tell the flow")                           \
   X(icmp_rate_limited, "ICMP answer over the client's limit")                                  \
   /* operating system */                                                                       \
   X(tun_write_failed, "TUN device refused a packet")                                           \

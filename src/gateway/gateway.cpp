@@ -256,7 +256,8 @@ Result<void, std::string> Gateway::start_workers() {
   const auto forced = crypto::parse_aead_provider(configuration_.aead);
   const auto aead = crypto::choose_aead([this] { return loop_.now(); }, forced);
   log_.info("cipher chosen", {{"choice", aead.to_string()}});
-  auto pool = runtime::WorkerPool::start(std::move(opened->backend), {.aead = aead.choice});
+  auto pool = runtime::WorkerPool::start(std::move(opened->backend),
+                                         {.aead = aead.choice, .seed = random_.u64()});
   if (!pool)
     return fail("worker threads do not start (" + pool.error().to_string() +
                 "): raise the process's thread limit");

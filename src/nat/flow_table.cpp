@@ -22,7 +22,7 @@ Instant instant_of(std::int64_t second) noexcept { return Instant{std::chrono::s
 }  // namespace
 
 FlowTable::FlowTable(std::uint64_t seed, Instant now, Limits limits)
-    : seed_(seed), limits_(limits), tick_(second_of(now)) {}
+    : seed_(seed), limits_(limits), tick_(second_of(now)), earliest_(tick_ + 1) {}
 
 // ---- packets ----
 
@@ -121,6 +121,7 @@ void FlowTable::place(FlowIndex i) noexcept {
   const auto second = std::clamp<std::int64_t>(second_after(deadline_of(flow)), tick_ + 1,
                                                tick_ + static_cast<std::int64_t>(kWheel) - 1);
   flow.bucket_second = second;
+  earliest_ = std::min(earliest_, second);
   push(bucket_at(second), &Flow::timing, i);
 }
 
@@ -155,19 +156,17 @@ void FlowTable::sweep(Instant now) noexcept {
       else
         place_again(i);
     }
-    if (tick_ >= until) return;
+    if (tick_ >= until) break;
   }
+  const auto behind = tick_ + static_cast<std::int64_t>(kWheel);
+  for (earliest_ = tick_ + 1; earliest_ < behind && bucket_at(earliest_).count == 0;) ++earliest_;
 }
 
 std::optional<Instant> FlowTable::next_sweep() const noexcept {
   if (unfinished_) return *unfinished_ + 1ms;
   if (used_ == 0) return std::nullopt;
   std::optional<Instant> next;
-  if (size() != 0) {
-    auto second = tick_ + 1;
-    while (bucket_at(second).count == 0) ++second;
-    next = instant_of(second);
-  }
+  if (size() != 0) next = instant_of(earliest_);
   if (expired_.count != 0) {
     const auto at_end = at(expired_.first).last_outgoing + kExpiredMemory;
     next = next ? std::min(*next, at_end) : at_end;

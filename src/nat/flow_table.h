@@ -171,7 +171,8 @@ class FlowTable {
   std::array<List, kWheel> wheel_{};
   List unconfirmed_;
   List expired_;
-  std::int64_t tick_;  // seconds; nothing is ever put into a bucket up to here
+  std::int64_t tick_;      // seconds; nothing is ever put into a bucket up to here
+  std::int64_t earliest_;  // no flow lies in a bucket before it
   std::int64_t looks_second_ = 0;
   std::size_t looks_ = 0;
   std::optional<Instant> unfinished_;  // the sweep then had more to do

@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "nat/flow_table.h"
+#include "nat/translations.h"
 #include "pipeline/commands.h"
 #include "pipeline/index_map.h"
 #include "pipeline/token_bucket.h"
@@ -98,6 +100,7 @@ struct alignas(64) Client {
   bool touched = false;  // its deadlines may have come nearer in the running batch
   const filter::Policy* policy = nullptr;
   const nat::Translations* translations = nullptr;  // none: no proxy address is translated
+  std::unique_ptr<nat::FlowTable> flows;            // from the first translated packet on
   TransmitBatcher::Mark mark;
   Traffic traffic;
   Instant quiet_until = Instant::min();  // no ClientActivity before

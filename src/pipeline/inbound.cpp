@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "filter/policy.h"
+#include "filter/ranges.h"
 #include "packet/channel_data.h"
 #include "packet/control_message.h"
 #include "packet/demux.h"
@@ -216,12 +217,13 @@ void Pipeline::deliver_inner(Client& client, MutableBytes inner, std::uint8_t ou
     if (!packet::ControlMessage::parse(*parsed)) return drop(DropReason::control_malformed);
     return punt_inner(client, inner, outer_ecn);
   }
-  if (const auto refusal = refusal_of(parties(client), *client.policy, *parsed)) {
-    drop(refusal->reason);
-    const bool is_silent = client.grants_may_lag && refusal->reason == DropReason::not_allowed &&
-                           client.lagging.is_silent(parsed->destination(), now);
-    if (refusal->answer && !is_silent) answer(client, *refusal->answer, *parsed, now);
-    return;
+  if (const auto refusal = refusal_of(parties(client), *client.policy, *parsed))
+    return refuse(client, *refusal, *parsed, now);
+  if (filter::is_proxy(parsed->destination())) {
+    if (const auto refusal = translate_outbound(client, inner, *parsed, now))
+      return refuse(client, *refusal, *parsed, now);
+  } else if (client.flows != nullptr) {
+    note_direct(client, *parsed);
   }
   packet::copy_congestion(inner, outer_ecn);
   Counters::add(counters_.bytes_to_resources, inner.size());
@@ -230,6 +232,14 @@ void Pipeline::deliver_inner(Client& client, MutableBytes inner, std::uint8_t ou
   if (coalescer_.add(inner, *parsed)) return;
   flush_tun();
   (void)coalescer_.add(inner, *parsed);
+}
+
+void Pipeline::refuse(Client& client, const Refusal& refusal, const InnerPacket& packet,
+                      Instant now) noexcept {
+  drop(refusal.reason);
+  const bool is_silent = client.grants_may_lag && refusal.reason == DropReason::not_allowed &&
+                         client.lagging.is_silent(packet.destination(), now);
+  if (refusal.answer && !is_silent) answer(client, *refusal.answer, packet, now);
 }
 
 void Pipeline::answer(Client& client, packet::IcmpAnswer kind, const InnerPacket& original,

@@ -47,6 +47,8 @@ void Pipeline::look_at(TunRead read, Departure& departure) noexcept {
                   1);
   }
   Counters::add(counters_.tun_in, segments->count());
+  departure.bytes = read.bytes.subspan(kVnetHeaderSize);
+  departure.header = header;
   departure.packet = *parsed;
   departure.segments = *segments;
   departure.tunnel = *tunnel;
@@ -77,29 +79,37 @@ void Pipeline::run_departures(std::span<Departure> departures, Instant now) noex
   }
 }
 
-std::optional<DropReason> Pipeline::refusal_towards(const Client& client,
-                                                    const InnerPacket& packet) const noexcept {
-  if (is_gateway(packet.source())) return std::nullopt;
-  if (is_tunnel_address(packet.source())) return DropReason::tunnel_range;
+std::optional<DropReason> Pipeline::refusal_towards(const Client& client, const InnerPacket& packet,
+                                                    const IpAddress& source) const noexcept {
+  if (is_gateway(source)) return std::nullopt;
+  if (is_tunnel_address(source)) return DropReason::tunnel_range;
   if (packet.is_icmp_error_type()) {
     // Filters do not matter, but the error must be about this client's own traffic (spec
     // policy 3.10, HARDEN).
     const auto error = packet.icmp_error();
-    const bool is_about_client = error && client.owns(error->quoted_source) &&
-                                 client.policy->reaches(error->quoted_destination);
+    if (!error) return DropReason::unusable_quote;
+    const bool is_about_client =
+        client.owns(error->quoted_source) && client.policy->reaches(error->quoted_destination);
     return is_about_client ? std::nullopt : std::optional{DropReason::inbound_not_allowed};
   }
   const auto& proto = packet.proto_class();
-  if (client.policy->classify(packet.source(), key_of(proto, proto.source)).is_allowed())
+  if (client.policy->classify(source, key_of(proto, proto.source)).is_allowed())
     return std::nullopt;
   return DropReason::inbound_not_allowed;
 }
 
 void Pipeline::depart(Departure& departure, Instant now) noexcept {
   auto& client = *departure.client;
+  auto source = departure.packet->source();
+  if (client.flows != nullptr) {
+    const auto translated = translate_inbound(departure, now);
+    if (!translated) return;
+    source = *translated;
+  }
   const auto& segments = *departure.segments;
   const auto count = segments.count();
-  if (const auto refusal = refusal_towards(client, *departure.packet)) return drop(*refusal, count);
+  if (const auto refusal = refusal_towards(client, *departure.packet, source))
+    return drop(*refusal, count);
   auto* session = client.sessions.sending(now);
   if (session == nullptr || client.path.kind == Path::Kind::none)
     return drop(DropReason::not_connected, count);
@@ -136,7 +146,9 @@ void Pipeline::hand_over_packet(WorkerIndex worker, const Segments& segments) no
   }
 }
 
-void Pipeline::on_inner_handoff(Bytes packet, Instant now) noexcept {
+void Pipeline::on_inner_handoff(Bytes handed, Instant now) noexcept {
+  const auto packet = MutableBytes{handed_}.first(handed.size());
+  std::ranges::copy(handed, packet.begin());
   const auto parsed = InnerPacket::parse(packet);
   if (!parsed) return drop(parsed.error());
   const auto tunnel = tunnel_number(parsed->destination());
@@ -144,8 +156,12 @@ void Pipeline::on_inner_handoff(Bytes packet, Instant now) noexcept {
   if (!owner || owner->client == nullptr) return drop(DropReason::no_peer_state);
   const auto segments = Segments::of(VnetHeader{}, *parsed);
   if (!segments) return drop(DropReason::malformed_packet);
-  Departure departure{
-      .packet = *parsed, .segments = *segments, .tunnel = *tunnel, .client = owner->client};
+  Departure departure{.bytes = packet,
+                      .header = {},
+                      .packet = *parsed,
+                      .segments = *segments,
+                      .tunnel = *tunnel,
+                      .client = owner->client};
   depart(departure, now);
 }
 

@@ -62,6 +62,7 @@ void Pipeline::on_command(const SetTranslations& command, Instant) {
                             ? std::exchange(client->translations, command.translations)
                             : command.translations;
   if (retired != nullptr) report(TranslationsRetired{retired}, true);
+  if (client != nullptr && command.forget_flows) client->flows.reset();
 }
 
 void Pipeline::on_command(const SetPath& command, Instant) {
@@ -142,6 +143,7 @@ void Pipeline::on_timeout(Instant now) noexcept {
       report(HandshakeNeeded{client.slot, why}, true);
     }
     client.sessions.expire(now);
+    if (client.flows != nullptr) sweep_flows(client, now);
     arm(client);
   }
   finish(now);
@@ -169,6 +171,7 @@ void Pipeline::touch(Client& client) noexcept {
 void Pipeline::arm(Client& client) noexcept {
   auto at = client.timers.next();
   if (const auto expiry = client.sessions.next_expiry()) at = std::min(at, *expiry);
+  if (client.flows != nullptr) at = std::min(at, client.flows->next_sweep().value_or(at));
   if (at >= client.armed) return;
   client.armed = at;
   deadlines_.arm(number(client.slot), at);

@@ -5,8 +5,8 @@
 // not finish is punted.
 //
 // Contract: after apply() and on_handoff() call flush(); the other inputs flush by themselves.
-// on_timeout() is due at wakeup(). After construction only commands allocate. Left out: translation
-// of DNS resources' proxy addresses.
+// on_timeout() is due at wakeup(). After construction only commands and flow tables that grow
+// allocate.
 #pragma once
 
 #include <array>
@@ -23,6 +23,7 @@
 #include "packet/icmp.h"
 #include "packet/inner.h"
 #include "packet/segment.h"
+#include "packet/vnet_header.h"
 #include "pipeline/client_table.h"
 #include "pipeline/commands.h"
 #include "pipeline/counters.h"
@@ -41,6 +42,7 @@ struct PipelineOptions {
   unsigned workers = 1;
   std::size_t clients_max = 16'384;
   packet::Coalescer::Offloads offloads{};
+  std::uint64_t seed = 0;  // secret: clients choose the keys of their flow tables
 };
 
 class Pipeline {
@@ -92,7 +94,9 @@ class Pipeline {
   };
   // A packet of the TUN device on its way out.
   struct Departure {
-    std::optional<packet::InnerPacket> packet;  // none: already counted
+    MutableBytes bytes;
+    packet::VnetHeader header;
+    std::optional<packet::InnerPacket> packet;  // of `bytes`; none: already counted
     std::optional<packet::Segments> segments;
     std::uint32_t tunnel = 0;
     Client* client = nullptr;
@@ -140,6 +144,8 @@ class Pipeline {
   [[nodiscard]] Parties parties(const Client& client) const noexcept {
     return {client.tunnel_v4, client.tunnel_v6, gateway_v4_, gateway_v6_};
   }
+  void refuse(Client& client, const Refusal& refusal, const packet::InnerPacket& packet,
+              Instant now) noexcept;
   void answer(Client& client, packet::IcmpAnswer kind, const packet::InnerPacket& original,
               Instant now) noexcept;
   void punt_from_client(packet::DatagramKind kind, Bytes datagram, const ReceivedDatagrams& from,
@@ -153,8 +159,10 @@ class Pipeline {
   void look_at(TunRead read, Departure& departure) noexcept;
   void run_departures(std::span<Departure> departures, Instant now) noexcept;
   void depart(Departure& departure, Instant now) noexcept;
-  [[nodiscard]] std::optional<DropReason> refusal_towards(
-      const Client& client, const packet::InnerPacket& packet) const noexcept;
+  // `source` is the packet's, or the proxy address it was translated to.
+  [[nodiscard]] std::optional<DropReason> refusal_towards(const Client& client,
+                                                          const packet::InnerPacket& packet,
+                                                          const IpAddress& source) const noexcept;
   void on_inner_handoff(Bytes packet, Instant now) noexcept;
   void hand_over_packet(WorkerIndex worker, const packet::Segments& segments) noexcept;
   // Room for a message with this much inside, behind the channel header if there is one.
@@ -162,6 +170,18 @@ class Pipeline {
                                         std::size_t inner, std::uint8_t ecn) noexcept;
   bool send_inner(Client& client, Bytes inner, Instant now) noexcept;
   bool send_keepalive(Client& client, Instant now) noexcept;
+
+  // between proxy and real addresses (translation.cpp)
+  [[nodiscard]] std::optional<Refusal> translate_outbound(Client& client, MutableBytes inner,
+                                                          const packet::InnerPacket& packet,
+                                                          Instant now) noexcept;
+  static void note_direct(Client& client, const packet::InnerPacket& packet) noexcept;
+  // The source the client sees; nothing: the packet is dealt with.
+  [[nodiscard]] std::optional<IpAddress> translate_inbound(Departure& departure,
+                                                           Instant now) noexcept;
+  [[nodiscard]] bool translate_error(Client& client, const packet::InnerPacket& packet,
+                                     Instant now) noexcept;
+  void sweep_flows(Client& client, Instant now) noexcept;
 
   // shared (pipeline.cpp)
   void drop(DropReason reason, std::uint64_t n = 1) noexcept { counters_.drops.count(reason, n); }
@@ -202,6 +222,7 @@ class Pipeline {
   std::array<ReceivedDatagrams, kHandoffsHeld> held_from_{};
   std::size_t held_used_ = 0;
   std::array<std::uint8_t, packet::kPacketMax> scratch_{};
+  std::array<std::uint8_t, 1600> handed_{};
   bool unpublished_ = false;
   Instant last_now_ = Instant::min();
 };

@@ -67,7 +67,9 @@ Result<std::unique_ptr<WorkerPool>, SysError> WorkerPool::start(io::Backend back
   for (std::size_t i = 0; i < count; ++i) {
     WorkerOptions worker{.pipeline = {.worker = WorkerIndex{static_cast<std::uint8_t>(i)},
                                       .workers = static_cast<unsigned>(count),
-                                      .clients_max = options.clients_max},
+                                      .clients_max = options.clients_max,
+                                      .offloads = {},
+                                      .seed = options.seed},
                          .aead = options.aead,
                          .cpu = {}};
     if (!cpus.empty()) worker.cpu = cpus[(i + 1) % cpus.size()];

@@ -27,6 +27,7 @@ namespace fg::runtime {
 struct PoolOptions {
   std::size_t clients_max = 16'384;  // a worker
   crypto::AeadChoice aead{};         // of crypto::choose_aead()
+  std::uint64_t seed = 0;            // pipeline::PipelineOptions
   bool pin = false;  // worker i to allowed CPU i + 1 (modulo), the control thread is left alone
 };
 

@@ -143,8 +143,9 @@ class World {
  private:
   struct Worker {
     Worker(WorkerIndex index, crypto::AeadEngine& engine)
-        : pipeline({.worker = index, .workers = kWorkers, .clients_max = 8, .offloads = {}}, engine,
-                   rings) {}
+        : pipeline(
+              {.worker = index, .workers = kWorkers, .clients_max = 8, .offloads = {}, .seed = 1},
+              engine, rings) {}
     Rings rings;
     pipeline::Pipeline pipeline;
   };

@@ -108,8 +108,9 @@ class World {
   explicit World(Bytes input)
       : choices_(input),
         policy_(filter::Policy::compile(rules())),
-        pipeline_({.worker = WorkerIndex{0}, .workers = 2, .clients_max = 4, .offloads = {}},
-                  engine_, out_) {
+        pipeline_(
+            {.worker = WorkerIndex{0}, .workers = 2, .clients_max = 4, .offloads = {}, .seed = 1},
+            engine_, out_) {
     apply(SetGatewayAddresses{IpAddress::v4(100, 64, 0, 1), {}});
     apply(SetRelay{RelaySlot{0}, kRelay});
     for (std::size_t n = 0; n + 1 < kClients; ++n) {

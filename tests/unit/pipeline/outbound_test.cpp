@@ -109,7 +109,8 @@ TEST_F(Outbound, AnIcmpErrorPassesWithoutRuleWhenItQuotesTheClientsOwnTraffic) {
   error(tcp().from(tunnel_v4(1), 1000).to("11.1.2.3", 443).build());
   error(other_ip(47).from(tunnel_v4(1)).to("10.1.2.3").payload_size(20).build());
   EXPECT_EQ(out_.sent.size(), 1U);
-  EXPECT_EQ(dropped(DropReason::inbound_not_allowed), 3U);
+  EXPECT_EQ(dropped(DropReason::inbound_not_allowed), 2U);
+  EXPECT_EQ(dropped(DropReason::unusable_quote), 1U);
 }
 
 TEST_F(Outbound, WithoutPathOrSessionNothingIsSentOrQueued) {

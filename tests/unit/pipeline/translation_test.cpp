@@ -6,7 +6,54 @@ namespace {
 
 using namespace testing;
 
-class TranslationTest : public World {};
+constexpr auto kProxy = "100.96.0.1";
+constexpr auto kReal = "192.0.2.1";
+constexpr auto kProxy6 = "fd00:2021:1111:8000::1";
+constexpr auto kReal6 = "2001:db8::1";
+
+class TranslationTest : public World {
+ protected:
+  // Proxy and real address each; an empty one: the name has none.
+  using Names = std::vector<std::pair<std::string_view, std::string_view>>;
+
+  void translate(std::uint32_t n, const Names& names, bool forget_flows = false) {
+    std::vector<nat::Translation> entries;
+    for (const auto& [proxy, real] : names) {
+      entries.push_back({ip(proxy), real.empty() ? std::nullopt : std::optional{ip(real)},
+                         nat::NameId{static_cast<std::uint32_t>(entries.size())}});
+    }
+    translations_.push_back(nat::Translations::compile(std::move(entries), false));
+    apply(SetTranslations{ClientSlot{n}, translations_.back().get(), forget_flows});
+  }
+  RemoteClient establish_with(std::uint32_t n, const Names& names,
+                              const filter::Policy* policy = nullptr) {
+    auto client = establish(n, policy);
+    translate(n, names);
+    out_.sent.clear();
+    return client;
+  }
+  // What reached the TUN device since the last look; exactly one packet, with right checksums.
+  packet::InnerPacket sent_to_tun() {
+    EXPECT_EQ(out_.tun.size(), 1U);
+    last_ = out_.tun.empty() ? ByteVector(1) : out_.tun.back();
+    out_.tun.clear();
+    const auto parsed = packet::InnerPacket::parse(last_).value();
+    EXPECT_TRUE(parsed.has_valid_checksums());
+    return parsed;
+  }
+  packet::InnerPacket sent_to_client(RemoteClient& client) {
+    EXPECT_EQ(out_.sent.size(), 1U);
+    last_ = client.open(out_.sent.back(), now_).value();
+    out_.sent.clear();
+    const auto parsed = packet::InnerPacket::parse(last_).value();
+    EXPECT_TRUE(parsed.has_valid_checksums());
+    return parsed;
+  }
+  bool nothing_left() const { return out_.tun.empty() && out_.sent.empty(); }
+
+  std::vector<std::unique_ptr<const nat::Translations>> translations_;
+  ByteVector last_;
+};
 
 // ---- commands and what they give back ----
 
@@ -44,6 +91,379 @@ TEST_F(TranslationTest, ARemovedClientGivesItsTranslationsBack) {
   const auto retired = out_.take<TranslationsRetired>();
   ASSERT_EQ(retired.size(), 1U);
   EXPECT_EQ(retired[0].translations, translations.get());
+}
+
+// ---- there and back ----
+
+TEST_F(TranslationTest, APacketToAProxyGoesToItsRealAddressAndTheAnswerComesFromTheProxy) {
+  auto client = establish_with(1, {{kProxy, kReal}, {kProxy6, kReal6}});
+  for (const auto& [proxy, real, own] :
+       {std::tuple{kProxy, kReal, tunnel_v4(1)}, std::tuple{kProxy6, kReal6, tunnel_v6(1)}}) {
+    receive(client.seal(udp().from(own, 5000).to(proxy, 53).payload("q").build()), 1);
+    auto out = sent_to_tun();
+    EXPECT_EQ(out.source(), own);
+    EXPECT_EQ(out.destination(), ip(real));
+    EXPECT_EQ(out.proto_class().source, 5000);
+    EXPECT_EQ(out.proto_class().destination, 53);
+
+    receive(client.seal(tcp().from(own, 5001).to(proxy, 80).flags(2).build()), 1);
+    EXPECT_EQ(sent_to_tun().destination(), ip(real));
+
+    receive(client.seal(echo(7).from(own).to(proxy).payload("ping").build()), 1);
+    EXPECT_EQ(sent_to_tun().destination(), ip(real));
+
+    from_tun(udp().from(real, 53).to(own, 5000).payload("a").build());
+    auto back = sent_to_client(client);
+    EXPECT_EQ(back.source(), ip(proxy));
+    EXPECT_EQ(back.destination(), own);
+    EXPECT_EQ(back.proto_class().destination, 5000);
+    from_tun(tcp().from(real, 80).to(own, 5001).flags(0x12).build());
+    EXPECT_EQ(sent_to_client(client).source(), ip(proxy));
+  }
+}
+
+TEST_F(TranslationTest, TwoNamesOfOneRealAddressStayApartByTheirPorts) {
+  auto client = establish_with(1, {{kProxy, kReal}, {"100.96.0.2", kReal}});
+  const auto ask = [&](std::string_view proxy) {
+    receive(client.seal(udp().from(tunnel_v4(1), 5000).to(proxy, 53).build()), 1);
+    return sent_to_tun().proto_class().source;
+  };
+  EXPECT_EQ(ask(kProxy), 5000);
+  EXPECT_EQ(ask("100.96.0.2"), 5001);
+  for (const auto& [port, proxy] :
+       {std::pair{std::uint16_t{5001}, "100.96.0.2"}, std::pair{std::uint16_t{5000}, kProxy}}) {
+    from_tun(udp().from(kReal, 53).to(tunnel_v4(1), port).build());
+    const auto back = sent_to_client(client);
+    EXPECT_EQ(back.source(), ip(proxy));
+    EXPECT_EQ(back.proto_class().destination, 5000);
+  }
+}
+
+TEST_F(TranslationTest, OptionsAndExtensionHeadersAreKept) {
+  auto client = establish_with(1, {{kProxy, kReal}, {kProxy6, kReal6}});
+  receive(client.seal(udp()
+                          .from(tunnel_v4(1), 5000)
+                          .to(kProxy, 53)
+                          .ip_options(ByteVector(40, 1))
+                          .payload("q")
+                          .build()),
+          1);
+  EXPECT_EQ(sent_to_tun().ip_header_length(), 60U);
+  receive(client.seal(tcp()
+                          .from(tunnel_v6(1), 5000)
+                          .to(kProxy6, 53)
+                          .extension(0)
+                          .extension(43)
+                          .extension(60)
+                          .build()),
+          1);
+  const auto out = sent_to_tun();
+  EXPECT_EQ(out.destination(), ip(kReal6));
+  EXPECT_EQ(out.ip_header_length(), 64U);
+}
+
+TEST_F(TranslationTest, AUdpChecksumThatWasNotComputedStaysSoAndAWrongOneStaysWrong) {
+  auto client = establish_with(1, {{kProxy, kReal}});
+  receive(client.seal(udp().from(tunnel_v4(1), 5000).to(kProxy, 53).without_checksum().build()), 1);
+  EXPECT_EQ(load_be16(sent_to_tun().transport().data() + 6), 0);
+  receive(client.seal(udp().from(tunnel_v4(1), 5000).to(kProxy, 53).with_wrong_checksum().build()),
+          1);
+  ASSERT_EQ(out_.tun.size(), 1U);
+  EXPECT_FALSE(packet::InnerPacket::parse(out_.tun[0])->has_valid_checksums());
+}
+
+TEST_F(TranslationTest, SuperPacketsAreTranslatedWithAllTheirPieces) {
+  auto client = establish_with(1, {{kProxy, kReal}});
+  receive(client.seal(tcp().from(tunnel_v4(1), 5000).to("100.96.0.1", 80).flags(2).build()), 1);
+  receive(client.seal(tcp().from(tunnel_v4(1), 5000).to("100.96.0.1", 80).build()), 1);
+  out_.tun.clear();
+  const auto whole = tcp()
+                         .from(kReal, 80)
+                         .to(tunnel_v4(1), 5000)
+                         .flags(0x18)
+                         .sequence(1000)
+                         .payload_size(3000)
+                         .build();
+  from_tun(whole, {.flags = packet::VnetHeader::kNeedsChecksum,
+                   .gso_type = packet::VnetHeader::kGsoTcpV4,
+                   .header_length = 40,
+                   .gso_size = 1200,
+                   .checksum_start = 20,
+                   .checksum_offset = 16});
+  ASSERT_EQ(out_.sent.size(), 3U);
+  std::uint32_t sequence = 1000;
+  for (const auto& datagram : out_.sent) {
+    const auto bytes = client.open(datagram, now_).value();
+    const auto piece = packet::InnerPacket::parse(bytes).value();
+    EXPECT_EQ(piece.source(), ip(kProxy));
+    EXPECT_TRUE(piece.has_valid_checksums());
+    EXPECT_EQ(load_be32(piece.transport().data() + 4), sequence);
+    sequence += 1200;
+  }
+}
+
+TEST_F(TranslationTest, AnUnfinishedChecksumIsFinishedForTheProxyAddress) {
+  auto client = establish_with(1, {{kProxy, kReal}});
+  receive(client.seal(udp().from(tunnel_v4(1), 5000).to(kProxy, 53).build()), 1);
+  auto answer = udp().from(kReal, 53).to(tunnel_v4(1), 5000).payload("answer").build();
+  const auto partial = test::naive_pseudo_header(ip(kReal), tunnel_v4(1), 17, answer.size() - 20);
+  store_be16(answer.data() + 26, static_cast<std::uint16_t>(partial));
+  from_tun(answer, {.flags = packet::VnetHeader::kNeedsChecksum,
+                    .gso_type = 0,
+                    .header_length = 0,
+                    .gso_size = 0,
+                    .checksum_start = 20,
+                    .checksum_offset = 6});
+  EXPECT_EQ(sent_to_client(client).source(), ip(kProxy));
+}
+
+TEST_F(TranslationTest, AnswersReadOnAnotherWorkersQueueAreTranslatedToo) {
+  auto client = establish_with(1, {{kProxy, kReal}});
+  receive(client.seal(udp().from(tunnel_v4(1), 5000).to(kProxy, 53).build()), 1);
+  out_.tun.clear();
+  Handoff handoff;
+  handoff.kind = Handoff::Kind::inner;
+  const auto answer = udp().from(kReal, 53).to(tunnel_v4(1), 5000).payload("answer").build();
+  handoff.length = static_cast<std::uint16_t>(answer.size());
+  std::ranges::copy(answer, handoff.bytes.begin());
+  pipeline_.on_handoff(handoff, now_);
+  pipeline_.flush(now_);
+  EXPECT_EQ(sent_to_client(client).source(), ip(kProxy));
+}
+
+// ---- which mapping counts ----
+
+TEST_F(TranslationTest, AFlowKeepsItsRealAddressWhenTheNameGetsAnother) {
+  auto client = establish_with(1, {{kProxy, kReal}});
+  const auto send = [&](std::uint16_t port) {
+    receive(client.seal(udp().from(tunnel_v4(1), port).to(kProxy, 53).build()), 1);
+    return sent_to_tun().destination();
+  };
+  EXPECT_EQ(send(5000), ip(kReal));
+  translate(1, {{kProxy, "192.0.2.2"}});
+  EXPECT_EQ(send(5000), ip(kReal));
+  EXPECT_EQ(send(5001), ip("192.0.2.2"));
+  for (const auto& [real, port] :
+       {std::pair{kReal, std::uint16_t{5000}}, std::pair{"192.0.2.2", std::uint16_t{5001}}}) {
+    from_tun(udp().from(real, 53).to(tunnel_v4(1), port).build());
+    EXPECT_EQ(sent_to_client(client).source(), ip(kProxy));
+  }
+}
+
+TEST_F(TranslationTest, AFlowWhoseNameLostItsAddressIsAnsweredUnreachable) {
+  auto client = establish_with(1, {{kProxy, kReal}});
+  receive(client.seal(udp().from(tunnel_v4(1), 5000).to(kProxy, 53).build()), 1);
+  out_.tun.clear();
+  translate(1, {{kProxy, ""}});
+  receive(client.seal(udp().from(tunnel_v4(1), 5000).to(kProxy, 53).build()), 1);
+  EXPECT_EQ(dropped(DropReason::proxy_without_address), 1U);
+  const auto answer = sent_to_client(client);
+  EXPECT_EQ(answer.source(), ip(kProxy));
+  EXPECT_EQ(answer.transport()[0], 3);
+  EXPECT_EQ(answer.transport()[1], 0);
+}
+
+TEST_F(TranslationTest, ForgottenFlowsGoToTheNewNameAndTheirLateAnswersAreNotTranslated) {
+  const auto proxies_only = policy_of(rules_for("100.96.0.0/11"));
+  auto client = establish_with(1, {{kProxy, kReal}}, proxies_only.get());
+  receive(client.seal(udp().from(tunnel_v4(1), 5000).to(kProxy, 53).build()), 1);
+  out_.tun.clear();
+  translate(1, {{kProxy, "192.0.2.2"}}, true);
+  receive(client.seal(udp().from(tunnel_v4(1), 5000).to(kProxy, 53).build()), 1);
+  EXPECT_EQ(sent_to_tun().destination(), ip("192.0.2.2"));
+  from_tun(udp().from(kReal, 53).to(tunnel_v4(1), 5000).build());
+  EXPECT_EQ(dropped(DropReason::inbound_not_allowed), 1U);
+}
+
+// ---- refusals ----
+
+TEST_F(TranslationTest, RefusalsToProxiesAreAnsweredAsTheTableSays) {
+  const auto policy = policy_of(
+      {.rules = {{Cidr::parse("100.96.0.0/24", false).value(), {}, everything()},
+                 {Cidr::parse("fd00:2021:1111:8000::/120", false).value(), {}, everything()}},
+       .internet = {}});
+  auto client =
+      establish_with(1, {{kProxy, kReal}, {"100.96.0.2", ""}, {kProxy6, ""}}, policy.get());
+  struct Row {
+    std::string_view to;
+    std::uint8_t type;
+    std::uint8_t code;
+    DropReason reason;
+  };
+  for (const auto& row : {Row{"100.96.1.1", 3, 13, DropReason::not_allowed},
+                          Row{"100.96.0.3", 3, 0, DropReason::proxy_unknown},
+                          Row{"100.96.0.2", 3, 0, DropReason::proxy_without_address},
+                          Row{"fd00:2021:1111:8000::1:1", 1, 1, DropReason::not_allowed},
+                          Row{"fd00:2021:1111:8000::3", 1, 3, DropReason::proxy_unknown},
+                          Row{kProxy6, 1, 3, DropReason::proxy_without_address}}) {
+    const auto to = ip(row.to);
+    const auto packet =
+        udp().from(to.is_v4() ? tunnel_v4(1) : tunnel_v6(1), 5000).to(to, 53).build();
+    receive(client.seal(packet), 1);
+    EXPECT_EQ(dropped(row.reason), to.is_v4() ? 1U : 2U) << row.to;
+    const auto answer = sent_to_client(client);
+    EXPECT_EQ(answer.source(), to);
+    EXPECT_EQ(answer.transport()[0], row.type) << row.to;
+    EXPECT_EQ(answer.transport()[1], row.code) << row.to;
+    EXPECT_EQ(copy_of(answer.payload()), ByteVector(packet.begin(), packet.end())) << row.to;
+  }
+  EXPECT_TRUE(nothing_left());
+}
+
+TEST_F(TranslationTest, WhatHasNoPortToTranslateIsDroppedWithoutAnswer) {
+  auto client = establish_with(1, {{kProxy, kReal}});
+  receive(client.seal(other_ip(47).from(tunnel_v4(1)).to(kProxy).payload("gre").build()), 1);
+  receive(client.seal(icmp(13).from(tunnel_v4(1)).to(kProxy).payload_size(12).build()), 1);
+  EXPECT_EQ(dropped(DropReason::not_translatable), 2U);
+  EXPECT_TRUE(nothing_left());
+  // And no flow was made: an answer passes by the filter alone.
+  from_tun(other_ip(47).from(kReal).to(tunnel_v4(1)).payload("gre").build());
+  EXPECT_EQ(sent_to_client(client).source(), ip(kReal));
+}
+
+TEST_F(TranslationTest, AnswersAreFilteredByTheProxyAddressNotByTheRealOne) {
+  filter::RuleFilter port_53;
+  port_53.udp = {{53, 53}};
+  const auto policy = policy_of(rules_for("100.96.0.1/32", port_53));
+  auto client = establish_with(1, {{kProxy, kReal}}, policy.get());
+  receive(client.seal(udp().from(tunnel_v4(1), 5000).to(kProxy, 53).build()), 1);
+  EXPECT_EQ(sent_to_tun().destination(), ip(kReal));
+  from_tun(udp().from(kReal, 53).to(tunnel_v4(1), 5000).build());
+  EXPECT_EQ(sent_to_client(client).source(), ip(kProxy));
+  from_tun(udp().from(kReal, 54).to(tunnel_v4(1), 5000).build());
+  EXPECT_EQ(dropped(DropReason::inbound_not_allowed), 1U);
+  // The real address itself is none of the client's.
+  receive(client.seal(udp().from(tunnel_v4(1), 5000).to(kReal, 53).build()), 1);
+  EXPECT_EQ(dropped(DropReason::not_allowed), 1U);
+}
+
+// ---- time ----
+
+TEST_F(TranslationTest, LateAnswersOfAnExpiredFlowAreDroppedUntilAPacketGoesThereDirectly) {
+  auto client = establish_with(1, {{kProxy, kReal}});
+  receive(client.seal(udp().from(tunnel_v4(1), 5000).to(kProxy, 53).build()), 1);
+  run_for(62s);
+  out_.sent.clear();
+  out_.tun.clear();
+  const auto answer = udp().from(kReal, 53).to(tunnel_v4(1), 5000).build();
+  from_tun(answer);
+  EXPECT_EQ(dropped(DropReason::nat_expired), 1U);
+  EXPECT_TRUE(nothing_left());
+  receive(client.seal(udp().from(tunnel_v4(1), 5000).to(kReal, 53).build()), 1);
+  EXPECT_EQ(sent_to_tun().destination(), ip(kReal));
+  from_tun(answer);
+  EXPECT_EQ(sent_to_client(client).source(), ip(kReal));
+}
+
+TEST_F(TranslationTest, WithoutFlowsNothingIsLeftToWakeUpFor) {
+  auto client = establish_with(1, {{kProxy, kReal}});
+  receive(client.seal(udp().from(tunnel_v4(1), 5000).to(kProxy, 53).build()), 1);
+  run_for(1h);
+  EXPECT_FALSE(pipeline_.wakeup());
+}
+
+// ---- ICMP errors: spec policy 5.5 ----
+
+class TranslatedErrorTest : public TranslationTest {
+ protected:
+  RemoteClient client_ = establish_with(
+      1, {{kProxy, kReal}, {"100.96.0.2", kReal}, {kProxy6, kReal6}},
+      (policy_ = policy_of(
+           {.rules = {{Cidr::parse("100.96.0.0/11", false).value(), {}, everything()},
+                      {Cidr::parse("fd00:2021:1111:8000::/107", false).value(), {}, everything()}},
+            .internet = {}}))
+          .get());
+  std::unique_ptr<const filter::Policy> policy_;
+};
+
+TEST_F(TranslatedErrorTest, TheErrorComesFromTheProxyAndQuotesWhatTheClientSent) {
+  receive(client_.seal(udp().from(tunnel_v4(1), 5000).to(kProxy, 53).build()), 1);
+  out_.tun.clear();
+  const auto original =
+      udp().from(tunnel_v4(1), 5000).to("100.96.0.2", 53).payload("question").build();
+  receive(client_.seal(original), 1);
+  (void)sent_to_tun();
+  const auto quoted = last_;
+  // The router, and the gateway's own kernel.
+  for (const auto* router : {"198.51.100.9", "100.64.0.1"}) {
+    for (const auto& [type, code] : {std::pair{3, 1}, std::pair{3, 3}, std::pair{11, 0}}) {
+      from_tun(icmp(static_cast<std::uint8_t>(type), static_cast<std::uint8_t>(code))
+                   .from(router)
+                   .to(tunnel_v4(1))
+                   .payload(quoted)
+                   .build());
+      const auto error = sent_to_client(client_);
+      EXPECT_EQ(error.source(), ip("100.96.0.2"));
+      EXPECT_EQ(error.ttl(), 20);
+      EXPECT_EQ(error.transport()[0], type);
+      EXPECT_EQ(error.transport()[1], code);
+      EXPECT_EQ(copy_of(error.payload()), original);
+    }
+  }
+}
+
+TEST_F(TranslatedErrorTest, PathMtusAreKeptInBothFamilies) {
+  receive(client_.seal(udp().from(tunnel_v4(1), 5000).to(kProxy, 53).build()), 1);
+  (void)sent_to_tun();
+  from_tun(
+      icmp(3, 4).from("198.51.100.9").to(tunnel_v4(1)).rest_of_header(1000).payload(last_).build());
+  EXPECT_EQ(load_be32(sent_to_client(client_).transport().data() + 4), 1000U);
+  receive(client_.seal(udp().from(tunnel_v6(1), 5000).to(kProxy6, 53).build()), 1);
+  (void)sent_to_tun();
+  const auto quoted = last_;
+  for (const std::uint32_t mtu : {0U, 1280U, 100'000U}) {
+    from_tun(icmp(2, 0)
+                 .from("2001:db8::9")
+                 .to(tunnel_v6(1))
+                 .rest_of_header(mtu)
+                 .payload(quoted)
+                 .build());
+    const auto error = sent_to_client(client_);
+    EXPECT_EQ(error.source(), ip(kProxy6));
+    EXPECT_EQ(load_be32(error.transport().data() + 4), mtu);
+  }
+}
+
+TEST_F(TranslatedErrorTest, AQuoteOfEightBytesOfTcpIsEnough) {
+  receive(client_.seal(tcp().from(tunnel_v4(1), 5000).to(kProxy, 80).flags(2).build()), 1);
+  (void)sent_to_tun();
+  from_tun(icmp(3, 1)
+               .from("198.51.100.9")
+               .to(tunnel_v4(1))
+               .payload(ByteVector(last_.begin(), last_.begin() + 28))
+               .build());
+  EXPECT_EQ(sent_to_client(client_).source(), ip(kProxy));
+}
+
+TEST_F(TranslatedErrorTest, AnErrorConfirmsItsFlow) {
+  receive(client_.seal(udp().from(tunnel_v4(1), 5000).to(kProxy, 53).build()), 1);
+  (void)sent_to_tun();
+  from_tun(icmp(3, 1).from("198.51.100.9").to(tunnel_v4(1)).payload(last_).build());
+  run_for(100s);
+  out_.sent.clear();
+  from_tun(udp().from(kReal, 53).to(tunnel_v4(1), 5000).build());
+  EXPECT_EQ(sent_to_client(client_).source(), ip(kProxy));
+}
+
+TEST_F(TranslatedErrorTest, ErrorsAboutExpiredUnknownOrUnreadableFlowsAreDropped) {
+  receive(client_.seal(udp().from(tunnel_v4(1), 5000).to(kProxy, 53).build()), 1);
+  (void)sent_to_tun();
+  const auto quoted = last_;
+  const auto error = [&](const ByteVector& quote) {
+    from_tun(icmp(3, 1).from("198.51.100.9").to(tunnel_v4(1)).payload(quote).build());
+    EXPECT_TRUE(nothing_left());
+  };
+  error(udp().from(tunnel_v4(1), 5001).to(kReal, 53).build());  // no such flow
+  error(udp().from(tunnel_v4(2), 5000).to(kReal, 53).build());  // somebody else's
+  EXPECT_EQ(dropped(DropReason::inbound_not_allowed), 2U);
+  error(ByteVector(quoted.begin(), quoted.begin() + 23));
+  error(other_ip(47).from(tunnel_v4(1)).to(kReal).payload("gre").build());
+  error(icmp(0).from(tunnel_v4(1)).to(kReal).build());  // an echo reply
+  EXPECT_EQ(dropped(DropReason::unusable_quote), 3U);
+  run_for(62s);
+  out_.sent.clear();
+  error(quoted);
+  EXPECT_EQ(dropped(DropReason::nat_expired), 1U);
 }
 
 }  // namespace

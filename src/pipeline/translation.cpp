@@ -1,0 +1,111 @@
+// Between the proxy addresses a client knows and the real addresses behind them: spec policy 5,
+// 9.4 step 11, 9.6 step 6.
+#include "packet/rewrite.h"
+#include "pipeline/pipeline.h"
+
+namespace fg::pipeline {
+
+using packet::ChecksumState;
+using packet::IcmpAnswer;
+using packet::InnerPacket;
+
+// The packet may go to its proxy address; this finds where that is.
+std::optional<Refusal> Pipeline::translate_outbound(Client& client, MutableBytes inner,
+                                                    const InnerPacket& packet,
+                                                    Instant now) noexcept {
+  const auto& proto = packet.proto_class();
+  const auto* translation =
+      client.translations != nullptr ? client.translations->find(packet.destination()) : nullptr;
+  if (translation == nullptr)
+    return Refusal{DropReason::proxy_unknown, IcmpAnswer::network_unreachable};
+  if (!translation->real)
+    return Refusal{DropReason::proxy_without_address, IcmpAnswer::network_unreachable};
+  if (!proto.is_translatable()) return Refusal{DropReason::not_translatable, std::nullopt};
+
+  if (client.flows == nullptr) client.flows = std::make_unique<nat::FlowTable>(options_.seed, now);
+  const auto outside = client.flows->on_outgoing({{proto.kind, proto.source, packet.destination()}},
+                                                 *translation->real, packet.tcp_flags(), now);
+  if (!outside) return Refusal{DropReason::nat_exhausted, std::nullopt};
+  packet::rewrite(inner, packet,
+                  {.source = std::nullopt,
+                   .destination = outside->address,
+                   .source_port = outside->port,
+                   .destination_port = std::nullopt});
+  return std::nullopt;
+}
+
+void Pipeline::note_direct(Client& client, const InnerPacket& packet) noexcept {
+  const auto& proto = packet.proto_class();
+  if (proto.is_translatable())
+    client.flows->on_direct({{proto.kind, proto.source, packet.destination()}});
+}
+
+std::optional<IpAddress> Pipeline::translate_inbound(Departure& departure, Instant now) noexcept {
+  auto& client = *departure.client;
+  auto& packet = *departure.packet;
+  // Before the gateway's own address is let through: its kernel's errors are about translated flows
+  // as well (spec policy 1.4, HARDEN).
+  if (packet.is_icmp_error_type()) {
+    if (translate_error(client, packet, now)) return std::nullopt;
+    return packet.source();
+  }
+  const auto& proto = packet.proto_class();
+  // What has no port to translate has no flow; the filter decides (spec policy 3.8, REC).
+  if (is_gateway(packet.source()) || !proto.is_translatable()) return packet.source();
+  nat::Inside inside;
+  switch (client.flows->on_incoming({{proto.kind, proto.destination, packet.source()}},
+                                    packet.tcp_flags(), now, inside)) {
+    case nat::FlowTable::Found::unknown:
+      return packet.source();
+    case nat::FlowTable::Found::expired:
+      drop(DropReason::nat_expired, departure.segments->count());
+      return std::nullopt;
+    case nat::FlowTable::Found::live:
+      break;
+  }
+  const bool is_partial = (departure.header.flags & packet::VnetHeader::kNeedsChecksum) != 0;
+  packet::rewrite(departure.bytes, packet,
+                  {.source = inside.address,
+                   .destination = std::nullopt,
+                   .source_port = std::nullopt,
+                   .destination_port = inside.port},
+                  is_partial ? ChecksumState::partial : ChecksumState::complete);
+  // They hold the sum of the addresses.
+  departure.segments = packet::Segments::of(departure.header, packet).value();
+  return inside.address;
+}
+
+// True: the error is about a translated flow and has been dealt with (spec policy 5.5).
+bool Pipeline::translate_error(Client& client, const InnerPacket& packet, Instant now) noexcept {
+  const auto error = packet.icmp_error();
+  if (!error || !client.owns(error->quoted_source)) return false;
+  nat::Inside inside;
+  switch (client.flows->on_incoming(
+      {{error->quoted.kind, error->quoted.source, error->quoted_destination}}, 0, now, inside)) {
+    case nat::FlowTable::Found::unknown:
+      return false;
+    case nat::FlowTable::Found::expired:
+      drop(DropReason::nat_expired);
+      return true;
+    case nat::FlowTable::Found::live:
+      break;
+  }
+  const auto length = packet::write_translated_error(
+      *error,
+      {.proxy = inside.address,
+       .client = inside.address.is_v4() ? client.tunnel_v4 : client.tunnel_v6,
+       .port = inside.port},
+      scratch_);
+  if (length == 0)
+    drop(DropReason::unusable_quote);
+  else
+    (void)send_inner(client, Bytes{scratch_}.first(length), now);
+  return true;
+}
+
+void Pipeline::sweep_flows(Client& client, Instant now) noexcept {
+  client.flows->sweep(now);
+  if (client.flows->is_empty()) client.flows.reset();
+}
+
+}  // namespace fg::pipeline
