@@ -11,6 +11,8 @@ namespace fg::portal {
 namespace {
 
 constexpr std::size_t kNameMax = 255;  // for display only, so what is longer is cut
+constexpr std::size_t kUrlMax = 2'048;
+constexpr std::size_t kTokenMax = 16'384;
 
 // Every reader rejects through its ObjectReader or returns none; the message is dropped as a whole
 // either way.
@@ -247,6 +249,55 @@ std::vector<AuthorizationEntry> authorizations_of(ObjectReader& outer, const Jso
   return entries;
 }
 
+// What is not as it should be means no uploads: access does not depend on it.
+std::optional<FlowLogs> flow_logs_of(const Json* json) {
+  if (json == nullptr) return std::nullopt;
+  ObjectReader from(*json);
+  const auto whole = [&](std::string_view name) -> std::uint64_t {
+    const Json* value = from.require(name);
+    if (value != nullptr && value->kind == Json::Kind::integer && !value->is_negative)
+      return value->magnitude;
+    from.reject();
+    return 0;
+  };
+  FlowLogs out;
+  out.api_url = from.text("api_url");
+  out.interval_s = whole("upload_interval_secs");
+  out.batch_size = whole("upload_batch_size");
+  if (!from.ok() || out.api_url.size() > kUrlMax) return std::nullopt;
+  return out;
+}
+
+// For display: what is no text is left out.
+std::optional<std::string> fact_of(const Json& object, std::string_view name) {
+  if (!object.is_object()) return std::nullopt;
+  for (const auto& member : object.members) {
+    if (member.name == name && member.value.kind == Json::Kind::text)
+      return member.value.text.substr(0, kNameMax);
+  }
+  return std::nullopt;
+}
+
+ClientFacts facts_of(const Json* client, const Json* subject) {
+  ClientFacts out;
+  if (client != nullptr) {
+    out.version = fact_of(*client, "version");
+    out.device_os_name = fact_of(*client, "device_os_name");
+    out.device_os_version = fact_of(*client, "device_os_version");
+    out.device_serial = fact_of(*client, "device_serial");
+    out.device_uuid = fact_of(*client, "device_uuid");
+    out.identifier_for_vendor = fact_of(*client, "identifier_for_vendor");
+    out.firebase_installation_id = fact_of(*client, "firebase_installation_id");
+  }
+  if (subject != nullptr) {
+    out.auth_provider_id = fact_of(*subject, "auth_provider_id");
+    out.actor_name = fact_of(*subject, "actor_name");
+    out.actor_id = fact_of(*subject, "actor_id");
+    out.actor_email = fact_of(*subject, "actor_email");
+  }
+  return out;
+}
+
 Ingress read_init(ObjectReader& from) {
   Init init;
   nested(from, "interface", [&](ObjectReader& interface) {
@@ -258,7 +309,7 @@ Ingress read_init(ObjectReader& from) {
   if (authorizations != nullptr) init.authorizations = authorizations_of(from, *authorizations);
   (void)from.find("config");        // unused, but a doubled one still rejects
   (void)from.find("account_slug");  // telemetry of the original
-  (void)from.find("flow_logs");
+  init.flow_logs = flow_logs_of(from.find("flow_logs"));
   return init;
 }
 
@@ -309,6 +360,11 @@ Ingress read_authorize(ObjectReader& from, Authorize::Dialect dialect) {
   authorize.gateway_ice = required_credentials(from, "gateway_ice_credentials");
   if (dialect == Authorize::Dialect::create_authorization) {
     authorize.use_iceless = from.optional_boolean("use_iceless", false);
+    const Json* token = from.find("flow_logs_ingest_token");
+    if (token != nullptr && token->kind == Json::Kind::text && token->text.size() <= kTokenMax)
+      authorize.ingest_token = SecretText{token->text};
+  } else {
+    authorize.facts = facts_of(from.find("client"), from.find("subject"));
   }
   return authorize;
 }

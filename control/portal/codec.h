@@ -1,7 +1,7 @@
 // The portal's messages ⇄ values: one function a direction. Acceptance is that of the originals,
 // with the tolerances the spec adds (portal 2.1 "Ours"); a payload that does not fit is refused as
-// a whole, so nothing is ever half applied. Left out: flow-log settings and tokens, subjects,
-// device facts, candidate syntax (the ICE side skips what it cannot read).
+// a whole, so nothing is ever half applied. What only flow logs need refuses nothing. Left out:
+// what a token says (control/flow_log), candidate syntax (the ICE side skips what it cannot read).
 #pragma once
 
 #include <cstdint>

@@ -59,12 +59,21 @@ struct AuthorizationEntry {
   UnixSeconds expires_at = 0;
 };
 
+// Spec portal 2.3.1, C: where records of flows go, and how often.
+struct FlowLogs {
+  std::string api_url;
+  std::uint64_t interval_s = 0;  // 0: no uploads
+  std::uint64_t batch_size = 0;  // 0: the default
+  friend bool operator==(const FlowLogs&, const FlowLogs&) = default;
+};
+
 struct Init {
   IpAddress v4;
   IpAddress v6;
   std::vector<Relay> relays;
   std::optional<std::vector<AuthorizationEntry>>
       authorizations;  // absent on A portals: revoke nothing
+  std::optional<FlowLogs> flow_logs;
 };
 
 struct Domain {
@@ -79,6 +88,21 @@ struct Peer {
   Secret<32> preshared_key;
   IpAddress v4;
   IpAddress v6;
+};
+
+// B: who and what is behind a client, for flow logs only.
+struct ClientFacts {
+  std::optional<std::string> version;
+  std::optional<std::string> device_os_name;
+  std::optional<std::string> device_os_version;
+  std::optional<std::string> device_serial;
+  std::optional<std::string> device_uuid;
+  std::optional<std::string> identifier_for_vendor;
+  std::optional<std::string> firebase_installation_id;
+  std::optional<std::string> auth_provider_id;
+  std::optional<std::string> actor_name;
+  std::optional<std::string> actor_id;
+  std::optional<std::string> actor_email;
 };
 
 // A: connection and grant in one; the answer carries our ICE credentials.
@@ -113,6 +137,8 @@ struct Authorize {
   IceCredentials client_ice;
   IceCredentials gateway_ice;
   bool use_iceless = false;
+  ClientFacts facts;        // B
+  SecretText ingest_token;  // C; empty: none, or none that can be one
 };
 
 struct RejectAccess {

@@ -210,7 +210,7 @@ class World {
   }
   portal::Init init() {
     const auto what = choices_.u8();
-    portal::Init out{IpAddress::v4(100, 64, 0, 1), v6(1), {}, std::nullopt};
+    portal::Init out{IpAddress::v4(100, 64, 0, 1), v6(1), {}, std::nullopt, std::nullopt};
     for (std::size_t n = 0; n < kRelays; ++n) {
       if ((what >> n & 1) == 0) out.relays.push_back(relay(n));
     }

@@ -18,6 +18,10 @@ ARROWS: dict[str, set[str]] = {
     "control/ice": {"control/stun", "crypto"},
     "control/path": {"control/ice", "packet/probe.h"},
     "control/portal": {"crypto"},
+    "control/flow_log": {
+        "crypto/hash.h", "flow", "control/portal/api_url.h", "control/portal/json.h", "control/portal/messages.h",
+        "control/portal/retry_after.h",
+    },
     "control/dns": {"nat/translations.h"},
     "control/acl": {"filter", "control/dns", "nat/translations.h", "control/portal/messages.h"},
     "control/controller": {

@@ -164,7 +164,7 @@ TEST(Controller, OneRequestMoreThanCanBeHeldIsRefusedAtOnce) {
 
 TEST(Controller, WithoutAnyRelayItSaysNoRelaysAndGrantsNothing) {
   World world;
-  portal::Init init{ip("100.71.20.9"), ip("fd00:2021:1111::9:14"), {}, std::nullopt};
+  portal::Init init{ip("100.71.20.9"), ip("fd00:2021:1111::9:14"), {}, std::nullopt, std::nullopt};
   world.portal_says(std::move(init));
   world.portal_says(authorize(kFirst, "10.20.0.0/24"));
   EXPECT_EQ(world.all_said<portal::NoRelays>().size(), 1U);

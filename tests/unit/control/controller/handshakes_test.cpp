@@ -134,7 +134,7 @@ TEST(Indices, AreNotUsedAgainWithinFiveSeconds) {
   const WallTime wall{std::chrono::seconds{World::kUnixStart}};
   const wireguard::Identity identity{crypto::generate_key_pair(seeded)};
   controller::Controller controller{{}, identity, random, Log{log, "controller"}, now, wall};
-  controller.on_portal(portal::Init{ip("100.71.20.9"), ip("fd00:2021:1111::9:14"), {}, {}}, now,
+  controller.on_portal(portal::Init{ip("100.71.20.9"), ip("fd00:2021:1111::9:14"), {}, {}, {}}, now,
                        wall);
   controller.on_portal_joined(portal::Generation::a);
   const wireguard::Identity client{crypto::generate_key_pair(seeded)};

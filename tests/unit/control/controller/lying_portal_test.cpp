@@ -87,10 +87,10 @@ TEST_F(LyingPortal, ARefusedChangeOfAClientLeavesItsConnectionAsItWas) {
 TEST_F(LyingPortal, AnInitWithAddressesOfNoHostIsIgnoredAsAWhole) {
   for (const auto* v4 : {"0.0.0.0", "255.255.255.255", "224.0.0.1", "127.0.0.1"}) {
     world.portal_says(portal::Init{
-        ip(v4), ip("fd00:2021:1111::9:14"), {}, std::vector<portal::AuthorizationEntry>{}});
+        ip(v4), ip("fd00:2021:1111::9:14"), {}, std::vector<portal::AuthorizationEntry>{}, {}});
   }
   world.portal_says(portal::Init{
-      ip("100.71.20.9"), ip("ff02::1"), {}, std::vector<portal::AuthorizationEntry>{}});
+      ip("100.71.20.9"), ip("ff02::1"), {}, std::vector<portal::AuthorizationEntry>{}, {}});
   EXPECT_EQ(refused(), 5U);
   EXPECT_EQ(logged("init ignored: its tunnel addresses are none of a host"), 5U);
   EXPECT_EQ(world.interfaces.size(), 1U);
@@ -98,8 +98,11 @@ TEST_F(LyingPortal, AnInitWithAddressesOfNoHostIsIgnoredAsAWhole) {
 }
 
 TEST_F(LyingPortal, ContradictionsWithinAnInitEndWithTheLastWord) {
-  portal::Init init{
-      ip("100.71.20.9"), ip("fd00:2021:1111::9:14"), {}, std::vector<portal::AuthorizationEntry>{}};
+  portal::Init init{ip("100.71.20.9"),
+                    ip("fd00:2021:1111::9:14"),
+                    {},
+                    std::vector<portal::AuthorizationEntry>{},
+                    {}};
   init.authorizations->push_back({client(1), kResource, 0});
   init.authorizations->push_back({client(1), kResource, std::numeric_limits<std::int64_t>::max()});
   init.relays.assign(3, world.relay.entry(world.relay_id));

@@ -20,6 +20,7 @@ void init_with_both(World& world) {
   portal::Init message{ip("100.71.20.9"),
                        ip("fd00:2021:1111::9:14"),
                        {world.relay.entry(world.relay_id), world.second.entry(kSecondRelay)},
+                       std::nullopt,
                        std::nullopt};
   message.authorizations.emplace();
   world.portal_says(std::move(message));

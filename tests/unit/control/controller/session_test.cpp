@@ -231,7 +231,7 @@ TEST_F(Connected, WhatAProcessLeftBehindItsSuccessorWithdrawsAndTheClientFailsWi
   controller::Options options;
   options.left_behind = world.reachable;
   World next{2, std::move(options)};
-  portal::Init init{ip("100.71.20.9"), ip("fd00:2021:1111::9:14"), {}, std::nullopt};
+  portal::Init init{ip("100.71.20.9"), ip("fd00:2021:1111::9:14"), {}, std::nullopt, std::nullopt};
   init.authorizations.emplace();
   for (int i = 0; i < 2; ++i)
     init.authorizations->push_back({client.id, client.request().resource.id, 2'000'000'000});

@@ -118,8 +118,11 @@ class World {
     settle();
   }
   void init(bool with_authorizations = true) {
-    portal::Init message{
-        ip("100.71.20.9"), ip("fd00:2021:1111::9:14"), {relay.entry(relay_id)}, std::nullopt};
+    portal::Init message{ip("100.71.20.9"),
+                         ip("fd00:2021:1111::9:14"),
+                         {relay.entry(relay_id)},
+                         std::nullopt,
+                         std::nullopt};
     if (with_authorizations) message.authorizations.emplace();
     portal_says(std::move(message));
   }

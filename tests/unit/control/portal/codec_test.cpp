@@ -241,6 +241,45 @@ TEST(Codec, AnIngestTokenIsNotNeededNorLookedAt) {
   }
 }
 
+TEST(Codec, AnIngestTokenIsKeptAsItIs) {
+  const auto message =
+      read<Authorize>("create_authorization",
+                      authorize_with(kCidrResource, R"(,"flow_logs_ingest_token":"a.b.c")"));
+  EXPECT_EQ(message.ingest_token.expose(), "a.b.c");
+  EXPECT_TRUE(read<Authorize>("authorize_flow",
+                              authorize_with(kCidrResource, R"(,"flow_logs_ingest_token":"a.b.c")"))
+                  .ingest_token.empty());
+}
+
+TEST(Codec, FlowLogSettingsAreReadAndNeverRefuseAnInit) {
+  const auto of = [](const std::string& value) {
+    return read<Init>("init", init_with(R"("flow_logs":)" + value)).flow_logs;
+  };
+  EXPECT_EQ(
+      of(R"({"api_url":"https://x/","upload_interval_secs":60,"upload_batch_size":18446744073709551615})"),
+      (FlowLogs{"https://x/", 60, 18'446'744'073'709'551'615U}));
+  EXPECT_EQ(read<Init>("init", init_with("")).flow_logs, std::nullopt);
+  for (const auto* wrong :
+       {"null", "[]", "{}", R"({"api_url":"x","upload_interval_secs":-1,"upload_batch_size":1})",
+        R"({"api_url":1,"upload_interval_secs":1,"upload_batch_size":1})",
+        R"({"api_url":"x","upload_interval_secs":1})"}) {
+    EXPECT_EQ(of(wrong), std::nullopt) << wrong;
+  }
+}
+
+TEST(Codec, FactsOfAClientAreReadOfGenerationBWhereTheyAreTexts) {
+  const auto payload = authorize_with(
+      kCidrResource,
+      R"(,"subject":{"actor_name":"Test User","actor_id":5,"actor_email":null,"auth_provider_id":"p"})");
+  const auto facts = read<Authorize>("authorize_flow", payload).facts;
+  EXPECT_EQ(facts.version, "1.5.12");
+  EXPECT_EQ(facts.device_serial, std::nullopt);
+  EXPECT_EQ(facts.actor_name, "Test User");
+  EXPECT_EQ(facts.actor_id, std::nullopt);
+  EXPECT_EQ(facts.auth_provider_id, "p");
+  EXPECT_EQ(read<Authorize>("create_authorization", payload).facts.version, std::nullopt);
+}
+
 TEST(Codec, UseIcelessIsNotNullableInC) {
   expect_malformed("create_authorization", authorize_with(kCidrResource, R"(,"use_iceless":null)"));
 }
