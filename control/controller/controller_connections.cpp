@@ -108,7 +108,11 @@ void Controller::remove(Connection& connection, bool goodbye, Instant now) {
   if (goodbye && connection.has_session && connection.path.kind != pipeline::Path::Kind::none) {
     send_inner(connection, packet::goodbye_packet());
   }
-  tell(options.worker, pipeline::RemoveClient{options.slot});
+  // Of a client of generation A nothing outlives its connection (spec policy 2.8).
+  const auto kept = access_.addresses_of(options.client);
+  const bool keep_flows =
+      !options.is_legacy && kept && kept->v4 == options.tunnel_v4 && kept->v6 == options.tunnel_v6;
+  tell(options.worker, pipeline::RemoveClient{options.slot, keep_flows});
   for (const auto& address : {options.tunnel_v4, options.tunnel_v6}) {
     // Another client may have been given it meanwhile (spec policy 2.2, HARDEN).
     const auto owner = access_.client_for(address);

@@ -208,7 +208,7 @@ void Controller::on_control_packet(ClientSlot slot, Bytes packet, Instant now) {
     log_.info("client said goodbye", {{"client", connection->options.client}});
     const auto client = connection->options.client;
     remove(*connection, false, now);
-    (void)access_.remove(client);
+    apply(access_.remove(client), now);
     return;
   }
   if (message->type != packet::ControlMessage::kAssignedIps) return;

@@ -342,6 +342,9 @@ void Controller::drain_resolutions(Instant now) {
 }
 
 void Controller::apply(const acl::Change& change, Instant now) {
+  for (const auto& address : change.addresses) {
+    if (address.is_v4() && !access_.client_for(address)) tell_all(pipeline::ForgetFlows{address});
+  }
   // Other tunnel addresses are another client to the workers; a connection made for the old ones
   // has to be asked for anew.
   for (const auto& client : change.readdressed) {

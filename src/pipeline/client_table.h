@@ -11,6 +11,7 @@
 
 #include "base/ids.h"
 #include "nat/flow_table.h"
+#include "nat/silence.h"
 #include "nat/translations.h"
 #include "pipeline/commands.h"
 #include "pipeline/index_map.h"
@@ -116,6 +117,7 @@ struct alignas(64) Client {
   TokenBucket answers{kAnswerInterval, kAnswerBurst};
   TokenBucket probes{kProbeInterval, kProbeBurst};
   LaggingGrants lagging;
+  std::unique_ptr<nat::SilenceWatch> silence;  // of translations that ask for it
 
   [[nodiscard]] std::size_t hot_size() const noexcept {
     return static_cast<std::size_t>(address_of(connection) - address_of(*this));

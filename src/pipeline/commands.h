@@ -81,6 +81,13 @@ struct AddClient {
 };
 struct RemoveClient {
   ClientSlot slot{};
+  // The client keeps its access: its translated flows are kept for its next connection, an
+  // AddClient with the same tunnel addresses (spec policy 2.8).
+  bool keep_flows = false;
+};
+// Nobody has access under this tunnel address any more: what was kept of it is forgotten.
+struct ForgetFlows {
+  IpAddress tunnel_v4;
 };
 struct SetPolicy {
   ClientSlot slot{};
@@ -147,9 +154,10 @@ struct ReadTraffic {
   TrafficPage* page = nullptr;  // never null
 };
 
-using Command = std::variant<std::monostate, AddClient, RemoveClient, SetPolicy, SetTranslations,
-                             SetPath, InstallSession, SendInner, SendProbe, SetRelay, SetChannel,
-                             SetTunnelOwner, SetGatewayAddresses, ExpectSource, ReadTraffic>;
+using Command =
+    std::variant<std::monostate, AddClient, RemoveClient, ForgetFlows, SetPolicy, SetTranslations,
+                 SetPath, InstallSession, SendInner, SendProbe, SetRelay, SetChannel,
+                 SetTunnelOwner, SetGatewayAddresses, ExpectSource, ReadTraffic>;
 
 // ---- worker -> control thread ----
 

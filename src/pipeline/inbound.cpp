@@ -219,16 +219,19 @@ void Pipeline::deliver_inner(Client& client, MutableBytes inner, std::uint8_t ou
   }
   if (const auto refusal = refusal_of(parties(client), *client.policy, *parsed))
     return refuse(client, *refusal, *parsed, now);
+  auto leaving = inner;
   if (filter::is_proxy(parsed->destination())) {
-    if (const auto refusal = translate_outbound(client, inner, *parsed, now))
-      return refuse(client, *refusal, *parsed, now);
+    const auto translated = translate_outbound(client, inner, *parsed, now);
+    if (!translated) return refuse(client, translated.error(), *parsed, now);
+    leaving = *translated;
   } else if (client.flows != nullptr) {
     note_direct(client, *parsed);
   }
-  packet::copy_congestion(inner, outer_ecn);
-  Counters::add(counters_.bytes_to_resources, inner.size());
+  packet::copy_congestion(leaving, outer_ecn);
+  Counters::add(counters_.bytes_to_resources, leaving.size());
   ++client.traffic.packets_in;
   client.traffic.bytes_in += inner.size();
+  if (leaving.data() != inner.data()) return write_alone(leaving);
   if (coalescer_.add(inner, *parsed)) return;
   flush_tun();
   (void)coalescer_.add(inner, *parsed);

@@ -113,6 +113,7 @@ void Pipeline::depart(Departure& departure, Instant now) noexcept {
   auto* session = client.sessions.sending(now);
   if (session == nullptr || client.path.kind == Path::Kind::none)
     return drop(DropReason::not_connected, count);
+  if (departure.crossing) return cross(departure, *session, now);
 
   const auto ecn = departure.packet->ecn();
   std::uint64_t sent = 0;
@@ -161,7 +162,8 @@ void Pipeline::on_inner_handoff(Bytes handed, Instant now) noexcept {
                       .packet = *parsed,
                       .segments = *segments,
                       .tunnel = *tunnel,
-                      .client = owner->client};
+                      .client = owner->client,
+                      .crossing = {}};
   depart(departure, now);
 }
 

@@ -29,7 +29,11 @@ void Pipeline::on_command(const AddClient& command, Instant) {
     FG_BUG("client slot in use");
     remove_client(*old);
   }
-  if (clients_.add(command) != nullptr) return;
+  if (auto* client = clients_.add(command)) {
+    client->flows = kept_flows_.take(command.tunnel_v4, command.tunnel_v6);
+    if (client->flows != nullptr) touch(*client);
+    return;
+  }
   report(PolicyRetired{command.policy}, true);
   report(ClientRemoved{command.slot}, true);
 }
@@ -44,7 +48,15 @@ void Pipeline::remove_client(Client& client) {
 }
 
 void Pipeline::on_command(const RemoveClient& command, Instant) {
-  if (auto* client = clients_.get(command.slot)) remove_client(*client);
+  auto* client = clients_.get(command.slot);
+  if (client == nullptr) return;
+  if (command.keep_flows)
+    kept_flows_.keep(client->tunnel_v4, client->tunnel_v6, std::move(client->flows));
+  remove_client(*client);
+}
+
+void Pipeline::on_command(const ForgetFlows& command, Instant) {
+  kept_flows_.forget(command.tunnel_v4);
 }
 
 void Pipeline::on_command(const SetPolicy& command, Instant) {
@@ -56,8 +68,16 @@ void Pipeline::on_command(const SetPolicy& command, Instant) {
   report(PolicyRetired{std::exchange(client->policy, command.policy)}, true);
 }
 
-void Pipeline::on_command(const SetTranslations& command, Instant) {
+void Pipeline::on_command(const SetTranslations& command, Instant now) {
   auto* client = clients_.get(command.slot);
+  if (client != nullptr) {
+    const auto* next = command.translations;
+    auto watch = next != nullptr && next->watches_silence()
+                     ? std::make_unique<nat::SilenceWatch>(*next, now, client->silence.get())
+                     : nullptr;
+    client->silence = std::move(watch);
+    touch(*client);
+  }
   const auto* retired = client != nullptr
                             ? std::exchange(client->translations, command.translations)
                             : command.translations;
@@ -143,7 +163,7 @@ void Pipeline::on_timeout(Instant now) noexcept {
       report(HandshakeNeeded{client.slot, why}, true);
     }
     client.sessions.expire(now);
-    if (client.flows != nullptr) sweep_flows(client, now);
+    if (client.flows != nullptr) sweep_translation(client, now);
     arm(client);
   }
   finish(now);
@@ -171,7 +191,10 @@ void Pipeline::touch(Client& client) noexcept {
 void Pipeline::arm(Client& client) noexcept {
   auto at = client.timers.next();
   if (const auto expiry = client.sessions.next_expiry()) at = std::min(at, *expiry);
-  if (client.flows != nullptr) at = std::min(at, client.flows->next_sweep().value_or(at));
+  if (client.flows != nullptr) {
+    at = std::min(at, client.flows->next_sweep().value_or(at));
+    if (client.silence != nullptr) at = std::min(at, client.silence->next_sweep().value_or(at));
+  }
   if (at >= client.armed) return;
   client.armed = at;
   deadlines_.arm(number(client.slot), at);

@@ -18,6 +18,7 @@
 #include "base/datagram.h"
 #include "base/time.h"
 #include "crypto/aead.h"
+#include "nat/family.h"
 #include "packet/coalesce.h"
 #include "packet/demux.h"
 #include "packet/icmp.h"
@@ -29,6 +30,7 @@
 #include "pipeline/counters.h"
 #include "pipeline/deadline_heap.h"
 #include "pipeline/expected_sources.h"
+#include "pipeline/kept_flows.h"
 #include "pipeline/output.h"
 #include "pipeline/refusal.h"
 #include "pipeline/relay_table.h"
@@ -100,12 +102,14 @@ class Pipeline {
     std::optional<packet::Segments> segments;
     std::uint32_t tunnel = 0;
     Client* client = nullptr;
+    std::optional<nat::Inside> crossing;  // leaves as a packet of the other family
   };
 
   // commands (pipeline.cpp)
   void on_command(std::monostate, Instant) {}
   void on_command(const AddClient& command, Instant now);
   void on_command(const RemoveClient& command, Instant now);
+  void on_command(const ForgetFlows& command, Instant now);
   void on_command(const SetPolicy& command, Instant now);
   void on_command(const SetTranslations& command, Instant now);
   void on_command(const SetPath& command, Instant now);
@@ -172,16 +176,19 @@ class Pipeline {
   bool send_keepalive(Client& client, Instant now) noexcept;
 
   // between proxy and real addresses (translation.cpp)
-  [[nodiscard]] std::optional<Refusal> translate_outbound(Client& client, MutableBytes inner,
-                                                          const packet::InnerPacket& packet,
-                                                          Instant now) noexcept;
+  // The packet as it leaves: `inner` rewritten, or of the other family in `crossed_`.
+  [[nodiscard]] Result<MutableBytes, Refusal> translate_outbound(Client& client, MutableBytes inner,
+                                                                 const packet::InnerPacket& packet,
+                                                                 Instant now) noexcept;
   static void note_direct(Client& client, const packet::InnerPacket& packet) noexcept;
   // The source the client sees; nothing: the packet is dealt with.
   [[nodiscard]] std::optional<IpAddress> translate_inbound(Departure& departure,
                                                            Instant now) noexcept;
   [[nodiscard]] bool translate_error(Client& client, const packet::InnerPacket& packet,
                                      Instant now) noexcept;
-  void sweep_flows(Client& client, Instant now) noexcept;
+  void cross(Departure& departure, wireguard::Session& session, Instant now) noexcept;
+  void write_alone(MutableBytes packet) noexcept;
+  void sweep_translation(Client& client, Instant now) noexcept;
 
   // shared (pipeline.cpp)
   void drop(DropReason reason, std::uint64_t n = 1) noexcept { counters_.drops.count(reason, n); }
@@ -223,6 +230,8 @@ class Pipeline {
   std::size_t held_used_ = 0;
   std::array<std::uint8_t, packet::kPacketMax> scratch_{};
   std::array<std::uint8_t, 1600> handed_{};
+  std::array<std::uint8_t, nat::kCrossedMax> crossed_{};
+  KeptFlows kept_flows_;
   bool unpublished_ = false;
   Instant last_now_ = Instant::min();
 };

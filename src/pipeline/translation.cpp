@@ -1,5 +1,7 @@
 // Between the proxy addresses a client knows and the real addresses behind them: spec policy 5,
 // 9.4 step 11, 9.6 step 6.
+#include <algorithm>
+
 #include "packet/rewrite.h"
 #include "pipeline/pipeline.h"
 
@@ -10,28 +12,47 @@ using packet::IcmpAnswer;
 using packet::InnerPacket;
 
 // The packet may go to its proxy address; this finds where that is.
-std::optional<Refusal> Pipeline::translate_outbound(Client& client, MutableBytes inner,
-                                                    const InnerPacket& packet,
-                                                    Instant now) noexcept {
+Result<MutableBytes, Refusal> Pipeline::translate_outbound(Client& client, MutableBytes inner,
+                                                           const InnerPacket& packet,
+                                                           Instant now) noexcept {
   const auto& proto = packet.proto_class();
   const auto* translation =
       client.translations != nullptr ? client.translations->find(packet.destination()) : nullptr;
   if (translation == nullptr)
-    return Refusal{DropReason::proxy_unknown, IcmpAnswer::network_unreachable};
+    return fail(Refusal{DropReason::proxy_unknown, IcmpAnswer::network_unreachable});
   if (!translation->real)
-    return Refusal{DropReason::proxy_without_address, IcmpAnswer::network_unreachable};
-  if (!proto.is_translatable()) return Refusal{DropReason::not_translatable, std::nullopt};
+    return fail(Refusal{DropReason::proxy_without_address, IcmpAnswer::network_unreachable});
+  if (!proto.is_translatable()) return fail(Refusal{DropReason::not_translatable, std::nullopt});
 
   if (client.flows == nullptr) client.flows = std::make_unique<nat::FlowTable>(options_.seed, now);
   const auto outside = client.flows->on_outgoing({{proto.kind, proto.source, packet.destination()}},
                                                  *translation->real, packet.tcp_flags(), now);
-  if (!outside) return Refusal{DropReason::nat_exhausted, std::nullopt};
+  if (!outside) return fail(Refusal{DropReason::nat_exhausted, std::nullopt});
+  if (client.silence != nullptr) client.silence->on_outgoing(*translation, now);
+
+  const auto& real = outside->address;
+  if (real.family() != packet.family()) {
+    const auto& own = real.is_v4() ? client.tunnel_v4 : client.tunnel_v6;
+    const auto length =
+        nat::change_family(packet, {own, real, outside->port, std::nullopt}, crossed_);
+    if (length == 0) return fail(Refusal{DropReason::not_translatable, std::nullopt});
+    return MutableBytes{crossed_}.first(length);
+  }
   packet::rewrite(inner, packet,
                   {.source = std::nullopt,
-                   .destination = outside->address,
+                   .destination = real,
                    .source_port = outside->port,
                    .destination_port = std::nullopt});
-  return std::nullopt;
+  return inner;
+}
+
+// It lies where the next one will: nothing waits for others to join it.
+void Pipeline::write_alone(MutableBytes packet) noexcept {
+  const auto parsed = InnerPacket::parse(packet, nat::kCrossedMax);
+  if (!parsed) return drop(parsed.error());
+  flush_tun();
+  (void)coalescer_.add(packet, *parsed);
+  flush_tun();
 }
 
 void Pipeline::note_direct(Client& client, const InnerPacket& packet) noexcept {
@@ -63,6 +84,14 @@ std::optional<IpAddress> Pipeline::translate_inbound(Departure& departure, Insta
     case nat::FlowTable::Found::live:
       break;
   }
+  if (client.silence != nullptr) {
+    if (const auto* translation = client.translations->find(inside.address))
+      client.silence->on_incoming(*translation, now);
+  }
+  if (inside.address.family() != packet.family()) {
+    departure.crossing = inside;
+    return inside.address;
+  }
   const bool is_partial = (departure.header.flags & packet::VnetHeader::kNeedsChecksum) != 0;
   packet::rewrite(departure.bytes, packet,
                   {.source = inside.address,
@@ -90,12 +119,12 @@ bool Pipeline::translate_error(Client& client, const InnerPacket& packet, Instan
     case nat::FlowTable::Found::live:
       break;
   }
-  const auto length = packet::write_translated_error(
-      *error,
-      {.proxy = inside.address,
-       .client = inside.address.is_v4() ? client.tunnel_v4 : client.tunnel_v6,
-       .port = inside.port},
-      scratch_);
+  const auto& proxy = inside.address;
+  const auto& own = proxy.is_v4() ? client.tunnel_v4 : client.tunnel_v6;
+  const auto length =
+      proxy.family() == packet.family()
+          ? packet::write_translated_error(*error, {proxy, own, inside.port}, scratch_)
+          : nat::change_error_family(*error, {proxy, own, inside.port}, scratch_);
   if (length == 0)
     drop(DropReason::unusable_quote);
   else
@@ -103,7 +132,44 @@ bool Pipeline::translate_error(Client& client, const InnerPacket& packet, Instan
   return true;
 }
 
-void Pipeline::sweep_flows(Client& client, Instant now) noexcept {
+// Piece by piece, each with its checksum finished first.
+void Pipeline::cross(Departure& departure, wireguard::Session& session, Instant now) noexcept {
+  auto& client = *departure.client;
+  const auto& inside = *departure.crossing;
+  const auto& own = inside.address.is_v4() ? client.tunnel_v4 : client.tunnel_v6;
+  for (std::size_t i = 0; i < departure.segments->count(); ++i) {
+    const auto whole = departure.segments->write(i, scratch_.data());
+    const auto parsed = InnerPacket::parse(Bytes{scratch_}.first(whole));
+    const auto size = parsed
+                          ? nat::change_family(
+                                *parsed, {inside.address, own, std::nullopt, inside.port}, crossed_)
+                          : 0;
+    if (size == 0) {
+      drop(DropReason::not_translatable);
+      continue;
+    }
+    if (!session.can_send(now)) {
+      drop(DropReason::nonce_exhausted);
+      continue;
+    }
+    auto* message = place_for(client.mark, client.path, size, parsed->ecn());
+    std::ranges::copy(Bytes{crossed_}.first(size), message + packet::kDataHeader);
+    (void)session.seal(message, size);
+    Counters::add(counters_.to_clients);
+    Counters::add(counters_.bytes_to_clients, size);
+    ++client.traffic.packets_out;
+    client.traffic.bytes_out += size;
+  }
+  client.timers.on_data_sent(now);
+  touch(client);
+  note_activity(client, now);
+}
+
+void Pipeline::sweep_translation(Client& client, Instant now) noexcept {
+  if (client.silence != nullptr) {
+    client.silence->sweep(now,
+                          [&](nat::NameId name) { report(NameSilent{client.slot, name}, false); });
+  }
   client.flows->sweep(now);
   if (client.flows->is_empty()) client.flows.reset();
 }

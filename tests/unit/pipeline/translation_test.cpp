@@ -16,13 +16,14 @@ class TranslationTest : public World {
   // Proxy and real address each; an empty one: the name has none.
   using Names = std::vector<std::pair<std::string_view, std::string_view>>;
 
-  void translate(std::uint32_t n, const Names& names, bool forget_flows = false) {
+  void translate(std::uint32_t n, const Names& names, bool forget_flows = false,
+                 bool watch_silence = false) {
     std::vector<nat::Translation> entries;
     for (const auto& [proxy, real] : names) {
       entries.push_back({ip(proxy), real.empty() ? std::nullopt : std::optional{ip(real)},
                          nat::NameId{static_cast<std::uint32_t>(entries.size())}});
     }
-    translations_.push_back(nat::Translations::compile(std::move(entries), false));
+    translations_.push_back(nat::Translations::compile(std::move(entries), watch_silence));
     apply(SetTranslations{ClientSlot{n}, translations_.back().get(), forget_flows});
   }
   RemoteClient establish_with(std::uint32_t n, const Names& names,
@@ -37,7 +38,7 @@ class TranslationTest : public World {
     EXPECT_EQ(out_.tun.size(), 1U);
     last_ = out_.tun.empty() ? ByteVector(1) : out_.tun.back();
     out_.tun.clear();
-    const auto parsed = packet::InnerPacket::parse(last_).value();
+    const auto parsed = packet::InnerPacket::parse(last_, nat::kCrossedMax).value();
     EXPECT_TRUE(parsed.has_valid_checksums());
     return parsed;
   }
@@ -45,7 +46,7 @@ class TranslationTest : public World {
     EXPECT_EQ(out_.sent.size(), 1U);
     last_ = client.open(out_.sent.back(), now_).value();
     out_.sent.clear();
-    const auto parsed = packet::InnerPacket::parse(last_).value();
+    const auto parsed = packet::InnerPacket::parse(last_, nat::kCrossedMax).value();
     EXPECT_TRUE(parsed.has_valid_checksums());
     return parsed;
   }
@@ -362,18 +363,152 @@ TEST_F(TranslationTest, WithoutFlowsNothingIsLeftToWakeUpFor) {
   EXPECT_FALSE(pipeline_.wakeup());
 }
 
+// ---- families: spec policy 5.8 ----
+
+TEST_F(TranslationTest, APacketToAProxyOfTheOtherFamilyChangesItsFamilyBothWays) {
+  auto client = establish_with(1, {{kProxy, kReal6}, {kProxy6, kReal}});
+  const auto answer = [&](std::string_view from, const IpAddress& to, std::uint16_t port) {
+    from_tun(udp().from(from, 53).to(to, port).payload("answer").ecn(1).build());
+    return sent_to_client(client);
+  };
+  receive(client.seal(udp().from(tunnel_v4(1), 5000).to(kProxy, 53).ecn(1).payload("q").build()), 1,
+          3);
+  auto out = sent_to_tun();
+  EXPECT_EQ(out.source(), tunnel_v6(1));
+  EXPECT_EQ(out.destination(), ip(kReal6));
+  EXPECT_EQ(out.ecn(), 3);
+  auto back = answer(kReal6, tunnel_v6(1), 5000);
+  EXPECT_EQ(back.source(), ip(kProxy));
+  EXPECT_EQ(back.destination(), tunnel_v4(1));
+  EXPECT_EQ(back.ecn(), 1);
+
+  receive(client.seal(udp().from(tunnel_v6(1), 5000).to(kProxy6, 53).payload("q").build()), 1);
+  out = sent_to_tun();
+  EXPECT_EQ(out.source(), tunnel_v4(1));
+  EXPECT_EQ(out.destination(), ip(kReal));
+  back = answer(kReal, tunnel_v4(1), 5000);
+  EXPECT_EQ(back.source(), ip(kProxy6));
+  EXPECT_EQ(back.destination(), tunnel_v6(1));
+
+  receive(client.seal(other_ip(47).from(tunnel_v6(1)).to(kProxy6).build()), 1);
+  receive(client.seal(udp().from(tunnel_v6(1), 1).to(kProxy6, 2).extension(60).build()), 1);
+  EXPECT_EQ(dropped(DropReason::not_translatable), 2U);
+}
+
+TEST_F(TranslationTest, PacketsThatGrowBeyond1280BytesPassInBothDirections) {
+  auto client = establish_with(1, {{kProxy, kReal6}, {kProxy6, kReal}});
+  receive(client.seal(udp().from(tunnel_v4(1), 5000).to(kProxy, 53).payload_size(1252).build()), 1);
+  EXPECT_EQ(sent_to_tun().size(), 1300U);
+  receive(client.seal(udp().from(tunnel_v6(1), 5000).to(kProxy6, 53).build()), 1);
+  (void)sent_to_tun();
+  from_tun(udp().from(kReal, 53).to(tunnel_v4(1), 5000).payload_size(1252).build());
+  EXPECT_EQ(sent_to_client(client).size(), 1300U);
+}
+
+TEST_F(TranslationTest, PiecesOfASuperPacketChangeTheirFamilyEach) {
+  auto client = establish_with(1, {{kProxy6, kReal}});
+  receive(client.seal(tcp().from(tunnel_v6(1), 5000).to(kProxy6, 80).flags(2).build()), 1);
+  from_tun(tcp().from(kReal, 80).to(tunnel_v4(1), 5000).sequence(1).payload_size(2500).build(),
+           {.flags = packet::VnetHeader::kNeedsChecksum,
+            .gso_type = packet::VnetHeader::kGsoTcpV4,
+            .header_length = 40,
+            .gso_size = 1200,
+            .checksum_start = 20,
+            .checksum_offset = 16});
+  ASSERT_EQ(out_.sent.size(), 3U);
+  for (const auto& datagram : out_.sent) {
+    const auto bytes = client.open(datagram, now_).value();
+    const auto piece = packet::InnerPacket::parse(bytes).value();
+    EXPECT_EQ(piece.source(), ip(kProxy6));
+    EXPECT_TRUE(piece.has_valid_checksums());
+  }
+}
+
+TEST_F(TranslationTest, AnErrorOfTheOtherFamilyQuotesWhatTheClientSent) {
+  auto client = establish_with(1, {{kProxy6, kReal}});
+  const auto original = udp().from(tunnel_v6(1), 5000).to(kProxy6, 53).payload("q").build();
+  receive(client.seal(original), 1);
+  (void)sent_to_tun();
+  from_tun(icmp(3, 3).from(kReal).to(tunnel_v4(1)).payload(last_).build());
+  const auto error = sent_to_client(client);
+  EXPECT_EQ(error.source(), ip(kProxy6));
+  EXPECT_EQ(error.transport()[0], 1);
+  EXPECT_EQ(error.transport()[1], 4);
+  EXPECT_EQ(copy_of(error.payload()), original);
+}
+
+// ---- silence: spec policy 4.4 ----
+
+TEST_F(TranslationTest, ANameThatIsNotAnsweredIsReported) {
+  auto client = establish(1);
+  translate(1, {{kProxy, kReal}, {"100.96.0.2", kReal}}, false, true);
+  const auto ask = [&] {
+    receive(client.seal(udp().from(tunnel_v4(1), 5000).to("100.96.0.2", 53).build()), 1);
+  };
+  run_for(30s);
+  ask();
+  from_tun(udp().from(kReal, 53).to(tunnel_v4(1), 5000).build());
+  run_for(119s);
+  EXPECT_TRUE(out_.take<NameSilent>().empty());
+  ask();
+  run_for(3s);
+  const auto silent = out_.take<NameSilent>();
+  ASSERT_EQ(silent.size(), 1U);
+  EXPECT_EQ(silent[0].slot, ClientSlot{1});
+  EXPECT_EQ(silent[0].name, nat::NameId{1});
+}
+
+TEST_F(TranslationTest, SilenceIsNotWatchedUnlessAskedFor) {
+  auto client = establish_with(1, {{kProxy, kReal}});
+  run_for(120s);
+  receive(client.seal(udp().from(tunnel_v4(1), 5000).to(kProxy, 53).build()), 1);
+  run_for(60s);
+  EXPECT_TRUE(out_.take<NameSilent>().empty());
+}
+
+// ---- a lost connection: spec policy 2.8 ----
+
+class LostConnectionTest : public TranslationTest {
+ protected:
+  // Whether an answer to what was sent before the connection was lost is still translated.
+  template <class... C>
+  bool is_translated_after(const C&... commands) {
+    auto client = establish_with(1, {{kProxy, kReal}, {"100.96.0.2", kReal}});
+    receive(client.seal(udp().from(tunnel_v4(1), 5000).to(kProxy, 53).build()), 1);
+    receive(client.seal(udp().from(tunnel_v4(1), 5000).to("100.96.0.2", 53).build()), 1);
+    (apply(commands), ...);
+    auto again = establish_with(1, {{kProxy, kReal}, {"100.96.0.2", kReal}});
+    from_tun(udp().from(kReal, 53).to(tunnel_v4(1), 5001).build());
+    return sent_to_client(again).source() == ip("100.96.0.2");
+  }
+};
+
+TEST_F(LostConnectionTest, FlowsGoOnInTheNextConnectionOfAClientThatKeepsItsAccess) {
+  EXPECT_TRUE(is_translated_after(RemoveClient{ClientSlot{1}, true}));
+}
+TEST_F(LostConnectionTest, FlowsOfAClientWithoutAccessAreForgotten) {
+  EXPECT_FALSE(is_translated_after(RemoveClient{ClientSlot{1}, false}));
+}
+TEST_F(LostConnectionTest, FlowsAreForgottenWhenTheAccessEndsLater) {
+  EXPECT_FALSE(is_translated_after(RemoveClient{ClientSlot{1}, true}, ForgetFlows{tunnel_v4(1)}));
+}
+TEST_F(LostConnectionTest, AnotherClientsAddressesDoNotInheritThem) {
+  EXPECT_FALSE(
+      is_translated_after(RemoveClient{ClientSlot{1}, true},
+                          AddClient{ClientSlot{2}, tunnel_v4(1), tunnel_v6(2), allow_all_.get()},
+                          RemoveClient{ClientSlot{2}, true}));
+}
+
 // ---- ICMP errors: spec policy 5.5 ----
 
 class TranslatedErrorTest : public TranslationTest {
  protected:
-  RemoteClient client_ = establish_with(
-      1, {{kProxy, kReal}, {"100.96.0.2", kReal}, {kProxy6, kReal6}},
-      (policy_ = policy_of(
-           {.rules = {{Cidr::parse("100.96.0.0/11", false).value(), {}, everything()},
-                      {Cidr::parse("fd00:2021:1111:8000::/107", false).value(), {}, everything()}},
-            .internet = {}}))
-          .get());
-  std::unique_ptr<const filter::Policy> policy_;
+  std::unique_ptr<const filter::Policy> policy_ = policy_of(
+      {.rules = {{Cidr::parse("100.96.0.0/11", false).value(), {}, everything()},
+                 {Cidr::parse("fd00:2021:1111:8000::/107", false).value(), {}, everything()}},
+       .internet = {}});
+  RemoteClient client_ =
+      establish_with(1, {{kProxy, kReal}, {"100.96.0.2", kReal}, {kProxy6, kReal6}}, policy_.get());
 };
 
 TEST_F(TranslatedErrorTest, TheErrorComesFromTheProxyAndQuotesWhatTheClientSent) {
