@@ -240,5 +240,6 @@ class AccessList {
 };
 
 [[nodiscard]] DropReason drop_reason_of(Refusal refusal);
+[[nodiscard]] filter::RuleFilter rule_filter_of(const portal::Resource& resource);
 
 }  // namespace fg::acl

@@ -8,6 +8,8 @@ namespace {
 
 using Type = portal::Resource::Type;
 
+}  // namespace
+
 filter::RuleFilter rule_filter_of(const portal::Resource& resource) {
   filter::RuleFilter out;
   out.everything = resource.filters.empty();
@@ -26,8 +28,6 @@ filter::RuleFilter rule_filter_of(const portal::Resource& resource) {
   }
   return out;
 }
-
-}  // namespace
 
 filter::PolicyRules AccessList::rules_for(ClientId client) const {
   filter::PolicyRules rules;

@@ -21,6 +21,7 @@
 #include "control/portal/messages.h"
 #include "control/turn/allocation.h"
 #include "pipeline/commands.h"
+#include "pipeline/traffic.h"
 #include "wireguard/handshake.h"
 
 namespace fg::controller {
@@ -54,7 +55,9 @@ struct Connection {
         agent(std::move(way_finder)),
         handshake(identity, std::move(handshake_config), random, now),
         relay(about.relay),
-        last_activity(now) {}
+        path_since(now),
+        last_activity(now),
+        created(now) {}
 
   ConnectionOptions options;
   Secret<32> preshared;
@@ -65,10 +68,16 @@ struct Connection {
       relay;  // whose relayed addresses are this connection's; none: to be chosen
   std::optional<SocketAddress> relayed_peer;  // the newest of a relayed route
   pipeline::Path path;                        // what the worker has been told
-  std::deque<ByteVector> early;               // handshake messages before the first nomination
+  Instant path_since;
+  std::deque<ByteVector> early;  // handshake messages before the first nomination
   Instant last_activity;
   bool has_session = false;
   bool is_idle = false;
+
+  Instant created;
+  std::optional<Instant> last_handshake;
+  std::optional<pipeline::Traffic> traffic;  // as its worker last told
+  Instant traffic_at;
 
   // Candidate lines not yet told to the client, in the order of the agent's priorities when sent.
   std::vector<ice::Candidate> announce;

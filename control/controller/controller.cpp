@@ -69,6 +69,8 @@ void Controller::on_event(const pipeline::Event& event, Instant now, WallTime wa
     release_policy(retired->policy);
   } else if (const auto* removed = std::get_if<pipeline::ClientRemoved>(&event)) {
     slots_.give_back(removed->slot);
+  } else if (const auto* read = std::get_if<pipeline::TrafficRead>(&event)) {
+    take_traffic(read->page, now);
   }
   pump_relays(now);
 }

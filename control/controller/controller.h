@@ -24,6 +24,8 @@
 #include "control/acl/access.h"
 #include "control/controller/command_queue.h"
 #include "control/controller/connection.h"
+#include "control/controller/endings.h"
+#include "control/controller/report.h"
 #include "control/controller/slots.h"
 #include "control/dns/resolutions.h"
 #include "control/ice/dispatch.h"
@@ -118,6 +120,21 @@ class Controller {
   [[nodiscard]] Summary summary() const;
   [[nodiscard]] const DropCounters& drops() const { return drops_; }
 
+  // ---- what an operator asks: report.h ----
+  [[nodiscard]] std::vector<RelayReport> relay_reports() const;
+  // By id, the beginning of one, or a tunnel address; those lately gone are found too.
+  [[nodiscard]] Result<ClientId, NotFound> find_client(std::string_view text) const;
+  // In the order of their ids.
+  [[nodiscard]] std::vector<ClientId> clients_after(const std::optional<ClientId>& after,
+                                                    std::size_t count) const;
+  [[nodiscard]] ClientReport client_report(const ClientId& client) const;
+  [[nodiscard]] std::vector<ResourceReport> resource_reports(const ClientId& client,
+                                                             std::size_t count) const;
+  [[nodiscard]] Explanation explain(const Question& question) const;
+  // Asks the workers what these clients' tunnels have carried; client_report() tells it afterwards.
+  void read_traffic(const std::vector<ClientId>& clients);
+  [[nodiscard]] bool is_reading_traffic() const { return !pages_.empty(); }
+
  private:
   using Asked = std::variant<portal::RequestConnection, portal::AllowAccess>;
   using Held = std::variant<portal::Authorize, portal::RequestConnection>;
@@ -193,10 +210,18 @@ class Controller {
   void on_connection_timeout(Connection& connection, Instant now, WallTime wall);
   void reschedule(Connection& connection);
   void set_policy(Connection& connection);
+  [[nodiscard]] std::unique_ptr<const filter::Policy> compile_policy(const ClientId& client) const;
   [[nodiscard]] const filter::Policy* borrow_policy(const ClientId& client);
   [[nodiscard]] Connection* find(const ClientId& client);
   [[nodiscard]] Connection* find(ClientSlot slot);
   [[nodiscard]] Connection* find(ConnectionKey key);
+
+  // Reports: controller_report.cpp.
+  [[nodiscard]] RelayReport report_of(const RelayId& id) const;
+  [[nodiscard]] PathReport path_report(const Connection& connection) const;
+  [[nodiscard]] std::set<ClientId> known_clients() const;
+  void take_traffic(const pipeline::TrafficPage* page, Instant now);
+  void note_endings();
 
   // Relays and datagrams: controller_network.cpp.
   void on_datagram(const SocketAddress& local, const SocketAddress& from, Bytes bytes, Instant now);
@@ -265,6 +290,9 @@ class Controller {
     unsigned borrows = 0;
   };
   std::map<const filter::Policy*, BorrowedPolicy> policies_;
+
+  Endings endings_;
+  std::map<WorkerIndex, std::unique_ptr<pipeline::TrafficPage>> pages_;  // lent to the workers
 
   std::vector<portal::Relay> told_relays_;  // the portal's newest word on each relay
   std::optional<Instant> retry_relays_at_;

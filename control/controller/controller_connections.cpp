@@ -362,6 +362,7 @@ void Controller::update_path(Connection& connection, Instant now) {
   if (path == connection.path) return;
   if (path.kind == pipeline::Path::Kind::direct) tell_all(pipeline::ExpectSource{path.remote.ip});
   const auto kind_before = std::exchange(connection.path, path).kind;
+  connection.path_since = now;
   --by_path_kind_[static_cast<std::size_t>(kind_before)];
   ++by_path_kind_[static_cast<std::size_t>(path.kind)];
   tell(connection.options.worker, pipeline::SetPath{connection.options.slot, path});
@@ -429,15 +430,17 @@ void Controller::reschedule(Connection& connection) {
 
 // ---- policies ----
 
+std::unique_ptr<const filter::Policy> Controller::compile_policy(const ClientId& client) const {
+  if (auto policy = filter::Policy::compile(access_.rules_for(client))) return policy;
+  // Too many rules for one policy: nothing is allowed rather than something wrong.
+  log_.warn(
+      "access rules of a client exceed what can be compiled: give it fewer resources or ports",
+      {{"client", client}});
+  return filter::Policy::compile({});
+}
+
 const filter::Policy* Controller::borrow_policy(const ClientId& client) {
-  auto policy = filter::Policy::compile(access_.rules_for(client));
-  if (!policy) {
-    // Too many rules for one policy: nothing is allowed rather than something wrong.
-    log_.warn(
-        "access rules of a client exceed what can be compiled: give it fewer resources or ports",
-        {{"client", client}});
-    policy = filter::Policy::compile({});
-  }
+  auto policy = compile_policy(client);
   const auto* borrowed = policy.get();
   policies_[borrowed] = {std::move(policy), 1};
   return borrowed;

@@ -179,6 +179,7 @@ void Controller::install(Connection& connection, wireguard::SessionKeys keys) {
   }
   tell(connection.options.worker,
        pipeline::InstallSession{connection.options.slot, std::move(keys)});
+  connection.last_handshake = last_now_;
   dirty_.push_back(connection.options.key);
 }
 

@@ -342,6 +342,7 @@ void Controller::drain_resolutions(Instant now) {
 }
 
 void Controller::apply(const acl::Change& change, Instant now) {
+  note_endings();
   for (const auto& address : change.addresses) {
     if (address.is_v4() && !access_.client_for(address)) tell_all(pipeline::ForgetFlows{address});
   }

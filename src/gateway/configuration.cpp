@@ -14,6 +14,7 @@ namespace {
 constexpr std::size_t kTokenMax = 8192;
 constexpr std::size_t kNameMax = 255;          // spec portal 1.1
 constexpr std::size_t kInterfaceNameMax = 15;  // IFNAMSIZ - 1
+constexpr std::size_t kSocketPathMax = 107;    // unix(7), without its end
 constexpr unsigned kWorkersLimit = 16;         // worker bits of a receiver index
 
 ConfigurationError usage(std::string text) { return {std::move(text), 2}; }
@@ -229,6 +230,28 @@ Check read_interface(const Reader& reader, Configuration& out) {
   return std::nullopt;
 }
 
+// "off", a path, or the directory systemd made for the service.
+Check read_control_socket(const Reader& reader, Configuration& out) {
+  if (const auto directory = reader.environment().get("RUNTIME_DIRECTORY");
+      directory && directory->starts_with('/'))
+    out.control_socket = directory->substr(0, directory->find(':')) + "/control.sock";
+  const auto setting = reader.get("control-socket", "FIREGATE_CONTROL_SOCKET");
+  if (!setting || setting->value.empty()) return std::nullopt;
+  if (setting->value == "off") {
+    out.control_socket.clear();
+    return std::nullopt;
+  }
+  if (!setting->value.starts_with('/') || setting->value.size() > kSocketPathMax ||
+      !is_printable(setting->value)) {
+    return usage(setting->key + "='" +
+                 (is_printable(setting->value) ? setting->value : "(unprintable)") +
+                 "' is neither 'off' nor a path from / of at most 107 characters: set e.g. "
+                 "/run/firegate/control.sock");
+  }
+  out.control_socket = setting->value;
+  return std::nullopt;
+}
+
 Check read_words(const Reader& reader, Configuration& out) {
   if (const auto health = reader.get("health-check-addr", "HEALTH_CHECK_ADDR")) {
     const auto address = SocketAddress::parse(health->value);
@@ -345,6 +368,8 @@ Result<CommandLine, ConfigurationError> parse_command_line(std::vector<std::stri
   app.add_option(
       "TOKEN", token,
       "Token of the portal's deploy page; better given as FIREZONE_TOKEN or systemd credential");
+  app.footer(
+      "A running gateway is asked by: firegate status, peers, explain (firegate status --help)");
   app.add_flag("-V,--version", version, "Print the version and exit");
   struct Option {
     const char* names;
@@ -371,7 +396,9 @@ Result<CommandLine, ConfigurationError> parse_command_line(std::vector<std::stri
             "Version told to the portal [FIREGATE_REPORTED_VERSION]"},
            {"--ca-file", "ca-file",
             "Additional trust anchors for the portal, PEM [FIREGATE_CA_FILE]"},
-           {"--masquerade", "masquerade", "on or off [FIREGATE_MASQUERADE]"}}) {
+           {"--masquerade", "masquerade", "on or off [FIREGATE_MASQUERADE]"},
+           {"--control-socket", "control-socket",
+            "Where 'firegate status' asks, or off [FIREGATE_CONTROL_SOCKET]"}}) {
     app.add_option(option.names, values[option.key], option.help);
   }
   std::map<std::string, bool> switches;
@@ -424,9 +451,9 @@ Result<Parsed, ConfigurationError> parse_configuration(const std::vector<std::st
   }
   const Reader reader{environment, line->flags};
   Configuration out;
-  for (const auto& check :
-       {read_url(reader, out), read_proxy(reader, out), read_words(reader, out),
-        read_rest(reader, out), read_identity(reader, out), read_interface(reader, out)}) {
+  for (const auto& check : {read_url(reader, out), read_proxy(reader, out), read_words(reader, out),
+                            read_rest(reader, out), read_identity(reader, out),
+                            read_interface(reader, out), read_control_socket(reader, out)}) {
     if (check) return fail(*check);
   }
   if (auto error = read_token(reader, line->token, out)) return fail(std::move(*error));

@@ -43,7 +43,8 @@ struct Configuration {
   bool set_forwarding = false;
   bool lenient_turn = false;
   std::string state_directory = "/var/lib/firezone";
-  std::string aead;  // empty: measured at start
+  std::string aead;                                           // empty: measured at start
+  std::string control_socket = "/run/firegate/control.sock";  // empty: none
 
   std::vector<std::string> notices;  // removed settings still present, worth a log line
 };

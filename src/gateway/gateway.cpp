@@ -2,6 +2,7 @@
 
 #include <net/if.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -19,10 +20,12 @@
 #include "crypto/aead.h"
 #include "crypto/crypto.h"
 #include "crypto/random.h"
+#include "gateway/data_path.h"
 #include "gateway/host.h"
 #include "gateway/host_checks.h"
 #include "gateway/identity.h"
 #include "gateway/left_behind.h"
+#include "gateway/operator_console.h"
 #include "io/kernel/kernel_backend.h"
 #include "runtime/worker_pool.h"
 #include "wireguard/identity.h"
@@ -33,10 +36,8 @@ namespace {
 constexpr std::uint32_t kReceiveBuffer = 16U << 20;  // spec operations 10.2
 constexpr std::uint32_t kSendBuffer = 2U << 20;      // spec operations 10.2
 constexpr Duration kShutdownMax = 1s;
-constexpr Duration kDataPathInterval = 10s;
 constexpr std::string_view kConflict = "status 409";  // spec portal 1.5: gateway_already_connected
 constexpr Duration kDoubleAfter = 10s;
-constexpr std::uint64_t kSendFailuresMin = 10;  // fewer are one client that moved
 constexpr int kPuntsPerTurnMax = 512;
 constexpr Duration kBusyWorkerWait = 1ms;  // before a worker whose ring is full is tried again
 constexpr std::size_t kDatagramsAtOnce = 128;
@@ -122,6 +123,8 @@ class Gateway final : public net::PortalHandler {
   void offer_health();
   void check_data_path();
   [[nodiscard]] std::vector<std::string> reasons_not_ready() const;
+  [[nodiscard]] std::array<std::uint64_t, kDropReasons> drops() const;
+  [[nodiscard]] console::Status status() const;
   [[nodiscard]] std::string double_mend() const;
 
   void on_portal_joined(portal::Generation generation) override;
@@ -142,17 +145,20 @@ class Gateway final : public net::PortalHandler {
   std::vector<controller::Datagram> outgoing_;  // in the hands of the system
   std::unique_ptr<net::PortalClient> portal_;
   std::unique_ptr<net::HealthServer> health_;
+  std::unique_ptr<OperatorConsole> console_;
   std::shared_ptr<io::kernel::Upkeep> upkeep_;  // until the host has it
   bool refusal_is_said_ = false;
   bool health_is_missing_ = false;
   std::string id_source_;
-  bool has_joined_ = false;
+  std::optional<portal::Generation> generation_;  // joined once
+  std::optional<Instant> portal_since_;           // joined, or lost
+  bool was_joined_ = false;                       // when it was last heard of
+  std::string cipher_;
+  const Instant started_ = loop_.now();
   std::optional<Instant> double_since_;  // refused as already connected, without a pause
   bool double_is_said_ = false;
   Instant data_path_at_{};
-  std::uint64_t sent_ = 0;         // by workers, when the data path was looked at last
-  std::uint64_t send_failed_ = 0;  // likewise
-  std::vector<std::string> data_path_problems_;
+  DataPath data_path_;
   std::optional<Instant> stop_at_;           // shutting down
   std::optional<Instant> network_check_at_;  // the host changed
   Instant network_checked_{};
@@ -197,6 +203,9 @@ Result<void, std::string> Gateway::prepare() {
       identity_, random_, Log{log_.sink(), "controller"}, loop_.now(), loop_.wall_now());
   start_portal(std::move(id));
   offer_health();
+  console_ = std::make_unique<OperatorConsole>(loop_, log_, configuration_.control_socket,
+                                               *controller_, [this] { return status(); });
+  console_->keep_offered();
   return {};
 }
 
@@ -255,7 +264,8 @@ Result<void, std::string> Gateway::start_workers() {
                            {"udp_segmentation", capabilities.tun.udp_segmentation}});
   const auto forced = crypto::parse_aead_provider(configuration_.aead);
   const auto aead = crypto::choose_aead([this] { return loop_.now(); }, forced);
-  log_.info("cipher chosen", {{"choice", aead.to_string()}});
+  cipher_ = aead.to_string();
+  log_.info("cipher chosen", {{"choice", cipher_}});
   auto pool = runtime::WorkerPool::start(std::move(opened->backend),
                                          {.aead = aead.choice, .seed = random_.u64()});
   if (!pool)
@@ -299,6 +309,7 @@ void Gateway::turn(Instant now) {
     controller_->on_network_changed(now);
     portal_->on_network_changed();
   }
+  console_->on_turn(now);
   const bool are_workers_told = drain_controller();
   if (stop_at_ && (portal_closed_ || *stop_at_ <= now)) {
     loop_.stop();
@@ -308,6 +319,7 @@ void Gateway::turn(Instant now) {
   if (data_path_at_ <= now) {
     check_data_path();
     if (health_is_missing_) offer_health();
+    console_->keep_offered();
     data_path_at_ = now + kDataPathInterval;
   }
   if (report_at_ <= now) {
@@ -317,6 +329,7 @@ void Gateway::turn(Instant now) {
   auto deadline = std::min({host_.wakeup(), data_path_at_, stop_at_.value_or(Instant::max())});
   if (const auto due = controller_->wakeup()) deadline = std::min(deadline, due->at);
   if (network_check_at_) deadline = std::min(deadline, *network_check_at_);
+  if (const auto due = console_->wakeup()) deadline = std::min(deadline, *due);
   if (!are_workers_told) deadline = std::max(deadline, now + kBusyWorkerWait);
   if (more || !pool_->prepare_to_sleep()) deadline = now;
   loop_.set_deadline(deadline);
@@ -414,6 +427,7 @@ void Gateway::begin_shutdown(int status) {
 }
 
 void Gateway::clean_up() {
+  console_.reset();
   left_behind_.clear();
   host_.clean_up();
 }
@@ -427,50 +441,76 @@ std::uint64_t Gateway::dropped_by_portal(DropReason reason) const {
   return 0;
 }
 
+std::array<std::uint64_t, kDropReasons> Gateway::drops() const {
+  auto out = pool_->total().drops;
+  for (std::size_t i = 0; i < kDropReasons; ++i) {
+    const auto reason = static_cast<DropReason>(i);
+    out[i] += controller_->drops().of(reason) + dropped_by_portal(reason);
+  }
+  return out;
+}
+
 // One line with every reason that has counted anything, when something new was dropped.
 void Gateway::report_drops(LogLevel level) {
   if (!log_.is_enabled(level)) return;
-  const auto workers = pool_->total();
+  const auto counts = drops();
   std::vector<LogField> fields;
   std::uint64_t sum = 0;
   for (std::size_t i = 0; i < kDropReasons; ++i) {
-    const auto reason = static_cast<DropReason>(i);
-    const auto n = workers.drops[i] + controller_->drops().of(reason) + dropped_by_portal(reason);
-    if (n > 0) fields.emplace_back(name_of(reason), n);
-    sum += n;
+    if (counts[i] > 0) fields.emplace_back(name_of(static_cast<DropReason>(i)), counts[i]);
+    sum += counts[i];
   }
   if (sum == reported_) return;
   reported_ = sum;
   log_.sink().write(level, "gateway", "packets and messages dropped since the start", fields);
 }
 
+console::Status Gateway::status() const {
+  static constexpr std::array<char, 3> kNames{'A', 'B', 'C'};
+  console::Status out;
+  out.version = kVersion;
+  out.pid = ::getpid();
+  out.started = started_;
+  out.is_joined = portal_->is_joined();
+  out.portal_since = portal_since_;
+  if (generation_) out.generation = kNames[static_cast<std::size_t>(*generation_)];
+  out.portal_host = configuration_.url.host;
+  out.relays = controller_->relay_reports();
+  out.interface = configuration_.tun_name;
+  out.v4 = host_.address(Family::v4);
+  out.v6 = host_.address(Family::v6);
+  out.backend = "kernel";
+  out.cipher = cipher_;
+  for (unsigned i = 0; i < pool_->size(); ++i) {
+    const auto counters = pool_->counters(WorkerIndex{static_cast<std::uint8_t>(i)});
+    out.workers.push_back({counters.to_resources, counters.bytes_to_resources, counters.to_clients,
+                           counters.bytes_to_clients});
+  }
+  out.summary = controller_->summary();
+  const auto counts = drops();
+  for (std::size_t i = 0; i < kDropReasons; ++i) {
+    if (counts[i] > 0) out.drops.emplace_back(static_cast<DropReason>(i), counts[i]);
+  }
+  out.not_ready = reasons_not_ready();
+  out.warnings = host_.warnings();
+  return out;
+}
+
 // Whether every worker's loop turns, and whether what they send leaves.
 void Gateway::check_data_path() {
-  data_path_problems_.clear();
   if (pool_->last_send_error() == EPERM && !refusal_is_said_) {
     refusal_is_said_ = true;
     log_.info(
         "Encountered `PermissionDenied` IO error. Check your local firewall rules to allow "
         "outbound STUN/TURN/WireGuard and general UDP traffic.");  // spec operations 5
   }
-  for (const auto worker : pool_->stalled()) {
-    data_path_problems_.push_back("worker " + std::to_string(number(worker)) +
-                                  " has not turned for 10 s: restart the gateway and report this");
-  }
-  std::uint64_t sent = 0;
-  std::uint64_t failed = 0;
+  DataPath::Sent sent;
   for (unsigned i = 0; i < pool_->size(); ++i) {
     const auto counters = pool_->counters(WorkerIndex{static_cast<std::uint8_t>(i)});
-    sent += counters.datagrams_sent;
-    failed += counters.drops[static_cast<std::size_t>(DropReason::udp_send_failed)];
+    sent.datagrams += counters.datagrams_sent;
+    sent.failed += counters.drops[static_cast<std::size_t>(DropReason::udp_send_failed)];
   }
-  if (sent == sent_ && failed >= send_failed_ + kSendFailuresMin) {
-    data_path_problems_.push_back("none of " + std::to_string(failed - send_failed_) +
-                                  " datagrams to clients could be sent in the last 10 s: check "
-                                  "routes and the firewall's output rules for UDP");
-  }
-  sent_ = sent;
-  send_failed_ = failed;
+  data_path_.check(pool_->stalled(), sent);
 }
 
 std::vector<std::string> Gateway::reasons_not_ready() const {
@@ -487,14 +527,16 @@ std::vector<std::string> Gateway::reasons_not_ready() const {
                   " relays answers: allow UDP out to port 3478 of the relays");
   }
   out.insert(out.end(), host_.problems().begin(), host_.problems().end());
-  out.insert(out.end(), data_path_problems_.begin(), data_path_problems_.end());
+  out.insert(out.end(), data_path_.problems().begin(), data_path_.problems().end());
   return out;
 }
 
 void Gateway::on_portal_joined(portal::Generation generation) {
   static constexpr std::array<const char*, 3> kNames{"A", "B", "C"};
   log_.debug("portal generation", {{"generation", kNames[static_cast<std::size_t>(generation)]}});
-  has_joined_ = true;
+  generation_ = generation;
+  portal_since_ = loop_.now();
+  was_joined_ = true;
   double_since_.reset();
   double_is_said_ = false;
   controller_->on_portal_joined(generation);
@@ -507,6 +549,7 @@ void Gateway::on_portal_message(portal::Ingress message) {
 // The session logs each hiccup with its reason; tunnels live on without the portal. A crash leaves
 // the portal with our old socket for a while; who is refused for longer has a double.
 void Gateway::on_portal_disconnected(const std::string& reason, Duration) {
+  if (std::exchange(was_joined_, false) || !portal_since_) portal_since_ = loop_.now();
   if (reason.find(kConflict) == std::string::npos) {
     double_since_.reset();
     return;
@@ -529,7 +572,7 @@ void Gateway::on_portal_fatal(const std::string& reason) {
   std::string mend;
   if (token) mend = "; set FIREZONE_TOKEN to a token this portal has issued";
   // spec portal 3: a portal that has two of us ends the older connection with the same words.
-  if (token && has_joined_)
+  if (token && generation_)
     mend += "; if it is valid and the gateway was not deleted, " + double_mend();
   log_.error("Eventloop failed: " + reason + mend);
   begin_shutdown(1);

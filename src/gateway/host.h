@@ -51,6 +51,12 @@ class Host {
   [[nodiscard]] bool is_configured() const { return network_ && network_->has_addresses(); }
   // What keeps clients from being served, each with its mend; empty when all is well.
   [[nodiscard]] const std::vector<std::string>& problems() const { return problems_; }
+  // What may, and is true now.
+  [[nodiscard]] const std::vector<std::string>& warnings() const { return firewall_obstacles_; }
+  // That the device carries.
+  [[nodiscard]] std::optional<IpAddress> address(Family family) const {
+    return network_ ? network_->address(family) : std::nullopt;
+  }
   void clean_up();
 
  private:

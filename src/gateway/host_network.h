@@ -28,6 +28,10 @@ class HostNetwork {
   // Addresses as the portal told them. Nothing happens before keep().
   void set_addresses(const IpAddress& v4, const IpAddress& v6);
   [[nodiscard]] bool has_addresses() const { return v4_.wanted.has_value(); }
+  // Told, and not left out.
+  [[nodiscard]] std::optional<IpAddress> address(Family family) const {
+    return error_of(family) ? std::nullopt : side_of(family).wanted;
+  }
 
   struct Outcome {
     std::vector<std::string> made;       // what was missing, a few words each

@@ -13,6 +13,8 @@
 #include <iterator>
 
 #include "base/secret.h"
+#include "control/console/command.h"
+#include "gateway/ask.h"
 #include "gateway/configuration.h"
 #include "gateway/gateway.h"
 #include "gateway/log_limiter.h"
@@ -78,6 +80,12 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   const std::vector<std::string> arguments{argv + 1, argv + argc};
   const ProcessEnvironment environment;
+  if (fg::console::is_command(arguments)) {
+    const auto asked = fg::gateway::ask(arguments, environment);
+    if (!asked.error.empty()) std::fprintf(stderr, "firegate: %s\n", asked.error.c_str());
+    std::fputs(asked.output.c_str(), stdout);
+    return asked.exit_code;
+  }
   auto parsed = fg::gateway::parse_configuration(arguments, environment);
   scrub(argc, argv);
   if (!parsed) {

@@ -1,6 +1,8 @@
 """The gateway under test: ours, or any other program put in its place through FG_GATEWAY."""
+import json
 import os
 import shlex
+import subprocess
 import urllib.error
 import urllib.request
 
@@ -32,12 +34,13 @@ table ip6 lab_gateway {
 class Gateway:
     def __init__(self, world, command=None, env=None):
         self.world, self.process = world, None
+        self.control = world.path("control.sock")
         self.command = shlex.split(command or os.environ.get("FG_GATEWAY", DEFAULT))
         self.env = {
             "FIREZONE_API_URL": f"ws://{t.PORTAL4}:{t.PORTAL_PORT}", "FIREZONE_TOKEN": TOKENS["gateway"],
             "FIREZONE_ID": "lab-gateway", "FIREZONE_NAME": "lab gateway", "RUST_LOG": "debug",
             "HEALTH_CHECK_ADDR": HEALTH, "FIREZONE_NO_TELEMETRY": "true",
-            "FIREGATE_STATE_DIRECTORY": world.dir, **(env or {})}
+            "FIREGATE_STATE_DIRECTORY": world.dir, "FIREGATE_CONTROL_SOCKET": self.control, **(env or {})}
         self.starts = 0
 
     def start(self):
@@ -66,6 +69,18 @@ class Gateway:
                     return answer.status, answer.read().decode()
             except urllib.error.HTTPError as e:
                 return e.code, e.read().decode()
+
+    def show(self, *words, before=(), socket=None):
+        """`firegate status` and its kin: the finished process."""
+        return subprocess.run([*before, DEFAULT, *words, "--control-socket", socket or self.control],
+                              capture_output=True, text=True, timeout=30, check=False)
+
+    def ask(self, *words):
+        """The same as JSON."""
+        shown = self.show(*words, "--json")
+        if shown.returncode not in (0, 3):
+            raise RuntimeError(f"{words}: {shown.stderr or shown.stdout}")
+        return json.loads(shown.stdout)
 
     def wait_tun(self, seconds=10):
         """Until the device carries the addresses of init."""

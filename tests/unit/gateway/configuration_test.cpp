@@ -69,6 +69,26 @@ TEST(Configuration, FlagsWinOverTheEnvironment) {
   EXPECT_EQ(configuration.token.expose(), ".argument");
 }
 
+TEST(Configuration, TheControlSocketIsWhereSystemdOrTheOperatorWantsItOrNowhere) {
+  Table table;
+  EXPECT_EQ(accept(table).control_socket, "/run/firegate/control.sock");
+  table.variables["RUNTIME_DIRECTORY"] = "/run/gate-2:/run/other";
+  EXPECT_EQ(accept(table).control_socket, "/run/gate-2/control.sock");
+  table.variables["FIREGATE_CONTROL_SOCKET"] = "/tmp/x.sock";
+  EXPECT_EQ(accept(table).control_socket, "/tmp/x.sock");
+  EXPECT_EQ(accept(table, {"--control-socket", "off"}).control_socket, "");
+  EXPECT_EQ(accept(table, {"--control-socket", "/" + std::string(106, 'x')}).control_socket.size(),
+            107U);
+  for (const auto& bad :
+       {std::string{"x.sock"}, "/" + std::string(107, 'x'), std::string{"/a\n"}}) {
+    table.variables["FIREGATE_CONTROL_SOCKET"] = bad;
+    const auto error = refuse(table);
+    EXPECT_EQ(error.exit_code, 2);
+    EXPECT_NE(error.text.find("FIREGATE_CONTROL_SOCKET='"), std::string::npos);
+    EXPECT_NE(error.text.find("/run/firegate/control.sock"), std::string::npos);
+  }
+}
+
 TEST(Configuration, TheProxyIsTheOneOfThePortalsSchemeThenTheCommonOne) {
   Table table;
   table.variables["http_proxy"] = "http://plain.test:1";

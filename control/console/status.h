@@ -1,0 +1,51 @@
+// The gateway as a whole, as an operator is told of it. Filled in by src/gateway.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/address.h"
+#include "base/drop_reason.h"
+#include "base/time.h"
+#include "control/controller/controller.h"
+
+namespace fg::console {
+
+// Both read together, to say when something was.
+struct Clock {
+  Instant now;
+  WallTime wall;
+};
+
+struct WorkerStatus {
+  std::uint64_t packets_in = 0;  // inner packets from clients
+  std::uint64_t bytes_in = 0;
+  std::uint64_t packets_out = 0;  // to them
+  std::uint64_t bytes_out = 0;
+};
+
+struct Status {
+  std::string version;
+  int pid = 0;
+  Instant started;
+  bool is_joined = false;
+  std::optional<Instant> portal_since;  // joined, or lost
+  std::optional<char> generation;
+  std::string portal_host;
+  std::vector<controller::RelayReport> relays;
+  std::string interface;
+  std::optional<IpAddress> v4;
+  std::optional<IpAddress> v6;
+  std::string backend;
+  std::string cipher;
+  std::vector<WorkerStatus> workers;
+  controller::Summary summary;
+  std::vector<std::pair<DropReason, std::uint64_t>> drops;  // that counted
+  std::vector<std::string> not_ready;                       // reasons of /readyz
+  std::vector<std::string> warnings;                        // true now, and no such reason
+};
+
+}  // namespace fg::console
