@@ -1,9 +1,9 @@
 // What a worker's pipeline has done. Written by the worker alone, read by anyone. No packet is
 // counted twice:
 //
-//   datagrams_in + tun_in + handoffs_in + generated
+//   datagrams_in + tun_in + handoffs_in + generated + fragments_given_up
 //     = to_resources + to_clients + keepalives_in + probes_in + probes_out + punted + handed_over
-//       + all drops
+//       + fragments_kept + all drops
 #pragma once
 
 #include <atomic>
@@ -16,7 +16,9 @@ namespace fg::pipeline {
 struct alignas(128) Counters {
   using Counter = std::atomic<std::uint64_t>;
   Counter datagrams_in{0};
-  Counter tun_in{0};  // after segmentation
+  Counter tun_in{0};              // after segmentation
+  Counter fragments_kept{0};      // the packet they become counts as tun_in
+  Counter fragments_given_up{0};  // of these
   Counter handoffs_in{0};
   Counter generated{0};     // ICMP answers due, keepalives, packets of the control thread
   Counter to_resources{0};  // inner packets for the TUN device

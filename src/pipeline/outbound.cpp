@@ -19,24 +19,31 @@ void Pipeline::on_tun(std::span<TunRead> batch, Instant now) noexcept {
   last_now_ = now;
   while (!batch.empty()) {
     const auto n = std::min(batch.size(), kBatch);
-    for (std::size_t i = 0; i < n; ++i) look_at(batch[i], departures_[i]);
+    for (std::size_t i = 0; i < n; ++i) look_at(batch[i], departures_[i], now);
     run_departures(std::span{departures_}.first(n), now);
+    reassembler_.release();
     batch = batch.subspan(n);
   }
   finish(now);
 }
 
 // Once for a super-packet, whatever it will be split into.
-void Pipeline::look_at(TunRead read, Departure& departure) noexcept {
+void Pipeline::look_at(TunRead read, Departure& departure, Instant now) noexcept {
   departure = {};
   const auto refuse = [&](DropReason reason, std::size_t packets) {
     Counters::add(counters_.tun_in, packets);
     drop(reason, packets);
   };
   if (read.bytes.size() <= kVnetHeaderSize) return refuse(DropReason::malformed_packet, 1);
-  const auto header = VnetHeader::load(read.bytes.data());
-  const auto parsed =
-      InnerPacket::parse(read.bytes.subspan(kVnetHeaderSize), packet::kSuperPacketMax);
+  auto header = VnetHeader::load(read.bytes.data());
+  auto bytes = read.bytes.subspan(kVnetHeaderSize);
+  auto parsed = InnerPacket::parse(bytes, packet::kSuperPacketMax);
+  if (!parsed && parsed.error() == DropReason::fragmented && bytes[0] >> 4 == 4) {
+    bytes = reassemble(bytes, now);
+    if (bytes.empty()) return;
+    header = {};
+    parsed = InnerPacket::parse(bytes);
+  }
   if (!parsed) return refuse(parsed.error(), 1);
   const auto tunnel = tunnel_number(parsed->destination());
   if (!tunnel) return refuse(DropReason::not_a_peer, 1);
@@ -47,12 +54,46 @@ void Pipeline::look_at(TunRead read, Departure& departure) noexcept {
                   1);
   }
   Counters::add(counters_.tun_in, segments->count());
-  departure.bytes = read.bytes.subspan(kVnetHeaderSize);
+  departure.bytes = bytes;
   departure.header = header;
   departure.packet = *parsed;
   departure.segments = *segments;
   departure.tunnel = *tunnel;
   clients_.prefetch_address(*tunnel);
+}
+
+MutableBytes Pipeline::reassemble(Bytes fragment, Instant now) noexcept {
+  using Outcome = packet::Reassembler::Outcome;
+  Counters::add(counters_.tun_in);
+  const auto refuse = [&](DropReason reason) {
+    drop(reason);
+    return MutableBytes{};
+  };
+  // Whose it is has to be known first: places are few.
+  const auto tunnel = tunnel_number(IpAddress::from_bytes(fragment.subspan(16, 4)));
+  if (!tunnel) return refuse(DropReason::not_a_peer);
+  if (!clients_.owner_of(*tunnel)) return refuse(DropReason::no_peer_state);
+  const auto result = reassembler_.add(fragment, now);
+  Counters::add(counters_.fragments_given_up, result.lost);
+  drop(DropReason::fragments_lost, result.lost);
+  switch (result.outcome) {
+    case Outcome::complete:
+      // Counted again as what it has become.
+      Counters::add(counters_.fragments_kept);
+      return result.whole;
+    case Outcome::kept:
+      Counters::add(counters_.fragments_kept);
+      return {};
+    case Outcome::overlap:
+      return refuse(DropReason::fragments_overlap);
+    case Outcome::oversized:
+      return refuse(DropReason::oversized_packet);
+    case Outcome::full:
+      return refuse(DropReason::fragments_lost);
+    case Outcome::malformed:
+      break;
+  }
+  return refuse(DropReason::malformed_packet);
 }
 
 void Pipeline::run_departures(std::span<Departure> departures, Instant now) noexcept {

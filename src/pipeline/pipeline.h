@@ -23,6 +23,7 @@
 #include "packet/demux.h"
 #include "packet/icmp.h"
 #include "packet/inner.h"
+#include "packet/reassembly.h"
 #include "packet/segment.h"
 #include "packet/vnet_header.h"
 #include "pipeline/client_table.h"
@@ -160,7 +161,9 @@ class Pipeline {
                           Framing framing) noexcept;
 
   // resource to client (outbound.cpp)
-  void look_at(TunRead read, Departure& departure) noexcept;
+  void look_at(TunRead read, Departure& departure, Instant now) noexcept;
+  // The whole packet, when this fragment completes it.
+  [[nodiscard]] MutableBytes reassemble(Bytes fragment, Instant now) noexcept;
   void run_departures(std::span<Departure> departures, Instant now) noexcept;
   void depart(Departure& departure, Instant now) noexcept;
   // `source` is the packet's, or the proxy address it was translated to.
@@ -232,6 +235,7 @@ class Pipeline {
   std::array<std::uint8_t, 1600> handed_{};
   std::array<std::uint8_t, nat::kCrossedMax> crossed_{};
   KeptFlows kept_flows_;
+  packet::Reassembler reassembler_;
   bool unpublished_ = false;
   Instant last_now_ = Instant::min();
 };

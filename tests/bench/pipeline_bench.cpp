@@ -37,6 +37,8 @@ class NullOutput final : public Output {
   Event event_;
 };
 
+const IpAddress kProxy = IpAddress::v4(100, 96, 0, 1);
+
 IpAddress tunnel(std::uint32_t n) {
   return IpAddress::v4(100, 64, static_cast<std::uint8_t>(n >> 8), static_cast<std::uint8_t>(n));
 }
@@ -49,6 +51,7 @@ std::unique_ptr<const filter::Policy> policy_of(std::uint32_t rules) {
     filter::RuleFilter filter;
     filter.tcp = {{80, 80}, {443, 443}, {8000, 9000}};
     out.rules.push_back({Cidr{network, 24}, ResourceId{}, filter});
+    if (i == 0) out.rules.push_back({Cidr{kProxy, 32}, ResourceId{}, filter});
   }
   return filter::Policy::compile(out);
 }
@@ -65,10 +68,14 @@ crypto::AeadChoice best_cipher() {
 }
 
 struct Bench {
-  explicit Bench(const benchmark::State& state)
+  // `flows` of one client, by source port; `translated`: to a proxy address of destination(0).
+  explicit Bench(const benchmark::State& state, std::uint32_t flow_count = 1,
+                 bool translated = false)
       : size(static_cast<std::size_t>(state.range(0))),
         clients(static_cast<std::uint32_t>(state.range(1))),
         rules(static_cast<std::uint32_t>(state.range(2))),
+        flows(flow_count),
+        translations(nat::Translations::compile({{kProxy, destination(0), nat::NameId{1}}}, false)),
         policy(policy_of(rules)),
         pipeline({.clients_max = 4096}, engine, output) {
     SeededRandom random{1};
@@ -82,20 +89,23 @@ struct Bench {
           kNow);
       pipeline.apply(InstallSession{slot, keys(index, true)}, kNow);
       peers.emplace_back(keys(index, false), engine);
-      packets.push_back(test::tcp()
-                            .from(tunnel(n), 5000)
-                            .to(destination(n), 443)
-                            .payload_size(size - 40)
-                            .build());
+      if (translated) pipeline.apply(SetTranslations{slot, translations.get(), false}, kNow);
+      for (std::uint32_t flow = 0; flow < flows; ++flow) {
+        packets.push_back(test::tcp()
+                              .from(tunnel(n), port_of(flow))
+                              .to(translated ? kProxy : destination(n), 443)
+                              .payload_size(size - 40)
+                              .build());
+      }
     }
     pipeline.flush(kNow);
-    for (std::uint32_t n = 0; n < clients;
-         n += kBatch) {  // the first packet of each confirms its session
+    // The first packet of each confirms its session and begins its flow.
+    for (std::uint32_t n = 0; n < packets.size(); n += kBatch) {
       refill(n);
       pipeline.on_datagrams(batch, kNow);
     }
     order.resize(1 << 16);
-    for (auto& n : order) n = random.below(clients);
+    for (auto& n : order) n = random.below(static_cast<std::uint32_t>(packets.size()));
   }
 
   static wireguard::SessionKeys keys(ReceiverIndex index, bool ours) {
@@ -105,6 +115,9 @@ struct Bench {
     k.role = ours ? wireguard::Role::responder : wireguard::Role::initiator;
     k.established = kNow;
     return k;
+  }
+  static std::uint16_t port_of(std::uint32_t flow) {
+    return static_cast<std::uint16_t>(5000 + flow);
   }
   [[nodiscard]] IpAddress destination(std::uint32_t n) const {
     const auto rule = n * 7919U % rules;
@@ -118,9 +131,9 @@ struct Bench {
     batch.clear();
     for (std::size_t i = 0; i < kBatch; ++i) {
       auto* message = buffer.data() + i * (size + 32);
-      const auto n = order.empty() ? (first + static_cast<std::uint32_t>(i)) % clients
-                                   : order[next++ % order.size()];
-      auto& packet = packets[n];
+      const auto k = order.empty() ? (first + i) % packets.size() : order[next++ % order.size()];
+      const auto n = flows > 1 ? 0 : k;
+      auto& packet = packets[k];
       // A TCP stream goes on: sequence number, and the checksum with it.
       std::copy(packet.begin(), packet.end(), message + 16);
       const auto sequence = load_be32(packet.data() + 24);
@@ -151,6 +164,8 @@ struct Bench {
   std::size_t size;
   std::uint32_t clients;
   std::uint32_t rules;
+  std::uint32_t flows;
+  std::unique_ptr<const nat::Translations> translations;
   std::unique_ptr<const filter::Policy> policy;
   crypto::AeadEngine engine{best_cipher()};
   NullOutput output;
@@ -188,6 +203,41 @@ void inbound(benchmark::State& state) {
   }
   const auto& c = bench.pipeline.counters();
   if (c.drops.total() != 0) state.SkipWithError("packets were dropped");
+}
+
+// One client's flows to a CIDR resource, or as many translated ones.
+void inbound_flows(benchmark::State& state) {
+  Bench bench{state, static_cast<std::uint32_t>(state.range(3)), state.range(4) != 0};
+  for ([[maybe_unused]] auto _ : state) {
+    bench.refill(0);
+    time_packets(state, kBatch, [&] { bench.pipeline.on_datagrams(bench.batch, kNow); });
+  }
+  if (bench.pipeline.counters().drops.total() != 0) state.SkipWithError("packets were dropped");
+}
+
+void outbound_flows(benchmark::State& state) {
+  Bench bench{state, static_cast<std::uint32_t>(state.range(3)), state.range(4) != 0};
+  std::vector<ByteVector> reads(bench.flows);
+  for (std::uint32_t flow = 0; flow < bench.flows; ++flow) {
+    reads[flow].resize(kVnetHeaderSize);
+    const auto packet = test::tcp()
+                            .from(bench.destination(0), 443)
+                            .to(tunnel(0), Bench::port_of(flow))
+                            .payload_size(bench.size - 40)
+                            .build();
+    reads[flow].insert(reads[flow].end(), packet.begin(), packet.end());
+  }
+  std::vector<TunRead> batch(kBatch);
+  ByteVector arena(kBatch * 2048);
+  for ([[maybe_unused]] auto _ : state) {
+    for (std::size_t i = 0; i < kBatch; ++i) {
+      const auto& read = reads[bench.order[bench.next++ % bench.order.size()]];
+      batch[i].bytes = MutableBytes{arena}.subspan(i * 2048, read.size());
+      std::ranges::copy(read, batch[i].bytes.begin());
+    }
+    time_packets(state, kBatch, [&] { bench.pipeline.on_tun(batch, kNow); });
+  }
+  if (bench.pipeline.counters().drops.total() != 0) state.SkipWithError("packets were dropped");
 }
 
 void outbound_super_packets(benchmark::State& state) {
@@ -258,6 +308,18 @@ BENCHMARK(outbound_super_packets)->Apply([](benchmark::internal::Benchmark* b) {
       ->MinTime(kSecondsOfOnePacket);
 });
 BENCHMARK(outbound_singles)->Apply(cases);
+
+void flow_cases(benchmark::internal::Benchmark* b) {
+  b->ArgNames({"bytes", "clients", "rules", "flows", "translated"});
+  for (const auto size : {64, 1280}) {
+    for (const auto flows : {1, 50'000}) {
+      for (const auto translated : {0, 1}) b->Args({size, 1, 1, flows, translated});
+    }
+  }
+  b->UseManualTime()->MinTime(kSecondsOfOnePacket);
+}
+BENCHMARK(inbound_flows)->Apply(flow_cases);
+BENCHMARK(outbound_flows)->Apply(flow_cases);
 
 }  // namespace
 }  // namespace fg::pipeline

@@ -200,9 +200,9 @@ class World : public ::testing::Test {
 
   static void expect_conserved(const Pipeline& p) {
     const auto& c = p.counters();
-    EXPECT_EQ(c.datagrams_in + c.tun_in + c.handoffs_in + c.generated,
-              c.to_resources + c.to_clients + c.keepalives_in + c.probes_in + c.probes_out +
-                  c.punted + c.handed_over + c.drops.total());
+    EXPECT_EQ(c.datagrams_in + c.tun_in + c.handoffs_in + c.generated + c.fragments_given_up,
+              c.fragments_kept + c.to_resources + c.to_clients + c.keepalives_in + c.probes_in +
+                  c.probes_out + c.punted + c.handed_over + c.drops.total());
   }
   [[nodiscard]] std::uint64_t dropped(DropReason reason) const {
     return pipeline_.counters().drops.of(reason);
