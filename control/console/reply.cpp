@@ -128,7 +128,8 @@ Json json_of(const ClientReport& peer, const Clock& clock) {
     out["traffic"] = {{"packets_in", peer.traffic->packets_in},
                       {"bytes_in", peer.traffic->bytes_in},
                       {"packets_out", peer.traffic->packets_out},
-                      {"bytes_out", peer.traffic->bytes_out}};
+                      {"bytes_out", peer.traffic->bytes_out},
+                      {"flows", peer.traffic->flows}};
   }
   return out;
 }
@@ -168,6 +169,12 @@ Json json_of(const ResourceReport& resource, const Clock& clock) {
            {"expires", future(resource.expires, clock)}};
   for (const auto& filter : resource.filters) out["filters"].push_back(text_of(filter));
   return out;
+}
+
+Json json_of(const controller::TranslationReport& translation) {
+  return {{"name", translation.name},
+          {"proxy", translation.proxy.to_string()},
+          {"real", text(translation.real)}};
 }
 
 const char* sentence_of(acl::EndedWhy why) {
@@ -276,12 +283,16 @@ std::string write_peers(const std::vector<ClientReport>& peers, const std::optio
 }
 
 std::string write_peer(const ClientReport& peer, const std::vector<ResourceReport>& resources,
+                       const std::vector<controller::TranslationReport>& names,
                        const Clock& clock) {
+  Json translations = Json::array();
+  for (const auto& name : names) translations.push_back(json_of(name));
   Json list = Json::array();
   for (const auto& resource : resources) list.push_back(json_of(resource, clock));
   return line_of({{"peer", json_of(peer, clock)},
                   {"resources", list},
-                  {"resources_left_out", peer.resources - resources.size()}});
+                  {"resources_left_out", peer.resources - resources.size()},
+                  {"names", translations}});
 }
 
 std::string write_explanation(const controller::Explanation& of, const Clock& clock) {
@@ -293,6 +304,7 @@ std::string write_explanation(const controller::Explanation& of, const Clock& cl
   Json out{{"passes", !of.refusal.has_value()},
            {"packet", packet},
            {"client", json_of(of.client, clock)},
+           {"translation", nullptr},
            {"for_gateway", of.is_for_gateway},
            {"resource", nullptr},
            {"reason", nullptr},
@@ -301,6 +313,7 @@ std::string write_explanation(const controller::Explanation& of, const Clock& cl
            {"refusing", Json::array()},
            {"ended", Json::array()},
            {"last_grant", nullptr}};
+  if (of.translation) out["translation"] = json_of(*of.translation);
   if (of.resource) out["resource"] = json_of(*of.resource, clock);
   if (of.refusal) {
     out["reason"] = fg::name_of(of.refusal->reason);

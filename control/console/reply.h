@@ -15,6 +15,7 @@ namespace fg::console {
 
 inline constexpr std::size_t kPeersPerReply = 256;  // the asker asks for more
 inline constexpr std::size_t kResourcesPerReply = 1'000;
+inline constexpr std::size_t kNamesPerReply = 1'000;
 
 [[nodiscard]] std::string write_status(const Status& status, const Clock& clock);
 // `next`: there are more behind this one.
@@ -22,6 +23,7 @@ inline constexpr std::size_t kResourcesPerReply = 1'000;
                                       const std::optional<ClientId>& next, const Clock& clock);
 [[nodiscard]] std::string write_peer(const controller::ClientReport& peer,
                                      const std::vector<controller::ResourceReport>& resources,
+                                     const std::vector<controller::TranslationReport>& names,
                                      const Clock& clock);
 [[nodiscard]] std::string write_explanation(const controller::Explanation& explanation,
                                             const Clock& clock);

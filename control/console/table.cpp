@@ -211,7 +211,8 @@ std::string peer_text(const Json& reply) {
   rows.push_back({"traffic", text(traffic, "packets_in") + " packets, " +
                                  bytes(traffic, "bytes_in") + " in; " +
                                  text(traffic, "packets_out") + " packets, " +
-                                 bytes(traffic, "bytes_out") + " out"});
+                                 bytes(traffic, "bytes_out") + " out; " + text(traffic, "flows") +
+                                 " translated flows"});
   auto out = table(rows);
   std::vector<std::vector<std::string>> resources{
       {"RESOURCE", "NAME", "ADDRESS", "ALLOWS", "SINCE", "EXPIRES"}};
@@ -224,6 +225,10 @@ std::string peer_text(const Json& reply) {
   out += resources.size() == 1 ? "no resources\n" : table(resources);
   if (const auto& rest = at(reply, "resources_left_out"); rest.is_number_integer() && rest != 0)
     out += "and " + rest.dump() + " more resources\n";
+  std::vector<std::vector<std::string>> names{{"NAME", "PROXY", "REAL"}};
+  for (const auto& name : at(reply, "names"))
+    names.push_back({text(name, "name"), text(name, "proxy"), text(name, "real")});
+  if (names.size() > 1) out += table(names);
   return out;
 }
 
@@ -246,6 +251,10 @@ Shown explanation_shown(const Json& of) {
   rows.push_back({"  client", text(client, "client") + ", " + text(client, "state")});
   if (is_true(of, "for_gateway"))
     rows.push_back({"  to", "the gateway's own tunnel address: ping and DNS on port 53535 only"});
+  if (const auto& name = at(of, "translation"); name.is_object())
+    rows.push_back({"  as", text(name, "name") + ", translated to " +
+                                (at(name, "real").is_string() ? text(name, "real")
+                                                              : std::string{"no address"})});
   if (const auto& resource = at(of, "resource"); resource.is_object()) {
     rows.push_back(
         {"  by",

@@ -130,6 +130,11 @@ class Controller {
   [[nodiscard]] ClientReport client_report(const ClientId& client) const;
   [[nodiscard]] std::vector<ResourceReport> resource_reports(const ClientId& client,
                                                              std::size_t count) const;
+  [[nodiscard]] std::vector<TranslationReport> translation_reports(const ClientId& client,
+                                                                   std::size_t count) const;
+  // What the client's applications are given for the name; empty: nothing.
+  [[nodiscard]] std::vector<IpAddress> proxies_of(const ClientId& client,
+                                                  std::string_view name) const;
   [[nodiscard]] Explanation explain(const Question& question) const;
   // Asks the workers what these clients' tunnels have carried; client_report() tells it afterwards.
   void read_traffic(const std::vector<ClientId>& clients);

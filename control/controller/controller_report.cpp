@@ -5,6 +5,7 @@
 
 #include "control/controller/controller.h"
 #include "control/controller/sample_packet.h"
+#include "filter/ranges.h"
 #include "pipeline/refusal.h"
 
 namespace fg::controller {
@@ -58,6 +59,7 @@ EndedReport report_of(const Ending& ending) {
           ending.at};
 }
 
+// DNS resources are reached by proxy addresses, which are not their own.
 bool holds(const portal::Resource& resource, const IpAddress& ip) {
   switch (resource.type) {
     case Type::cidr:
@@ -65,7 +67,7 @@ bool holds(const portal::Resource& resource, const IpAddress& ip) {
     case Type::internet:
       return true;
     case Type::dns:
-      return false;  // reached by proxy addresses, which are not the resource's own
+      return false;
   }
   return false;
 }
@@ -82,6 +84,10 @@ bool would_allow(const Ending& ending, const IpAddress& ip, filter::ProtoKey key
         {ending.resource.network, ending.resource.id, acl::rule_filter_of(ending.resource)});
   const auto policy = filter::Policy::compile(rules);
   return policy != nullptr && policy->classify(ip, key).is_allowed();
+}
+
+TranslationReport report_of(const IpAddress& address, const dns::Names::Proxy& proxy) {
+  return {proxy.name, address, proxy.real, proxy.resources};
 }
 
 bool is_own(ice::CandidateKind kind) { return kind != ice::CandidateKind::relay; }
@@ -234,6 +240,29 @@ std::vector<ResourceReport> Controller::resource_reports(const ClientId& client,
   return out;
 }
 
+std::vector<TranslationReport> Controller::translation_reports(const ClientId& client,
+                                                               std::size_t count) const {
+  std::vector<TranslationReport> out;
+  const auto* names = access_.names_of(client);
+  if (names == nullptr) return out;
+  for (const auto& [address, proxy] : names->proxies()) {
+    if (out.size() == count) break;
+    out.push_back(controller::report_of(address, proxy));
+  }
+  return out;
+}
+
+std::vector<IpAddress> Controller::proxies_of(const ClientId& client, std::string_view name) const {
+  std::vector<IpAddress> out;
+  const auto* names = access_.names_of(client);
+  if (names == nullptr) return out;
+  const auto wanted = dns::folded(name);
+  for (const auto& [address, proxy] : names->proxies()) {
+    if (proxy.name == wanted) out.push_back(address);
+  }
+  return out;
+}
+
 Explanation Controller::explain(const Question& question) const {
   Explanation out;
   out.question = question;
@@ -270,6 +299,18 @@ Explanation Controller::explain(const Question& question) const {
     const pipeline::Parties parties{out.client.v4, out.client.v6, v4, v6};
     out.refusal = pipeline::refusal_of(parties, *policy, *packet);
     out.is_for_gateway = parties.is_gateway(destination);
+    const auto* names = access_.names_of(question.client);
+    const dns::Names::Proxy* proxy = nullptr;
+    if (names != nullptr) {
+      const auto at = names->proxies().find(destination);
+      if (at != names->proxies().end()) proxy = &at->second;
+    }
+    if (proxy != nullptr) out.translation = controller::report_of(destination, *proxy);
+    if (!out.refusal && filter::is_proxy(destination)) {
+      const auto entry = proxy != nullptr ? nat::Translation{destination, proxy->real, proxy->id}
+                                          : nat::Translation{};
+      out.refusal = pipeline::refusal_of(proxy != nullptr ? &entry : nullptr, proto);
+    }
     const auto verdict = policy->classify(destination, key);
     if (!out.refusal && !out.is_for_gateway && verdict.is_allowed()) {
       const auto& id = policy->resource(verdict.resource);
@@ -282,7 +323,10 @@ Explanation Controller::explain(const Question& question) const {
                        out.refusal->reason != DropReason::unknown_receiver))
     return out;
   for (const auto& held : access_.holdings_of(question.client)) {
-    if (out.refusing.size() < kFindingsMax && holds(held.resource, destination))
+    const bool is_by_name =
+        out.translation && std::ranges::find(out.translation->resources, held.resource.id) !=
+                               out.translation->resources.end();
+    if (out.refusing.size() < kFindingsMax && (is_by_name || holds(held.resource, destination)))
       out.refusing.push_back(controller::report_of(held));
   }
   for (auto at = endings_.all().rbegin(); at != endings_.all().rend(); ++at) {

@@ -64,6 +64,14 @@ struct ResourceReport {
   Instant filters_since;
 };
 
+// Where a proxy address of the client leads.
+struct TranslationReport {
+  std::string name;
+  IpAddress proxy;
+  std::optional<IpAddress> real;      // none: the name has no address for it
+  std::vector<ResourceId> resources;  // it is reached through
+};
+
 struct EndedReport {
   ResourceReport resource;
   acl::EndedWhy why = acl::EndedWhy::expired;
@@ -105,9 +113,10 @@ struct Question {
 struct Explanation {
   Question question;
   IpAddress source;
-  std::optional<pipeline::Refusal> refusal;  // none: it passes
-  std::optional<ResourceReport> resource;    // by which
-  bool is_for_gateway = false;               // for the gateway's own tunnel address
+  std::optional<pipeline::Refusal> refusal;      // none: it passes
+  std::optional<ResourceReport> resource;        // by which
+  std::optional<TranslationReport> translation;  // of the destination
+  bool is_for_gateway = false;                   // for the gateway's own tunnel address
   std::vector<ResourceReport> refusing;      // hold the destination, and not the protocol or port
   std::vector<EndedReport> ended;            // would have let it pass; newest first
   std::optional<EndedReport> newest_ending;  // of the client, when it has no access at all

@@ -230,6 +230,35 @@ Check read_interface(const Reader& reader, Configuration& out) {
   return std::nullopt;
 }
 
+constexpr std::size_t kPreservedMax = 256;
+
+// Networks with commas between them.
+Check read_preserved(const Reader& reader, Configuration& out) {
+  const auto setting = reader.get("preserve-source", "FIREGATE_PRESERVE_SOURCE");
+  if (!setting) return std::nullopt;
+  std::string_view rest = setting->value;
+  while (!rest.empty()) {
+    auto word = rest.substr(0, rest.find(','));
+    rest.remove_prefix(std::min(word.size() + 1, rest.size()));
+    while (word.starts_with(' ')) word.remove_prefix(1);
+    while (word.ends_with(' ')) word.remove_suffix(1);
+    if (word.empty()) continue;
+    const bool is_host = word.find('/') == std::string_view::npos;
+    const auto network = Cidr::parse(word, !is_host);
+    if (!network) {
+      const std::string shown{is_printable(word) ? word : "(unprintable)"};
+      return usage(setting->key + " has '" + shown +
+                   "', which is not a network: set networks with commas between them, e.g. "
+                   "10.20.0.0/16,fd20::/64, and no bits behind their prefix");
+    }
+    if (out.preserved_sources.size() == kPreservedMax)
+      return usage(setting->key + " has more than " + std::to_string(kPreservedMax) +
+                   " networks: join some of them");
+    out.preserved_sources.push_back(*network);
+  }
+  return std::nullopt;
+}
+
 // "off", a path, or the directory systemd made for the service.
 Check read_control_socket(const Reader& reader, Configuration& out) {
   if (const auto directory = reader.environment().get("RUNTIME_DIRECTORY");
@@ -397,6 +426,8 @@ Result<CommandLine, ConfigurationError> parse_command_line(std::vector<std::stri
            {"--ca-file", "ca-file",
             "Additional trust anchors for the portal, PEM [FIREGATE_CA_FILE]"},
            {"--masquerade", "masquerade", "on or off [FIREGATE_MASQUERADE]"},
+           {"--preserve-source", "preserve-source",
+            "Networks that see clients' own addresses [FIREGATE_PRESERVE_SOURCE]"},
            {"--control-socket", "control-socket",
             "Where 'firegate status' asks, or off [FIREGATE_CONTROL_SOCKET]"}}) {
     app.add_option(option.names, values[option.key], option.help);
@@ -451,9 +482,10 @@ Result<Parsed, ConfigurationError> parse_configuration(const std::vector<std::st
   }
   const Reader reader{environment, line->flags};
   Configuration out;
-  for (const auto& check : {read_url(reader, out), read_proxy(reader, out), read_words(reader, out),
-                            read_rest(reader, out), read_identity(reader, out),
-                            read_interface(reader, out), read_control_socket(reader, out)}) {
+  for (const auto& check :
+       {read_url(reader, out), read_proxy(reader, out), read_words(reader, out),
+        read_rest(reader, out), read_identity(reader, out), read_interface(reader, out),
+        read_control_socket(reader, out), read_preserved(reader, out)}) {
     if (check) return fail(*check);
   }
   if (auto error = read_token(reader, line->token, out)) return fail(std::move(*error));

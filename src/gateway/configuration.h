@@ -40,6 +40,7 @@ struct Configuration {
   std::optional<std::string> reported_version;   // none: by generation
   std::string ca_file;
   bool masquerade = true;
+  std::vector<Cidr> preserved_sources;  // destinations that see clients' own addresses
   bool set_forwarding = false;
   bool lenient_turn = false;
   std::string state_directory = "/var/lib/firezone";

@@ -79,7 +79,9 @@ class Gateway final : public net::PortalHandler {
         random_(),
         identity_(crypto::generate_key_pair(random_)),
         resolver_(loop_, resolver_options()),
-        host_(loop_, {configuration.tun_name, configuration.masquerade}, Log{sink, "host"}),
+        host_(loop_,
+              {configuration.tun_name, configuration.masquerade, configuration.preserved_sources},
+              Log{sink, "host"}),
         left_behind_(configuration.state_directory) {}
 
   int run() {

@@ -1,6 +1,9 @@
 #include "gateway/host.h"
 
 #include <algorithm>
+#include <utility>
+
+#include "gateway/legacy_tables.h"
 
 namespace fg::gateway {
 namespace {
@@ -18,7 +21,10 @@ bool contains(const std::vector<std::string>& all, const std::string& one) {
 }  // namespace
 
 Host::Host(net::Loop& loop, HostOptions options, Log log)
-    : loop_(loop), options_(std::move(options)), log_(log), firewall_(options_.tun_name) {}
+    : loop_(loop),
+      options_(std::move(options)),
+      log_(log),
+      firewall_(options_.tun_name, options_.preserved_sources) {}
 
 Host::~Host() {
   if (routing_) loop_.unwatch(routing_->fd());
@@ -160,7 +166,12 @@ void Host::check_sockets() {
 
 void Host::check_firewall(Instant now) {
   if (!rules_) obstacles_changed_ = true;  // nobody tells
+  const bool is_legacy_due = !legacy_read_at_ || now - *legacy_read_at_ >= kInterval;
+  if (is_legacy_due || (obstacles_changed_ && obstacles_due_ <= now)) read_legacy(now);
   if (obstacles_changed_ && obstacles_due_ <= now) read_obstacles();
+  firewall_obstacles_ = nft_obstacles_;
+  firewall_obstacles_.insert(firewall_obstacles_.end(), legacy_obstacles_.begin(),
+                             legacy_obstacles_.end());
   if (!has_firewall_ || (!firewall_changed_ && now - firewall_looked_at_ < kInterval)) return;
   firewall_changed_ = false;
   firewall_looked_at_ = now;
@@ -170,13 +181,27 @@ void Host::check_firewall(Instant now) {
     firewall_changed_ = true;
     return;
   }
-  log_.warn("the gateway's nftables tables were changed by another program; put back");
+  say_put_back(now);
   mended_at_ = now;
+}
+
+// Two programs that undo each other's work do so every second: said once a minute.
+void Host::say_put_back(Instant now) {
+  ++put_back_unsaid_;
+  if (put_back_said_at_ && now - *put_back_said_at_ < kRepeat) return;
+  log_.warn("the gateway's nftables tables were changed by another program; put back",
+            {{"times", std::exchange(put_back_unsaid_, 0U)}});
+  put_back_said_at_ = now;
+}
+
+void Host::read_legacy(Instant now) {
+  legacy_read_at_ = now;
+  legacy_obstacles_ = legacy_obstacles(options_.tun_name);
 }
 
 void Host::read_obstacles() {
   const auto began = loop_.now();
-  firewall_obstacles_ = firewall_.obstacles();
+  nft_obstacles_ = firewall_.obstacles();
   const auto ended = loop_.now();
   obstacles_changed_ = false;
   obstacles_due_ = ended + std::max<Duration>(kPause, (ended - began) * kReadingShare);

@@ -24,6 +24,7 @@ namespace fg::gateway {
 struct HostOptions {
   std::string tun_name;
   bool masquerade = true;
+  std::vector<Cidr> preserved_sources;  // firewall.h
 };
 
 class Host {
@@ -63,6 +64,7 @@ class Host {
   static constexpr Duration kInterval = 60s;  // without any announcement
   static constexpr Duration kSettle = 20ms;   // others change several things at once
   static constexpr Duration kPause = 1s;      // between two mends
+  static constexpr Duration kRepeat = 60s;    // of one line, who undoes our work again and again
   // A large rule set takes long to read, and the control thread has other work: at most a twentieth
   // of its time.
   static constexpr int kReadingShare = 20;
@@ -76,6 +78,8 @@ class Host {
   void check_sockets();
   void check_firewall(Instant now);
   void read_obstacles();
+  void read_legacy(Instant now);
+  void say_put_back(Instant now);
   void say_what_changed();
 
   net::Loop& loop_;
@@ -101,6 +105,11 @@ class Host {
   Duration retry_ = kRetryFirst;
   std::vector<std::string> problems_;            // that stop the gateway from serving
   std::vector<std::string> firewall_obstacles_;  // that may
+  std::vector<std::string> nft_obstacles_;       // these are of nftables
+  std::vector<std::string> legacy_obstacles_;    // and these nobody announces
+  std::optional<Instant> legacy_read_at_;
+  std::optional<Instant> put_back_said_at_;  // our tables
+  unsigned put_back_unsaid_ = 0;
   std::vector<std::string> said_;
 };
 

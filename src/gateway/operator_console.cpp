@@ -112,13 +112,20 @@ std::string OperatorConsole::answer(const console::AskPeer& ask) const {
   if (!client) return console::write_error(not_found(ask.client, client.error()));
   return console::write_peer(controller_.client_report(*client),
                              controller_.resource_reports(*client, console::kResourcesPerReply),
+                             controller_.translation_reports(*client, console::kNamesPerReply),
                              clock());
 }
 
 std::string OperatorConsole::answer(const console::AskExplain& ask) const {
   const auto client = controller_.find_client(ask.client);
   if (!client) return console::write_error(not_found(ask.client, client.error()));
-  const auto destination = IpAddress::parse(ask.destination);
+  auto destination = IpAddress::parse(ask.destination);
+  if (!destination) {
+    for (const auto& proxy : controller_.proxies_of(*client, ask.destination)) {
+      if (destination || (ask.source && ask.source->family() != proxy.family())) continue;
+      destination = proxy;
+    }
+  }
   if (!destination)
     return console::write_error("'" + ask.destination +
                                 "' is neither an address nor a name the client uses now");

@@ -144,7 +144,9 @@ void Pipeline::on_command(const ReadTraffic& command, Instant) {
   for (auto& line : command.page->lines) {
     const auto* client = clients_.get(line.slot);
     line.is_known = client != nullptr;
-    if (client != nullptr) line.traffic = client->traffic;
+    if (client == nullptr) continue;
+    line.traffic = client->traffic;
+    line.traffic.flows = client->flows != nullptr ? client->flows->size() : 0;
   }
   report(TrafficRead{command.page}, true);
 }

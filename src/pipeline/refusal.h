@@ -7,6 +7,7 @@
 
 #include "base/drop_reason.h"
 #include "filter/policy.h"
+#include "nat/translations.h"
 #include "packet/icmp.h"
 #include "packet/inner.h"
 #include "pipeline/policy_question.h"
@@ -63,6 +64,19 @@ struct Parties {
       break;
   }
   return Refusal{DropReason::special_address, IcmpAnswer::network_unreachable};
+}
+
+// Likewise of a packet to a proxy address that may be reached: what it stands for, none if nothing.
+// Whether there is room for the flow is not asked.
+[[nodiscard]] inline std::optional<Refusal> refusal_of(const nat::Translation* translation,
+                                                       const packet::ProtoClass& proto) noexcept {
+  using packet::IcmpAnswer;
+  if (translation == nullptr)
+    return Refusal{DropReason::proxy_unknown, IcmpAnswer::network_unreachable};
+  if (!translation->real)
+    return Refusal{DropReason::proxy_without_address, IcmpAnswer::network_unreachable};
+  if (!proto.is_translatable()) return Refusal{DropReason::not_translatable, std::nullopt};
+  return std::nullopt;
 }
 
 }  // namespace fg::pipeline

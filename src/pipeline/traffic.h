@@ -16,6 +16,7 @@ struct Traffic {
   std::uint64_t bytes_in = 0;
   std::uint64_t packets_out = 0;  // to it
   std::uint64_t bytes_out = 0;
+  std::uint64_t flows = 0;  // translated ones, now
 };
 
 struct TrafficPage {

@@ -8,7 +8,6 @@
 namespace fg::pipeline {
 
 using packet::ChecksumState;
-using packet::IcmpAnswer;
 using packet::InnerPacket;
 
 // The packet may go to its proxy address; this finds where that is.
@@ -18,11 +17,7 @@ Result<MutableBytes, Refusal> Pipeline::translate_outbound(Client& client, Mutab
   const auto& proto = packet.proto_class();
   const auto* translation =
       client.translations != nullptr ? client.translations->find(packet.destination()) : nullptr;
-  if (translation == nullptr)
-    return fail(Refusal{DropReason::proxy_unknown, IcmpAnswer::network_unreachable});
-  if (!translation->real)
-    return fail(Refusal{DropReason::proxy_without_address, IcmpAnswer::network_unreachable});
-  if (!proto.is_translatable()) return fail(Refusal{DropReason::not_translatable, std::nullopt});
+  if (const auto refusal = refusal_of(translation, proto)) return fail(*refusal);
 
   if (client.flows == nullptr) client.flows = std::make_unique<nat::FlowTable>(options_.seed, now);
   const auto outside = client.flows->on_outgoing({{proto.kind, proto.source, packet.destination()}},

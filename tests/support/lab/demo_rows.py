@@ -1,4 +1,5 @@
 """What the demonstration does in each lab, row by row."""
+import os
 import time
 from dataclasses import dataclass
 
@@ -63,6 +64,16 @@ class Show:
             if refused_quickly(answer):
                 answer.received = f"ICMP prohibited ({answer.error})"
             yield self.row(what, answer, refused_quickly(answer) and answer.error != "ECONNREFUSED")
+
+    def explained(self):
+        """What `firegate explain` says of a permitted and of a refused packet, and what they met."""
+        client = self.lab.gateway.ask("peers")["peers"][0]["ipv4"]
+        said, met = [], []
+        for address, port in ((t.RESOURCE4, t.WEB), (t.RESOURCE4, t.WEB_ALT), (t.FORBIDDEN4, t.WEB)):
+            of = self.lab.gateway.ask("explain", client, address, str(port))["explanation"]
+            said.append(f"{address}:{port} " + (f"passes by '{of['resource']['name']}'" if of["passes"] else of["reason"]))
+            met.append(of["passes"] == self.probes.get(address, port=port, seconds=4).ok)
+        return self.row("explain agrees", Answer(all(met), "firegate explain", "; ".join(said), None))
 
     def out_of_order(self):
         """A client that starts anew; the portal delivers its two grants in the wrong order."""
@@ -149,6 +160,8 @@ def direct4(show):
     yield show.path_row("direct", t.GATEWAY4)
     yield from show.traffic()
     yield from show.refusals()
+    if "FG_GATEWAY" not in os.environ:
+        yield show.explained()
     yield show.portal_dropped()
     if show.lab.portal.kind == "ours":          # the second portal forgets its grants
         yield show.portal_restarted()

@@ -89,6 +89,32 @@ TEST(Configuration, TheControlSocketIsWhereSystemdOrTheOperatorWantsItOrNowhere)
   }
 }
 
+TEST(Configuration, SourcesArePreservedTowardsTheListedNetworks) {
+  Table table;
+  EXPECT_TRUE(accept(table).preserved_sources.empty());
+  table.variables["FIREGATE_PRESERVE_SOURCE"] = " 10.20.0.0/16, fd20::/64 ,192.0.2.7,";
+  const auto networks = accept(table).preserved_sources;
+  ASSERT_EQ(networks.size(), 3U);
+  EXPECT_EQ(networks[0].to_string(), "10.20.0.0/16");
+  EXPECT_EQ(networks[1].to_string(), "fd20::/64");
+  EXPECT_EQ(networks[2].to_string(), "192.0.2.7/32");
+  std::string many;
+  for (int i = 0; i < 257; ++i)
+    many += "10." + std::to_string(i / 256) + "." + std::to_string(i % 256) + ".0/24,";
+  for (const auto& [bad, says] : std::initializer_list<std::pair<std::string, const char*>>{
+           {"10.20.0.1/16", "'10.20.0.1/16'"},
+           {"10.20.0.0/33", "'10.20.0.0/33'"},
+           {"10.20.0.0/16;fd20::/64", "'10.20.0.0/16;fd20::/64'"},
+           {"lan", "'lan'"},
+           {many, "more than 256"}}) {
+    table.variables["FIREGATE_PRESERVE_SOURCE"] = bad;
+    const auto error = refuse(table);
+    EXPECT_EQ(error.exit_code, 2);
+    EXPECT_NE(error.text.find("FIREGATE_PRESERVE_SOURCE has "), std::string::npos) << error.text;
+    EXPECT_NE(error.text.find(says), std::string::npos) << error.text;
+  }
+}
+
 TEST(Configuration, TheProxyIsTheOneOfThePortalsSchemeThenTheCommonOne) {
   Table table;
   table.variables["http_proxy"] = "http://plain.test:1";

@@ -152,6 +152,39 @@ TEST_F(HostNetworkTest, ATableThatWasFlushedIsNoticed) {
   }
 }
 
+TEST_F(HostNetworkTest, AForeignRuleInOurTableIsNoticedAndReplaced) {
+  Firewall firewall{"tun-test"};
+  ASSERT_TRUE(firewall.install());
+  for (const auto* command : {"nft insert rule ip firegate-tun-test postrouting accept",
+                              "nft add rule ip6 firegate-tun-test postrouting counter drop",
+                              "nft add chain ip firegate-tun-test other"}) {
+    ASSERT_EQ(output_of(command), "");
+    EXPECT_FALSE(firewall.is_installed()) << command;
+    ASSERT_TRUE(firewall.install());
+    EXPECT_TRUE(firewall.is_installed()) << command;
+  }
+  firewall.remove();
+}
+
+TEST_F(HostNetworkTest, SourcesArePreservedTowardsListedNetworksBeforeAnythingElseIsDecided) {
+  Firewall firewall{"tun-test",
+                    {*Cidr::parse("10.0.0.0/8", true), *Cidr::parse("10.1.0.0/16", true),
+                     *Cidr::parse("fd20::/64", true)}};
+  const auto installed = firewall.install();
+  ASSERT_TRUE(installed) << installed.error();
+  EXPECT_TRUE(firewall.is_installed()) << "also with networks that overlap";
+  const auto rules = output_of("nft list ruleset");
+  EXPECT_NE(rules.find("elements = { 10.0.0.0/8 }"), std::string::npos) << rules;
+  EXPECT_NE(rules.find("snat ip prefix to ip saddr map { 100.64.0.0/11 : 100.64.0.0/11 }"),
+            std::string::npos)
+      << rules;
+  EXPECT_NE(rules.find("ip6 daddr @preserved"), std::string::npos) << rules;
+  ASSERT_EQ(output_of("nft delete element ip firegate-tun-test preserved { 10.0.0.0/8 }"), "");
+  EXPECT_FALSE(firewall.is_installed());
+  firewall.remove();
+  EXPECT_EQ(output_of("nft list ruleset"), "");
+}
+
 TEST_F(HostNetworkTest, TheFirewallTableIsOursAloneAndLeavesNothingBehind) {
   Firewall firewall{"tun-test"};
   const auto installed = firewall.install();

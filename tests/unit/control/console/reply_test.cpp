@@ -61,7 +61,9 @@ TEST(Reply, AResourceSaysWhatItAllowsAndWhatWasLeftOut) {
   controller::ClientReport peer;
   peer.id = kClient;
   peer.resources = 3;
-  const auto out = json::parse(write_peer(peer, {resource()}, kClock));
+  const auto out = json::parse(write_peer(
+      peer, {resource()},
+      {{"wiki.test", IpAddress::v4(100, 96, 0, 1), IpAddress::v4(10, 0, 0, 9), {}}}, kClock));
   EXPECT_EQ(out["peer"]["client"], kClient.to_string());
   EXPECT_EQ(out["peer"]["state"], "absent");
   EXPECT_TRUE(out["peer"]["path"].is_null());
@@ -69,6 +71,8 @@ TEST(Reply, AResourceSaysWhatItAllowsAndWhatWasLeftOut) {
   const auto& told = out["resources"][0];
   EXPECT_EQ(told["filters"], json::parse(R"(["tcp 80","udp 100-200","tcp","icmp"])"));
   EXPECT_EQ(told["filters_left_out"], 66);
+  EXPECT_EQ(out["names"][0],
+            json::parse(R"({"name":"wiki.test","proxy":"100.96.0.1","real":"10.0.0.9"})"));
   EXPECT_EQ(told["expires"]["in_s"], 3600);
   EXPECT_EQ(told["filters_since"]["ago_s"], 60);
 }
@@ -97,6 +101,7 @@ TEST(Reply, ARefusalIsToldWithItsReasonItsAnswerAndWhatEnded) {
   of.source = IpAddress::v4(100, 64, 0, 1);
   of.refusal = pipeline::Refusal{DropReason::not_allowed, packet::IcmpAnswer::prohibited};
   of.refusing = {resource()};
+  of.translation = {"wiki.test", IpAddress::v4(100, 96, 0, 1), std::nullopt, {}};
   of.ended = {{resource(), acl::EndedWhy::rejected, Instant{990s}}};
   const auto out = json::parse(write_explanation(of, kClock))["explanation"];
   EXPECT_EQ(out["passes"], false);
@@ -104,6 +109,8 @@ TEST(Reply, ARefusalIsToldWithItsReasonItsAnswerAndWhatEnded) {
   EXPECT_EQ(out["reason"], "not_allowed");
   EXPECT_EQ(out["answer"], "ICMP type 3 code 13, administratively prohibited");
   EXPECT_EQ(out["refusing"][0]["name"], "web");
+  EXPECT_EQ(out["translation"]["name"], "wiki.test");
+  EXPECT_TRUE(out["translation"]["real"].is_null());
   EXPECT_EQ(out["ended"][0]["why"], "taken away by the portal");
   EXPECT_EQ(out["ended"][0]["since"]["ago_s"], 10);
 }
@@ -130,7 +137,7 @@ TEST(Reply, AnswersDifferByFamilyAndKind) {
 TEST(Reply, NamesThatAreNoUtf8AreStillOneLineOfJson) {
   auto odd = resource();
   odd.name = "a\xFF\n\x1b[31m";
-  const auto line = write_peer({}, {odd}, kClock);
+  const auto line = write_peer({}, {odd}, {}, kClock);
   EXPECT_EQ(line.find('\n'), std::string::npos);
   EXPECT_FALSE(json::parse(line, nullptr, false).is_discarded());
 }

@@ -87,7 +87,7 @@ TEST(Table, NoTerminalObeysTheNameOfAResource) {
   controller::ResourceReport odd;
   odd.name = "a\x1b[31m\n\x7f\xc2\x9b";
   odd.name += "ü";
-  const auto text = shown(write_peer({}, {odd}, kClock));
+  const auto text = shown(write_peer({}, {odd}, {}, kClock));
   EXPECT_THAT(text, HasSubstr("a?[31m???ü"));
   EXPECT_THAT(text, Not(HasSubstr("\x1b")));
 }
