@@ -2,11 +2,14 @@
 // to each of its sources. One line of JSON at the end.
 //
 //   firegate-lab-flood kind=KIND target=IP:PORT [rate=50000] [seconds=3] [sources=4096]
-//       [from=IP:PORT] [key=BASE64] [username=US:THEM] [interface=eth0] [sniff_ms=2000]
+//       [from=IP:PORT] [key=BASE64] [username=US:THEM] [interface=eth0] [sniff_ms=2000] [run=1]
 //
-// Sources are spoofed: 198.18.0.0 onwards, or the one named by `from`. The kind "replay" first
-// records what others on this host send to the target, for `sniff_ms` or 4096 datagrams, and then
-// sends that again, from the same sources.
+// Sources are spoofed: 198.18.0.0 onwards, or the one named by `from`. With `run` above 1 that many
+// datagrams of one size and source follow each other, and cross the hosts in between as one
+// super-packet, as a card or a virtual machine's host hands them over: the sender needs a fraction
+// of the processor time, so that a flood is limited by the gateway and not by who sends. The kind
+// "replay" first records what others on this host send to the target, for `sniff_ms` or 4096
+// datagrams, and then sends that again, from the same sources.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -32,12 +35,13 @@ constexpr std::uint32_t kFirstSource = 0xC6120000;  // 198.18.0.0/15, RFC 2544
 constexpr std::size_t kPackets = 4096;
 constexpr double kSecondsMax = 120;
 constexpr int kCookieReply = 3;
+constexpr std::size_t kRunsAtOnce = 4;
 
 using Options = std::map<std::string, std::string>;
 Options parse(int argc, char** argv) {
   Options out = {{"rate", "50000"},     {"seconds", "3"}, {"sources", "4096"},  {"from", ""},
                  {"key", ""},           {"username", ""}, {"sniff_ms", "2000"}, {"kind", ""},
-                 {"interface", "eth0"}, {"target", ""}};
+                 {"interface", "eth0"}, {"target", ""},   {"run", "1"}};
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
     const auto equals = word.find('=');
@@ -74,6 +78,7 @@ class Flood {
       : options_(std::move(options)),
         target_(address_of(options_["target"])),
         is_replay_(options_["kind"] == "replay"),
+        run_(std::clamp<std::size_t>(std::stoul(options_["run"]), 1, kSegmentsMax)),
         link_(options_["interface"], is_replay_) {
     if (is_replay_)
       record();
@@ -85,13 +90,17 @@ class Flood {
     const auto rate = std::stod(options_["rate"]);
     const auto seconds = std::min(std::stod(options_["seconds"]), kSecondsMax);
     const auto began = Clock::now();
-    const std::chrono::duration<double> batch_time{RawLink::kBatch / rate};
+    const std::chrono::duration<double> batch_time{
+        static_cast<double>(run_ > 1 ? kRunsAtOnce * run_ : RawLink::kBatch) / rate};
     const auto step = std::chrono::duration_cast<Clock::duration>(batch_time);
     auto due = began;
     std::puts("flooding");
     std::fflush(stdout);
     while (!packets_.empty() && Clock::now() - began < std::chrono::duration<double>{seconds}) {
-      send_batch();
+      if (run_ > 1)
+        send_runs();
+      else
+        send_batch();
       receive();
       due += step;
       // What a busy machine made us miss is not made up for.
@@ -116,13 +125,14 @@ class Flood {
     const auto sources = static_cast<std::uint32_t>(std::stoul(options_["sources"]));
     for (std::uint32_t i = 0; i < kPackets; ++i) {
       std::array<std::uint8_t, 4> ip;
-      store_be32(ip.data(), kFirstSource + i % sources);
+      store_be32(ip.data(), kFirstSource + static_cast<std::uint32_t>(i / run_) % sources);
       auto from = options_["from"].empty()
                       ? SocketAddress{IpAddress::from_bytes(ip),
                                       static_cast<std::uint16_t>(20'000 + i % 999)}
                       : address_of(options_["from"]);
       const auto message = make_message(knowledge, random);
       if (message.empty()) throw std::runtime_error("no such kind: " + knowledge.kind);
+      if (run_ > 1) append_to_run(i, from, message);
       packets_.push_back(ip_packet(from, target_, message));
     }
   }
@@ -139,6 +149,26 @@ class Flood {
       std::this_thread::sleep_for(std::chrono::milliseconds{1});
     }
     recorded_ = packets_.size();
+  }
+
+  void append_to_run(std::size_t i, const SocketAddress& from, Bytes message) {
+    if (i % run_ == 0) runs_.push_back({from.ip, static_cast<std::uint16_t>(message.size()), {}});
+    auto& last = runs_.back();
+    if (message.size() != last.segment) throw std::runtime_error("a run needs one size");
+    last.bytes.insert(last.bytes.end(), message.begin(), message.end());
+  }
+
+  void send_runs() {
+    std::array<OutgoingDatagrams, kRunsAtOnce> batch;
+    for (auto& one : batch) {
+      const auto& run = runs_[next_++ % runs_.size()];
+      one = {.to = target_, .from = run.source, .segment = run.segment, .bytes = run.bytes};
+    }
+    tally_.sent += spoofed_.send(batch).datagrams;
+    for (const auto& one : batch) {
+      tally_.by_source[*one.from].bytes_sent += one.bytes.size();
+      tally_.total.bytes_sent += one.bytes.size();
+    }
   }
 
   void send_batch() {
@@ -185,6 +215,14 @@ class Flood {
   Options options_;
   SocketAddress target_;
   bool is_replay_;
+  struct Run {
+    IpAddress source;
+    std::uint16_t segment = 0;
+    ByteVector bytes;
+  };
+  std::size_t run_;
+  std::vector<Run> runs_;
+  SpoofingSocket spoofed_;
   RawLink link_;
   std::vector<ByteVector> packets_;
   std::size_t next_ = 0;

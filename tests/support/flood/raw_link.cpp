@@ -66,6 +66,13 @@ RawLink::~RawLink() {
   ::close(seen_);
 }
 
+SpoofingSocket::SpoofingSocket()
+    : fd_(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)), sender_(fd_.get(), true) {
+  const int on = 1;
+  if (!fd_.is_open() || ::setsockopt(fd_.get(), IPPROTO_IP, IP_TRANSPARENT, &on, sizeof on) != 0)
+    fail_with("transparent socket");
+}
+
 std::size_t RawLink::send(std::span<const Bytes> packets) {
   std::array<mmsghdr, kBatch> messages{};
   std::array<iovec, kBatch> parts{};

@@ -10,6 +10,8 @@
 
 #include "base/address.h"
 #include "base/bytes.h"
+#include "io/kernel/file_descriptor.h"
+#include "io/kernel/udp_sender.h"
 
 namespace fg::flood {
 
@@ -41,6 +43,19 @@ class RawLink {
  private:
   int raw_ = -1;
   int seen_ = -1;
+};
+
+// Segmented datagrams from any IPv4 source: what a raw socket cannot send.
+class SpoofingSocket {
+ public:
+  SpoofingSocket();
+  io::kernel::UdpSender::Outcome send(std::span<const OutgoingDatagrams> batch) {
+    return sender_.send(batch);
+  }
+
+ private:
+  io::kernel::FileDescriptor fd_;
+  io::kernel::UdpSender sender_;
 };
 
 }  // namespace fg::flood
