@@ -71,6 +71,7 @@ struct Connection {
   Instant path_since;
   std::deque<ByteVector> early;  // handshake messages before the first nomination
   Instant last_activity;
+  std::optional<Instant> deadline;  // its place in the controller's order
   bool has_session = false;
   bool is_idle = false;
 

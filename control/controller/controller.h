@@ -14,6 +14,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <variant>
 #include <vector>
 
@@ -276,12 +277,11 @@ class Controller {
   wireguard::HandshakeLimiter limiter_;
 
   SlotTable slots_;
-  std::map<ConnectionKey, std::unique_ptr<Connection>> connections_;
+  std::unordered_map<ConnectionKey, std::unique_ptr<Connection>> connections_;
   std::map<ClientId, ConnectionKey> by_client_;
-  std::map<ClientSlot, ConnectionKey> by_slot_;
+  std::unordered_map<ClientSlot, ConnectionKey> by_slot_;
   std::map<portal::PublicKey, ConnectionKey> by_public_key_;
   std::set<std::pair<Instant, ConnectionKey>> deadlines_;
-  std::map<ConnectionKey, Instant> deadline_of_;
   std::map<std::optional<RelayId>, std::set<ConnectionKey>> by_relay_;
   std::map<SocketAddress, std::set<ConnectionKey>> by_relayed_peer_;
   std::array<std::size_t, 3> by_path_kind_{};

@@ -131,10 +131,7 @@ void Controller::remove(Connection& connection, bool goodbye, Instant now) {
   }
   by_slot_.erase(options.slot);
   by_client_.erase(options.client);
-  if (const auto deadline = deadline_of_.find(options.key); deadline != deadline_of_.end()) {
-    deadlines_.erase({deadline->second, options.key});
-    deadline_of_.erase(deadline);
-  }
+  if (connection.deadline) deadlines_.erase({*connection.deadline, options.key});
   if (const auto own = by_relay_.find(connection.relay); own != by_relay_.end()) {
     own->second.erase(options.key);
     if (own->second.empty()) by_relay_.erase(own);
@@ -417,15 +414,11 @@ void Controller::reschedule(Connection& connection) {
   // Idle connections are looked at together: waking up costs more than what one of them has to do.
   if (connection.is_idle && due && due->at - last_now_ > kIdleFar)
     due->at = round_up(due->at, kIdleGrain);
-  const auto known = deadline_of_.find(key);
-  if (known != deadline_of_.end()) {
-    if (due && known->second == due->at) return;
-    deadlines_.erase({known->second, key});
-    deadline_of_.erase(known);
-  }
-  if (!due) return;
-  deadlines_.emplace(due->at, key);
-  deadline_of_[key] = due->at;
+  const auto deadline = due ? std::optional{due->at} : std::nullopt;
+  if (connection.deadline == deadline) return;
+  if (connection.deadline) deadlines_.erase({*connection.deadline, key});
+  connection.deadline = deadline;
+  if (deadline) deadlines_.emplace(*deadline, key);
 }
 
 // ---- policies ----

@@ -15,6 +15,7 @@ PORTAL = f"{t.CLIENT4}:{t.PORTAL_PORT}"         # portal, relay and clients are 
 STEADY = 50
 MEMORY_MAX = 30 * 1024
 IDLE_MICROSECONDS_MAX = 20    # wanted: 2; each wake-up costs more where the processors are shared
+FLOOR = os.path.join(BIN, "firegate-lab-floor")
 
 
 class Swarm:
@@ -50,19 +51,43 @@ class Swarm:
         with open(f"/proc/{self.gateway.process.pid}/statm", encoding="ascii") as f:
             return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
-    def cpu(self):
-        """Seconds on a processor, all threads."""
-        total, tasks = 0, f"/proc/{self.gateway.process.pid}/task"
-        for task in os.listdir(tasks):
-            with open(f"{tasks}/{task}/schedstat", encoding="ascii") as f:
-                total += int(f.read().split()[0])
-        return total / 1e9
-
     def idle_cost(self, clients, seconds):
-        """Microseconds of processor time a client and second."""
-        before, began = self.cpu(), time.monotonic()
-        time.sleep(seconds)
-        return (self.cpu() - before) / (time.monotonic() - began) / clients * 1e6
+        """Microseconds of processor time a client and second, by thread; datagrams a second, taken and sent."""
+        return cost_of(self.gateway.process.pid, self.world.ns("gateway"), clients, seconds)
+
+    def floor(self, clients, seconds, taken, sent):
+        """The same of a program that takes and sends as many datagrams and does nothing else."""
+        answers = taken / 2                 # of what is taken half are checks; of what is sent, half answers to them
+        place = f"{t.GATEWAY4}:52625"
+        self.gateway.stop()
+        programs = [self.world.start("floor", "gateway", [FLOOR, f"listen={place}", f"checks={round((sent - answers) / 2)}"]),
+                    self.world.start("floor-clients", "client", [FLOOR, f"target={place}", f"rate={answers}"])]
+        for one in programs:
+            one.wait_log("running")
+        time.sleep(1)
+        out = cost_of(programs[0].pid, self.world.ns("gateway"), clients, seconds)
+        for one in programs:
+            one.stop()
+        return out
+
+
+def cost_of(pid, ns, clients, seconds):
+    def look():
+        spent = {}
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/schedstat", encoding="ascii") as f, \
+                    open(f"/proc/{pid}/task/{task}/comm", encoding="ascii") as name:
+                spent[name.read().strip()] = int(f.read().split()[0])
+        with netns.entered(ns), open("/proc/thread-self/net/snmp", encoding="ascii") as f:
+            udp = [line.split() for line in f if line.startswith("Udp:")][1]
+        return time.monotonic(), spent, int(udp[1]), int(udp[4])
+
+    before = look()
+    time.sleep(seconds)
+    after = look()
+    took = after[0] - before[0]
+    threads = {name: (after[1][name] - spent) / 1e3 / took / clients for name, spent in before[1].items()}
+    return threads, (after[2] - before[2]) / took, (after[3] - before[3]) / took
 
 
 @pytest.fixture
@@ -108,9 +133,14 @@ def test_two_thousand_in_a_minute_cost_little_and_next_to_nothing_when_idle(swar
     each = (swarm.resident() - before) / (count - count / 60)
     print(f"\n{told['served']} served after {told['seconds']} s; {each / 1024:.1f} KiB each")
     time.sleep(30)                          # silent after 5 s, idle 20 s later
-    idle = swarm.idle_cost(count, 40)
+    threads, taken, sent = swarm.idle_cost(count, 20)
     end = swarm.end()
-    print(f"{idle:.2f} us a client and second when all are idle; "
-          f"{(swarm.resident() - before) / count / 1024:.1f} KiB each at the end")
+    grown = (swarm.resident() - before) / count
+    floor = swarm.floor(count, 20, taken, sent)
+    idle = sum(threads.values())
+    print(f"{idle:.2f} us a client and second when all are idle ("
+          + ", ".join(f"{name} {cost:.2f}" for name, cost in sorted(threads.items()))
+          + f"; {taken:.0f} datagrams/s in, {sent:.0f} out); of a plain program that moves as many "
+          f"({floor[1]:.0f} in, {floor[2]:.0f} out) {sum(floor[0].values()):.2f}; {grown / 1024:.1f} KiB each at the end")
     undisturbed(end)
     assert SLOWDOWN > 1 or each <= MEMORY_MAX and idle <= IDLE_MICROSECONDS_MAX
