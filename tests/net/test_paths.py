@@ -27,6 +27,19 @@ def test_direct_over_one_family(make_lab, generation, outer, host):
     assert host in remote
 
 
+@pytest.mark.parametrize("outer, wanted", [(("v4", "v6"), "direct"), (("v4",), "relayed")])
+def test_a_gateway_host_without_ipv4_serves_its_clients(make_lab, generation, outer, wanted):
+    """Portal and relay over IPv6; a client that has IPv4 alone comes by the relay, which translates between them."""
+    lab = make_lab(generation, shape=t.Shape(outer=outer, gateway_v4=False))
+    healed(lambda: lab.probes.get(t.RESOURCE6, seconds=5), 15)
+    for answer in (lab.probes.udp(t.RESOURCE6), lab.probes.ping(t.RESOURCE6),
+                   lab.probes.download(t.RESOURCE6, 1_000_000), lab.probes.upload(t.RESOURCE6, 1_000_000)):
+        assert answer.ok, answer
+    _, remote = lab.client.wait_path(wanted)
+    assert wanted == "relayed" or t.GATEWAY6 in remote
+    assert lab.gateway.health()[0] == 200, lab.gateway.health()
+
+
 @pytest.mark.parametrize("client_nat, gateway_nat, wanted", [
     ("preserving", "", "direct"), ("", "preserving", "direct"), ("random", "", "direct"),
     ("preserving", "preserving", "direct"), ("random", "random", "relayed")])

@@ -36,8 +36,9 @@ class Gateway:
         self.world, self.process = world, None
         self.control = world.path("control.sock")
         self.command = shlex.split(command or os.environ.get("FG_GATEWAY", DEFAULT))
+        portal = t.PORTAL4 if world.shape.gateway_v4 else f"[{t.PORTAL6}]"
         self.env = {
-            "FIREZONE_API_URL": f"ws://{t.PORTAL4}:{t.PORTAL_PORT}", "FIREZONE_TOKEN": TOKENS["gateway"],
+            "FIREZONE_API_URL": f"ws://{portal}:{t.PORTAL_PORT}", "FIREZONE_TOKEN": TOKENS["gateway"],
             "FIREZONE_ID": "lab-gateway", "FIREZONE_NAME": "lab gateway", "RUST_LOG": "debug",
             "HEALTH_CHECK_ADDR": HEALTH, "FIREZONE_NO_TELEMETRY": "true",
             "FIREGATE_STATE_DIRECTORY": world.dir, "FIREGATE_CONTROL_SOCKET": self.control, **(env or {})}

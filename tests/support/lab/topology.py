@@ -33,6 +33,7 @@ class Shape:
     client_nat: str = ""                 # "", "preserving" or "random"
     gateway_nat: str = ""
     outer: tuple = ("v4", "v6")
+    gateway_v4: bool = True              # False: a gateway host without a single IPv4 address or route
     relays: int = 1                      # hosts, three at most
     attacker: bool = False               # a host in the neighbour's place: it sees what goes to nobody's addresses
     plain_offloads: bool = True          # False: checksum offload off, as user-space packet I/O needs
@@ -92,9 +93,12 @@ def links(shape):
     if shape.gateway_nat:
         cables += [wan("natg", GATEWAY_NAT4 + "/24"),
                    Link("gateway", "eth0", "natg", "lan", ["192.168.8.2/24"], ["192.168.8.1/24"])]
-    else:
+    elif shape.gateway_v4:
         cables.append(wan("gateway", *both(GATEWAY4, GATEWAY6)))
-    cables.append(Link("gateway", "eth1", "resource", "eth0", [RESOURCE_GATEWAY4 + "/24", RESOURCE_GATEWAY6 + "/64"],
+    else:
+        cables.append(wan("gateway", GATEWAY6 + "/64"))
+    inside = [RESOURCE_GATEWAY4 + "/24"] * shape.gateway_v4 + [RESOURCE_GATEWAY6 + "/64"]
+    cables.append(Link("gateway", "eth1", "resource", "eth0", inside,
                        [f"{RESOURCE4}/24", f"{FORBIDDEN4}/24", f"{RESOURCE6}/64", f"{FORBIDDEN6}/64"]))
     return [piece for cable in cables for piece in cut(cable, shape)]
 
@@ -117,6 +121,8 @@ def default_routes(shape):
         if nat:
             routes[host] = [f"route add default via {lan}"]
             routes["natc" if host == "client" else "natg"] = sink
+        elif host == "gateway" and not shape.gateway_v4:
+            routes[host] = sink6
         else:
             routes[host] = sink + (sink6 if "v6" in shape.outer else [])
     return routes
