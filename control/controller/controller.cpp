@@ -120,7 +120,7 @@ void Controller::on_timeout(Instant now, WallTime wall) {
 void Controller::shut_down(Instant now) {
   last_now_ = now;
   std::vector<ConnectionKey> keys;
-  for (const auto& [key, connection] : connections_) keys.push_back(key);
+  for (const auto& [client, key] : by_client_) keys.push_back(key);
   for (const auto key : keys) {
     auto* connection = find(key);
     if (connection == nullptr) continue;

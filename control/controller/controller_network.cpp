@@ -269,7 +269,8 @@ void Controller::on_relay_event(const turn::RelayEvent& event, Instant now) {
   } else if (const auto* lost = std::get_if<turn::CandidateInvalidated>(&event.what)) {
     is_reachable_news_ = true;
     // Of any connection: one that moved to another relay still has what it was told before.
-    for (auto& [key, connection] : connections_) {
+    for (const auto& [client, key] : by_client_) {
+      auto* connection = find(key);
       const auto removed = connection->agent.remove_local(lost->candidate.address, now);
       if (!removed) continue;
       std::erase(connection->announce, *removed);

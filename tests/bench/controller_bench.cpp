@@ -270,7 +270,8 @@ void idle_clients(benchmark::State& state) {
     spent += ns;
     seconds += 25;
   }
-  if (town.connections() != clients) state.SkipWithError("not all stayed: " + std::to_string(town.connections()));
+  if (town.connections() != clients)
+    state.SkipWithError("not all stayed: " + std::to_string(town.connections()));
   state.counters["ns_a_client_second"] = spent / seconds / clients;
 }
 // No handshakes: a connection without a session lasts 540 s.

@@ -57,11 +57,13 @@ class Swarm:
 
     def floor(self, clients, seconds, taken, sent):
         """The same of a program that takes and sends as many datagrams and does nothing else."""
-        answers = taken / 2                 # of what is taken half are checks; of what is sent, half answers to them
+        half = taken / 2                    # checks of the clients; the other half answers those of the gateway
         place = f"{t.GATEWAY4}:52625"
         self.gateway.stop()
-        programs = [self.world.start("floor", "gateway", [FLOOR, f"listen={place}", f"checks={round((sent - answers) / 2)}"]),
-                    self.world.start("floor-clients", "client", [FLOOR, f"target={place}", f"rate={answers}"])]
+        programs = [
+            self.world.start("floor", "gateway", [FLOOR, f"listen={place}", f"checks={round(half / 2)}",
+                                                  f"unanswered={max(0, round((sent - taken) / 2))}"]),
+            self.world.start("floor-clients", "client", [FLOOR, f"target={place}", f"rate={half}"])]
         for one in programs:
             one.wait_log("running")
         time.sleep(1)

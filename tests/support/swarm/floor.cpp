@@ -2,8 +2,10 @@
 // and sends as many of them, as far apart, as a gateway does. Its processor time is the floor below
 // which no gateway over sockets gets.
 //
-//   firegate-lab-floor listen=IP:PORT checks=N    in the gateway's place: answers what comes, and
-//                                                 every half second sends N of its own
+//   firegate-lab-floor listen=IP:PORT checks=N unanswered=M
+//                                                 in the gateway's place: answers what comes, and
+//                                                 every half second sends N of its own, and M that
+//                                                 nobody answers
 //   firegate-lab-floor target=IP:PORT rate=N      in the clients' place: N evenly spaced datagrams
 //                                                 a second, and an answer to every check
 #include <poll.h>
@@ -28,6 +30,7 @@ using Clock = std::chrono::steady_clock;
 constexpr std::size_t kSize = 100;  // of a check, about
 constexpr std::uint8_t kRequest = 1;
 constexpr std::uint8_t kAnswer = 2;
+constexpr std::uint8_t kUnanswered = 3;
 constexpr Duration kBetweenChecks = 500ms;  // as the gateway's
 
 volatile std::sig_atomic_t g_stop = 0;
@@ -40,7 +43,8 @@ class Floor {
     auto opened = client::Sockets::open(listens && at ? at->port : std::uint16_t{0}, 0);
     if (!at || !opened) throw std::runtime_error("cannot listen or not an address");
     sockets_.emplace(std::move(*opened));
-    batch_ = listens ? std::stoul(words_["checks"]) : 1;
+    checks_ = listens ? std::stoul(words_["checks"]) : 1;
+    unanswered_ = listens ? std::stoul(words_["unanswered"]) : 0;
     between_ = listens ? kBetweenChecks
                        : std::chrono::duration_cast<Duration>(
                              std::chrono::duration<double>{1 / std::stod(words_["rate"])});
@@ -62,7 +66,8 @@ class Floor {
       }
       if (Clock::now() >= due) {
         due += between_;
-        for (std::size_t i = 0; peer_ && i < batch_; ++i) say(*peer_, request_);
+        for (std::size_t i = 0; peer_ && i < checks_; ++i) say(*peer_, request_);
+        for (std::size_t i = 0; peer_ && i < unanswered_; ++i) say(*peer_, unheard_);
       }
       sockets_->send(out_);
     }
@@ -84,11 +89,13 @@ class Floor {
   std::map<std::string, std::string> words_;
   std::optional<client::Sockets> sockets_;
   std::optional<SocketAddress> peer_;
-  std::size_t batch_ = 1;
+  std::size_t checks_ = 1;
+  std::size_t unanswered_ = 0;
   Duration between_{};
   std::vector<OutgoingDatagrams> out_;
   const std::array<std::uint8_t, kSize> request_{kRequest};
   const std::array<std::uint8_t, kSize> answer_{kAnswer};
+  const std::array<std::uint8_t, kSize> unheard_{kUnanswered};
 };
 
 }  // namespace
