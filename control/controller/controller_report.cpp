@@ -137,9 +137,9 @@ Result<ClientId, NotFound> Controller::find_client(std::string_view text) const 
   const auto& ended = endings_.all();
   if (const auto ip = IpAddress::parse(text)) {
     if (const auto owner = access_.client_for(*ip)) return *owner;
-    for (const auto& [key, connection] : connections_) {
-      const auto& options = connection->options;
-      if (options.tunnel_v4 == *ip || options.tunnel_v6 == *ip) return options.client;
+    for (const auto& [client, key] : by_client_) {
+      const auto& options = connections_.at(key)->options;
+      if (options.tunnel_v4 == *ip || options.tunnel_v6 == *ip) return client;
     }
     const auto former = std::find_if(ended.rbegin(), ended.rend(), [&](const Ending& ending) {
       return ending.addresses.v4 == *ip || ending.addresses.v6 == *ip;
