@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <compare>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -33,6 +34,8 @@ std::optional<Subject> subject_of(const pipeline::Command& command) {
     out.number = number(path->slot);
   } else if (const auto* policy = std::get_if<pipeline::SetPolicy>(&command)) {
     out.number = number(policy->slot);
+  } else if (const auto* names = std::get_if<pipeline::SetTranslations>(&command)) {
+    out.number = number(names->slot);
   } else if (const auto* channel = std::get_if<pipeline::SetChannel>(&command)) {
     out.number = number_of(channel->relay, channel->channel);
   } else if (const auto* owner = std::get_if<pipeline::SetTunnelOwner>(&command)) {
@@ -47,6 +50,14 @@ std::optional<RelaySlot> relay_of(const pipeline::Command& command) {
   if (const auto* relay = std::get_if<pipeline::SetRelay>(&command)) return relay->relay;
   if (const auto* channel = std::get_if<pipeline::SetChannel>(&command)) return channel->relay;
   return std::nullopt;
+}
+
+template <class T>
+std::optional<T> pop_back(std::vector<T>& list) {
+  if (list.empty()) return std::nullopt;
+  const auto out = list.back();
+  list.pop_back();
+  return out;
 }
 
 }  // namespace
@@ -81,14 +92,25 @@ void CommandQueue::put_back(WorkerCommand command) {
 }
 
 std::optional<const filter::Policy*> CommandQueue::poll_unused_policy() {
-  if (unused_.empty()) return std::nullopt;
-  const auto* out = unused_.back();
-  unused_.pop_back();
-  return out;
+  return pop_back(unused_policies_);
+}
+std::optional<const nat::Translations*> CommandQueue::poll_unused_translations() {
+  return pop_back(unused_translations_);
+}
+
+// The later command of a pair says all the earlier one said, but for flows that are to be
+// forgotten.
+void CommandQueue::drop(pipeline::Command& overtaken, pipeline::Command& by) {
+  if (const auto* policy = std::get_if<pipeline::SetPolicy>(&overtaken)) {
+    unused_policies_.push_back(policy->policy);
+  } else if (const auto* names = std::get_if<pipeline::SetTranslations>(&overtaken)) {
+    if (names->translations != nullptr) unused_translations_.push_back(names->translations);
+    std::get<pipeline::SetTranslations>(by).forget_flows |= names->forget_flows;
+  }
 }
 
 void CommandQueue::drop_overtaken(Waiting& waiting) {
-  std::set<Subject> told;
+  std::map<Subject, pipeline::Command*> told;
   std::set<RelaySlot> removed;  // with all their channels
   Waiting kept;
   size_ -= waiting.size();
@@ -100,12 +122,13 @@ void CommandQueue::drop_overtaken(Waiting& waiting) {
         set != nullptr && !set->server) {
       removed.insert(set->relay);
     }
-    if (const auto subject = subject_of(command); subject && !told.insert(*subject).second) {
-      if (const auto* policy = std::get_if<pipeline::SetPolicy>(&command))
-        unused_.push_back(policy->policy);
+    const auto subject = subject_of(command);
+    if (const auto later = subject ? told.find(*subject) : told.end(); later != told.end()) {
+      drop(command, *later->second);
       continue;
     }
     kept.push_front(std::move(command));
+    if (subject) told.emplace(*subject, &kept.front());
   }
   waiting = std::move(kept);
   size_ += waiting.size();

@@ -33,8 +33,9 @@ class CommandQueue {
   std::optional<WorkerCommand> pop(const WorkerSet& busy = {});
   void put_back(WorkerCommand command);
 
-  // Policies of overtaken commands: no worker will give them back.
+  // What overtaken commands would have lent: no worker will give it back.
   std::optional<const filter::Policy*> poll_unused_policy();
+  std::optional<const nat::Translations*> poll_unused_translations();
 
   [[nodiscard]] bool is_full() const { return size_ >= limit_; }
   [[nodiscard]] bool is_empty() const { return size_ == 0; }
@@ -43,12 +44,14 @@ class CommandQueue {
  private:
   using Waiting = std::deque<pipeline::Command>;
   void drop_overtaken(Waiting& waiting);
+  void drop(pipeline::Command& overtaken, pipeline::Command& by);
 
   std::size_t limit_;
   std::size_t compact_at_;  // twice what the last look over all left: each costs O(1) a command
   std::array<Waiting, pipeline::kWorkersMax> waiting_;
   std::size_t size_ = 0;  // of all
-  std::vector<const filter::Policy*> unused_;
+  std::vector<const filter::Policy*> unused_policies_;
+  std::vector<const nat::Translations*> unused_translations_;
 };
 
 }  // namespace fg::controller

@@ -21,6 +21,7 @@
 #include "control/portal/messages.h"
 #include "control/turn/allocation.h"
 #include "pipeline/commands.h"
+#include "pipeline/token_bucket.h"
 #include "pipeline/traffic.h"
 #include "wireguard/handshake.h"
 
@@ -30,6 +31,10 @@ inline constexpr std::size_t kEarlyMessagesMax =
     128;                                     // spec connectivity 6: buffered before nomination
 inline constexpr Duration kIdleAfter = 20s;  // spec connectivity 2.19
 inline constexpr Duration kLegacyIdleClose = 5min;  // spec connectivity 2.16, A
+
+// In-tunnel announcements: ours to answer, the client's to send (spec policy 4.5.4: one a lookup).
+inline constexpr Duration kAnnouncementInterval = 10ms;
+inline constexpr int kAnnouncementBurst = 400;
 
 // Names a connection inside the controller: worker bits and connection bits of its receiver
 // indices.
@@ -79,6 +84,18 @@ struct Connection {
   std::optional<Instant> last_handshake;
   std::optional<pipeline::Traffic> traffic;  // as its worker last told
   Instant traffic_at;
+
+  // What announcements changed and the worker is not yet told, and the answers that wait for it.
+  struct NamesNews {
+    bool translate = false;
+    bool forget_flows = false;
+    bool recompile = false;
+    std::vector<std::string> answers;
+    [[nodiscard]] bool empty() const { return answers.empty(); }
+  };
+  NamesNews names;
+  Instant names_at = Instant::min();  // not told before
+  pipeline::TokenBucket announcements{kAnnouncementInterval, kAnnouncementBurst};
 
   // Candidate lines not yet told to the client, in the order of the agent's priorities when sent.
   std::vector<ice::Candidate> announce;

@@ -67,6 +67,10 @@ void Controller::on_event(const pipeline::Event& event, Instant now, WallTime wa
     relays_.on_channel_activity(channel->relay, channel->channel, now);
   } else if (const auto* retired = std::get_if<pipeline::PolicyRetired>(&event)) {
     release_policy(retired->policy);
+  } else if (const auto* given_back = std::get_if<pipeline::TranslationsRetired>(&event)) {
+    translations_.erase(given_back->translations);
+  } else if (const auto* silent = std::get_if<pipeline::NameSilent>(&event)) {
+    on_name_silent(*silent, now);
   } else if (const auto* removed = std::get_if<pipeline::ClientRemoved>(&event)) {
     slots_.give_back(removed->slot);
   } else if (const auto* read = std::get_if<pipeline::TrafficRead>(&event)) {
@@ -75,10 +79,9 @@ void Controller::on_event(const pipeline::Event& event, Instant now, WallTime wa
   pump_relays(now);
 }
 
-void Controller::on_resolved(dns::ResolutionId id, const std::vector<IpAddress>& addresses,
-                             Instant now, WallTime) {
+void Controller::on_resolved(dns::ResolutionId id, dns::Resolved resolved, Instant now, WallTime) {
   last_now_ = now;
-  resolutions_.on_answer(id, addresses, now);
+  resolutions_.on_answer(id, std::move(resolved), now);
   drain_resolutions(now);
   pump_relays(now);
 }
@@ -146,6 +149,7 @@ std::optional<WorkerCommand> Controller::poll_command(const WorkerSet& busy) {
 void Controller::enqueue(WorkerCommand command) {
   if (!commands_.push(std::move(command))) drop(DropReason::command_queue_full);
   while (const auto policy = commands_.poll_unused_policy()) release_policy(*policy);
+  while (const auto unused = commands_.poll_unused_translations()) translations_.erase(*unused);
 }
 
 std::optional<PortalOutput> Controller::poll_portal() {

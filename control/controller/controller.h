@@ -3,8 +3,7 @@
 // output, then sleep until wakeup(). One engine for all three generations; what differs is a field
 // of the connection (spec connectivity 1.8, policy 0.6).
 //
-// Left out: translation for DNS resources (their messages are answered, their packets refused),
-// flow logs.
+// Left out: flow logs.
 #pragma once
 
 #include <array>
@@ -28,6 +27,7 @@
 #include "control/controller/endings.h"
 #include "control/controller/report.h"
 #include "control/controller/slots.h"
+#include "control/controller/tunnel_control.h"
 #include "control/dns/resolutions.h"
 #include "control/ice/dispatch.h"
 #include "control/path/answer_cache.h"
@@ -35,6 +35,7 @@
 #include "control/portal/messages.h"
 #include "control/turn/relay_set.h"
 #include "filter/policy.h"
+#include "nat/translations.h"
 #include "pipeline/commands.h"
 #include "wireguard/cookie.h"
 
@@ -96,9 +97,8 @@ class Controller {
   void on_portal(portal::Ingress message, Instant now, WallTime wall);
   void on_punt(const pipeline::Punt& punt, Instant now, WallTime wall);
   void on_event(const pipeline::Event& event, Instant now, WallTime wall);
-  // Addresses of a poll_query(); empty on failure.
-  void on_resolved(dns::ResolutionId id, const std::vector<IpAddress>& addresses, Instant now,
-                   WallTime wall);
+  // What a poll_query() brought.
+  void on_resolved(dns::ResolutionId id, dns::Resolved resolved, Instant now, WallTime wall);
   // The host's addresses or routes are others than before, perhaps.
   void on_network_changed(Instant now);
   void on_timeout(Instant now, WallTime wall);
@@ -142,11 +142,21 @@ class Controller {
   [[nodiscard]] bool is_reading_traffic() const { return !pages_.empty(); }
 
  private:
-  using Asked = std::variant<portal::RequestConnection, portal::AllowAccess>;
+  // In the tunnel: the client uses the name.
+  struct Announced {
+    ClientId client;
+    AssignedIps what;
+  };
+  // A: nothing answers under the addresses known.
+  struct Refresh {
+    ClientId client;
+    nat::NameId name{};
+  };
+  using Asked = std::variant<portal::RequestConnection, portal::AllowAccess, Announced, Refresh>;
   using Held = std::variant<portal::Authorize, portal::RequestConnection>;
   struct HeldRequest {
     Held request;
-    std::vector<IpAddress> resolved;  // of a RequestConnection
+    dns::Resolved resolved;  // of a RequestConnection
     Instant until;
   };
 
@@ -169,11 +179,10 @@ class Controller {
   template <class Request>
   void resolve_then_accept(const ClientId& client, Request&& request, Instant now);
   void accept(const portal::Authorize& message, Instant now);
-  void accept(const portal::RequestConnection& message, std::vector<IpAddress> resolved,
-              Instant now);
-  void accept(const portal::AllowAccess& message, std::vector<IpAddress> resolved, Instant now);
+  void accept(const portal::RequestConnection& message, const dns::Resolved& resolved, Instant now);
+  void accept(const portal::AllowAccess& message, const dns::Resolved& resolved, Instant now);
   [[nodiscard]] bool must_wait_for_relay() const;
-  bool hold(Held request, std::vector<IpAddress> resolved, Instant now);
+  bool hold(Held request, dns::Resolved resolved, Instant now);
   void release_held(Instant now);
   // Logs and counts why a grant cannot be kept, before anything of the client is touched.
   [[nodiscard]] bool refuses(const acl::Grant& grant);
@@ -228,6 +237,15 @@ class Controller {
   [[nodiscard]] std::set<ClientId> known_clients() const;
   void take_traffic(const pipeline::TrafficPage* page, Instant now);
   void note_endings();
+
+  // Names of DNS resources: controller_names.cpp.
+  void on_announcement(Connection& connection, AssignedIps assigned, Instant now);
+  void on_name_silent(const pipeline::NameSilent& silent, Instant now);
+  void accept(const Announced& announced, const dns::Resolved& resolved, Instant now);
+  void accept(const Refresh& refresh, const dns::Resolved& resolved, Instant now);
+  void tell_names(Connection& connection, Instant now);
+  void set_translations(Connection& connection, bool forget_flows);
+  void send_status(const Connection& connection, const std::string& json);
 
   // Relays and datagrams: controller_network.cpp.
   void on_datagram(const SocketAddress& local, const SocketAddress& from, Bytes bytes, Instant now);
@@ -295,6 +313,8 @@ class Controller {
     unsigned borrows = 0;
   };
   std::map<const filter::Policy*, BorrowedPolicy> policies_;
+  std::map<const nat::Translations*, std::unique_ptr<const nat::Translations>>
+      translations_;  // lent
 
   Endings endings_;
   std::map<WorkerIndex, std::unique_ptr<pipeline::TrafficPage>> pages_;  // lent to the workers

@@ -95,6 +95,11 @@ Connection* Controller::create(NewConnection request, Instant now) {
   tell(options.worker,
        pipeline::AddClient{*slot, request.v4, request.v6, borrow_policy(request.client),
                            request.is_legacy, request.use_iceless});
+  // What the client announced over an earlier connection still holds (spec policy 2.8).
+  if (const auto* names = access_.names_of(options.client);
+      names != nullptr && !names->proxies().empty()) {
+    set_translations(connection, false);
+  }
   for (const auto& address : {request.v4, request.v6})
     tell_all(pipeline::SetTunnelOwner{address, options.worker});
   seed_candidates(connection, now);
@@ -144,10 +149,14 @@ void Controller::remove(Connection& connection, bool goodbye, Instant now) {
   portal_.emplace_back(ForgetClient{options.client});
 }
 
-// Grants are kept: the client may come back without asking for them again (spec policy 2.8).
+// Grants are kept: the client may come back without asking for them again. One of generation A asks
+// for all of them anew (spec policy 2.8).
 void Controller::give_up(Connection& connection, const char* reason, Instant now) {
-  log_.info("connection failed", {{"client", connection.options.client}, {"reason", reason}});
+  const auto client = connection.options.client;
+  const bool is_legacy = connection.options.is_legacy;
+  log_.info("connection failed", {{"client", client}, {"reason", reason}});
   remove(connection, false, now);
+  if (is_legacy) (void)access_.remove(client);
 }
 
 void Controller::seed_candidates(Connection& connection, Instant now) {
@@ -239,6 +248,7 @@ void Controller::bind_channels(Connection& connection, Instant now) {
 void Controller::on_connection_timeout(Connection& connection, Instant now, WallTime wall) {
   connection.agent.on_timeout(now);
   connection.handshake.on_timeout(now, wall);
+  if (!connection.names.empty() && connection.names_at <= now) tell_names(connection, now);
   const auto quiet = now - connection.last_activity;
   if (connection.options.is_legacy && quiet >= kLegacyIdleClose) {
     log_.info("connection closed, idle", {{"client", connection.options.client}});
@@ -411,6 +421,7 @@ void Controller::reschedule(Connection& connection) {
   }
   if (connection.options.is_legacy)
     due = earlier(due, Wakeup{connection.last_activity + kLegacyIdleClose, "idle close"});
+  if (!connection.names.empty()) due = earlier(due, Wakeup{connection.names_at, "names"});
   // Idle connections are looked at together: waking up costs more than what one of them has to do.
   if (connection.is_idle && due && due->at - last_now_ > kIdleFar)
     due->at = round_up(due->at, kIdleGrain);

@@ -1,6 +1,5 @@
 // Datagrams that no worker finishes, and what the relays report (spec connectivity 1.3, 2.12, 4.4).
 #include "control/controller/controller.h"
-#include "control/controller/tunnel_control.h"
 #include "control/stun/message.h"
 #include "packet/control_message.h"
 #include "packet/demux.h"
@@ -213,18 +212,12 @@ void Controller::on_control_packet(ClientSlot slot, Bytes packet, Instant now) {
     return;
   }
   if (message->type != packet::ControlMessage::kAssignedIps) return;
-  const auto assigned = parse_assigned_ips(message->payload);
+  auto assigned = parse_assigned_ips(message->payload);
   if (!assigned) {
     drop(DropReason::control_malformed);
     return;
   }
-  // Packets for names are not translated, and saying so lets the client tell its applications at
-  // once.
-  const auto json = domain_status(assigned->resource, assigned->domain, false);
-  std::array<std::uint8_t, pipeline::kInnerPacketMax> out{};
-  const packet::ControlMessage status{packet::ControlMessage::kDomainStatus, as_bytes(json)};
-  if (const auto length = status.write(out); length > 0)
-    send_inner(*connection, Bytes{out}.first(length));
+  on_announcement(*connection, std::move(*assigned), now);
 }
 
 // ---- relays ----

@@ -32,9 +32,9 @@ bool covers(const portal::Resource& resource, const std::optional<portal::Domain
 }
 
 std::optional<portal::DomainResponse> response_to(const std::optional<portal::Domain>& domain,
-                                                  std::vector<IpAddress> resolved) {
+                                                  const dns::Resolved& resolved) {
   if (!domain) return std::nullopt;
-  return portal::DomainResponse{domain->name, std::move(resolved)};
+  return portal::DomainResponse{domain->name, resolved.all()};
 }
 
 // Whether a host can carry it at all.
@@ -195,20 +195,29 @@ template <class Request>
 void Controller::resolve_then_accept(const ClientId& client, Request&& request, Instant now) {
   // A refused domain gets no answer and touches nothing else (spec portal 2.3.2 step 4).
   if (!covers(request.resource, request.domain)) {
+    drop(DropReason::domain_not_covered);
     log_.warn("request for a name outside its resource: check the resource's address in the portal",
               {{"client", client}, {"resource", request.resource.id}});
     return;
   }
   if (!request.domain) {
     accept(request, {}, now);
-  } else if (const auto id = resolutions_.start(request.domain->name, now)) {
-    asked_.emplace(*id, std::forward<Request>(request));
-  } else {
-    drop(DropReason::resolutions_full);
+    return;
   }
+  const auto& proxies = request.domain->proxy_ips;
+  if (!proxies.empty() && !acl::are_proxies(proxies)) {
+    drop(DropReason::foreign_proxy);
+    log_.debug("request with foreign proxy addresses", {{"client", client}});
+    return;
+  }
+  const auto id = resolutions_.start(request.domain->name, dns::Asker::request, client, now);
+  if (id)
+    asked_.emplace(*id, std::forward<Request>(request));
+  else
+    drop(id.error());
 }
 
-void Controller::accept(const portal::RequestConnection& message, std::vector<IpAddress> resolved,
+void Controller::accept(const portal::RequestConnection& message, const dns::Resolved& resolved,
                         Instant now) {
   if (must_wait_for_relay()) {
     portal::RequestConnection copy;
@@ -221,9 +230,9 @@ void Controller::accept(const portal::RequestConnection& message, std::vector<Ip
     copy.domain = message.domain;
     if (hold(std::move(copy), resolved, now)) return;
   }
-  const acl::Grant grant{message.client.id,      message.client.v4,  message.client.v6,
-                         message.resource,       message.expires_at, message.domain,
-                         acl::GrantStyle::extend};
+  const acl::Grant grant{
+      message.client.id,  message.client.v4, message.client.v6,       message.resource,
+      message.expires_at, message.domain,    acl::GrantStyle::extend, resolved};
   if (refuses(grant) || refuses_connections()) return;
   // Always a new connection; grants made before survive it (spec portal 2.3.3).
   if (Connection* previous = find(message.client.id)) remove(*previous, false, now);
@@ -240,23 +249,23 @@ void Controller::accept(const portal::RequestConnection& message, std::vector<Ip
   apply(*change, now);
   portal_.emplace_back(portal::Egress{
       portal::ConnectionReady{message.ref, portal::IceCredentials{ours.ufrag, ours.password},
-                              response_to(message.domain, std::move(resolved))}});
+                              response_to(message.domain, resolved)}});
 }
 
-void Controller::accept(const portal::AllowAccess& message, std::vector<IpAddress> resolved,
+void Controller::accept(const portal::AllowAccess& message, const dns::Resolved& resolved,
                         Instant now) {
   // May come before the connection: the access list then waits for it (spec portal 2.3.3).
-  const acl::Grant grant{message.client,         message.client_v4,  message.client_v6,
-                         message.resource,       message.expires_at, message.domain,
-                         acl::GrantStyle::extend};
+  const acl::Grant grant{
+      message.client,     message.client_v4, message.client_v6,       message.resource,
+      message.expires_at, message.domain,    acl::GrantStyle::extend, resolved};
   if (refuses(grant)) return;
   const auto change = access_.grant(grant, now);
   FG_ASSERT(change);
   apply(*change, now);
   // Only grants that asked for a name are answered.
   if (message.domain) {
-    portal_.emplace_back(portal::Egress{portal::ConnectionReady{
-        message.ref, std::nullopt, response_to(message.domain, std::move(resolved))}});
+    portal_.emplace_back(portal::Egress{
+        portal::ConnectionReady{message.ref, std::nullopt, response_to(message.domain, resolved)}});
   }
 }
 
@@ -307,7 +316,7 @@ bool Controller::must_wait_for_relay() const {
   return measuring;
 }
 
-bool Controller::hold(Held request, std::vector<IpAddress> resolved, Instant now) {
+bool Controller::hold(Held request, dns::Resolved resolved, Instant now) {
   if (held_.size() == kHeldRequestsMax) return false;
   held_.push_back({std::move(request), std::move(resolved), now + kHoldMax});
   return true;
@@ -320,8 +329,7 @@ void Controller::release_held(Instant now) {
     if (const auto* authorize = std::get_if<portal::Authorize>(&request.request)) {
       accept(*authorize, now);
     } else {
-      accept(std::get<portal::RequestConnection>(request.request), std::move(request.resolved),
-             now);
+      accept(std::get<portal::RequestConnection>(request.request), request.resolved, now);
     }
   }
 }
@@ -333,11 +341,10 @@ void Controller::answer_no_relays() {
 }
 
 void Controller::drain_resolutions(Instant now) {
-  while (auto result = resolutions_.poll_result()) {
-    auto found = asked_.extract(result->id);
+  while (const auto outcome = resolutions_.poll_outcome()) {
+    const auto found = asked_.extract(outcome->id);
     if (found.empty()) continue;
-    std::visit([&](const auto& message) { accept(message, std::move(result->addresses), now); },
-               found.mapped());
+    std::visit([&](const auto& asked) { accept(asked, outcome->resolved, now); }, found.mapped());
   }
 }
 
@@ -357,6 +364,12 @@ void Controller::apply(const acl::Change& change, Instant now) {
       remove(*connection, false, now);
     }
   }
+  // Where names lead is told before who may go there.
+  for (const auto& client : change.translate) {
+    auto* connection = find(client);
+    if (connection == nullptr) continue;
+    set_translations(*connection, std::ranges::binary_search(change.renumbered, client));
+  }
   for (const auto& client : change.recompile) {
     if (auto* connection = find(client)) set_policy(*connection);
   }
@@ -366,10 +379,12 @@ void Controller::apply(const acl::Change& change, Instant now) {
     log_.info("client has no access left", {{"client", client}});
     // A clients know no goodbye and expect their connection to serve a later grant (spec
     // portal 2.3.5).
-    if (connection->options.is_legacy)
+    if (connection->options.is_legacy) {
+      set_translations(*connection, true);
       set_policy(*connection);
-    else
+    } else {
       remove(*connection, true, now);
+    }
   }
 }
 

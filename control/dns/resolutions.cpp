@@ -1,32 +1,45 @@
 #include "control/dns/resolutions.h"
 
-#include <algorithm>
-
 namespace fg::dns {
 
-std::optional<ResolutionId> Resolutions::start(std::string_view name, Instant now) {
+Result<ResolutionId, DropReason> Resolutions::start(std::string_view name, Asker asker,
+                                                    const ClientId& client, Instant now) {
   last_now_ = now;
-  if (deadlines_.size() >= kResolutionsMax) return std::nullopt;
+  auto& of_asker = of_asker_[static_cast<std::size_t>(asker)];
+  if (of_asker >= (asker == Asker::request ? kRequestsMax : kAnnouncementsMax))
+    return fail(DropReason::resolutions_full);
+  if (const auto own = of_client_.find(client);
+      own != of_client_.end() && own->second >= kPerClientMax)
+    return fail(DropReason::names_limited);
   const ResolutionId id{next_id_++};
-  deadlines_.emplace(id, now + kResolutionTimeout);
+  waiting_.emplace(id, Waiting{now + kResolutionTimeout, asker, client});
+  ++of_asker;
+  ++of_client_[client];
   queries_.push_back({id, std::string{name}});
   return id;
 }
 
-void Resolutions::on_answer(ResolutionId id, const std::vector<IpAddress>& addresses, Instant now) {
+bool Resolutions::end(ResolutionId id) {
+  const auto at = waiting_.find(id);
+  if (at == waiting_.end()) return false;
+  --of_asker_[static_cast<std::size_t>(at->second.asker)];
+  const auto own = of_client_.find(at->second.client);
+  if (--own->second == 0) of_client_.erase(own);
+  waiting_.erase(at);
+  return true;
+}
+
+void Resolutions::on_answer(ResolutionId id, Resolved resolved, Instant now) {
   last_now_ = now;
-  if (deadlines_.erase(id) == 0) return;
-  Result result{id, addresses};
-  std::stable_partition(result.addresses.begin(), result.addresses.end(),
-                        [](const IpAddress& ip) { return ip.is_v6(); });
-  results_.push_back(std::move(result));
+  if (end(id)) outcomes_.push_back({id, std::move(resolved)});
 }
 
 void Resolutions::on_timeout(Instant now) {
   last_now_ = now;
-  while (!deadlines_.empty() && deadlines_.begin()->second <= now) {
-    results_.push_back({deadlines_.begin()->first, {}});
-    deadlines_.erase(deadlines_.begin());
+  while (!waiting_.empty() && waiting_.begin()->second.until <= now) {
+    const auto id = waiting_.begin()->first;
+    (void)end(id);
+    outcomes_.push_back({id, {}});
   }
 }
 
@@ -37,16 +50,16 @@ std::optional<Resolutions::Query> Resolutions::poll_query() {
   return query;
 }
 
-std::optional<Resolutions::Result> Resolutions::poll_result() {
-  if (results_.empty()) return std::nullopt;
-  auto result = std::move(results_.front());
-  results_.pop_front();
-  return result;
+std::optional<Resolutions::Outcome> Resolutions::poll_outcome() {
+  if (outcomes_.empty()) return std::nullopt;
+  auto outcome = std::move(outcomes_.front());
+  outcomes_.pop_front();
+  return outcome;
 }
 
 std::optional<Wakeup> Resolutions::wakeup() const {
-  if (!queries_.empty() || !results_.empty()) return Wakeup{last_now_, "name resolution"};
-  if (!deadlines_.empty()) return Wakeup{deadlines_.begin()->second, "name resolution gives up"};
+  if (!queries_.empty() || !outcomes_.empty()) return Wakeup{last_now_, "name resolution"};
+  if (!waiting_.empty()) return Wakeup{waiting_.begin()->second.until, "name resolution gives up"};
   return std::nullopt;
 }
 

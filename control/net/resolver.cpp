@@ -25,7 +25,6 @@ namespace asio = boost::asio;
 
 constexpr int kTryTimeoutMs = 2000;  // a server's first try; c-ares doubles it a round
 constexpr int kTries = 3;
-constexpr std::size_t kAddressesMax = 64;
 
 // A socket of c-ares in the reactor. c-ares opens and closes it; here it is only waited for.
 struct Socket : std::enable_shared_from_this<Socket> {
@@ -106,6 +105,7 @@ class Channel : public std::enable_shared_from_this<Channel> {
  public:
   struct Found {
     std::vector<IpAddress> addresses;
+    bool is_answer = false;  // somebody knows: an empty list means that there are none
     std::string error;
     std::chrono::seconds ttl{};  // of the shortest-lived address; 0: not from a name server
   };
@@ -143,7 +143,7 @@ class Channel : public std::enable_shared_from_this<Channel> {
   void resolve(const std::string& name, int family, Callback callback) {
     auto lookup = std::make_unique<Lookup>(Lookup{shared_from_this(), std::move(callback)});
     if (status_ != ARES_SUCCESS) {
-      finish(std::move(lookup), {{}, ares_strerror(status_), {}});
+      finish(std::move(lookup), {{}, false, ares_strerror(status_), {}});
       return;
     }
     ares_addrinfo_hints hints{};
@@ -167,10 +167,12 @@ class Channel : public std::enable_shared_from_this<Channel> {
     std::unique_ptr<Lookup> lookup{static_cast<Lookup*>(argument)};
     const std::unique_ptr<ares_addrinfo, void (*)(ares_addrinfo*)> owned{info, ares_freeaddrinfo};
     if (status != ARES_SUCCESS) {
-      finish(std::move(lookup), {{}, ares_strerror(status), {}});
+      const bool is_answer = status == ARES_ENODATA || status == ARES_ENOTFOUND;
+      finish(std::move(lookup), {{}, is_answer, ares_strerror(status), {}});
       return;
     }
     Found found;
+    found.is_answer = true;
     std::optional<int> ttl;
     for (const auto* node = info->nodes; node != nullptr && found.addresses.size() < kAddressesMax;
          node = node->ai_next) {
@@ -227,17 +229,25 @@ class Channel : public std::enable_shared_from_this<Channel> {
   std::map<ares_socket_t, std::shared_ptr<Socket>> sockets_;
 };
 
+// Both families of a name.
+struct LookedUp {
+  dns::Resolved resolved;
+  std::string error;  // the newest
+};
+enum class Patience : std::uint8_t { full, first_best, bounded };
+
 }  // namespace
 
-struct Resolver::Impl {
+struct Resolver::Impl : std::enable_shared_from_this<Resolver::Impl> {
   Impl(Loop& l, ResolverOptions o) : loop(l), options(std::move(o)) {}
 
+  void start(const std::string& name, std::function<void(LookedUp)> callback, Patience patience);
   void forget_if_changed();
-  [[nodiscard]] const std::vector<IpAddress>* cached(const std::string& name);
-  void cache(const std::string& name, const std::vector<IpAddress>& addresses, Duration ttl);
+  [[nodiscard]] const dns::Resolved* cached(const std::string& name);
+  void cache(const std::string& name, const dns::Resolved& resolved, Duration ttl);
 
   struct Cached {
-    std::vector<IpAddress> addresses;
+    dns::Resolved resolved;
     Instant until;
   };
   using Version = std::array<std::int64_t, 3>;
@@ -255,38 +265,35 @@ namespace {
 struct Both {
   explicit Both(Loop& loop) : timer(loop.context(), [this] { answer(); }) {}
 
-  void on_found(Channel::Found found, Instant now) {
-    if (found.addresses.empty()) {
-      error = std::move(found.error);
+  void on_found(Family family, Channel::Found one, Instant now) {
+    if (!one.addresses.empty()) {
+      ttl = std::min(ttl, Duration{one.ttl});
+      has_address = true;
     } else {
-      ttl = std::min(ttl, Duration{found.ttl});
-      addresses.insert(addresses.end(), found.addresses.begin(), found.addresses.end());
+      found.error = std::move(one.error);
     }
+    if (one.is_answer)
+      (family == Family::v4 ? found.resolved.v4 : found.resolved.v6) = std::move(one.addresses);
     if (--open == 0) {
-      if (!addresses.empty()) on_complete(*this);
+      if (found.resolved.v4 && found.resolved.v6)
+        on_complete(found.resolved, has_address ? ttl : kNegativeTtl);
       answer();
-    } else if (is_hurried && !addresses.empty()) {
+    } else if (is_hurried && has_address) {
       timer.set(now + kOtherFamilyWait);
     }
   }
   void answer() {
     timer.set(std::nullopt);
-    if (!callback) return;
-    const auto to = std::exchange(callback, {});
-    if (addresses.empty()) {
-      to(fail(error.empty() ? "no addresses" : error));
-    } else {
-      to(addresses);
-    }
+    if (callback) std::exchange(callback, {})(found);
   }
 
   BootTimer timer;
-  std::function<void(Resolver::Answer)> callback;
-  std::function<void(const Both&)> on_complete;
+  std::function<void(LookedUp)> callback;
+  std::function<void(const dns::Resolved&, Duration)> on_complete;
   bool is_hurried = false;
+  bool has_address = false;
   int open = 2;
-  std::vector<IpAddress> addresses;
-  std::string error;
+  LookedUp found;
   Duration ttl = kCachedMax;
 };
 
@@ -300,23 +307,22 @@ void Resolver::Impl::forget_if_changed() {
   names.clear();
 }
 
-const std::vector<IpAddress>* Resolver::Impl::cached(const std::string& name) {
+const dns::Resolved* Resolver::Impl::cached(const std::string& name) {
   const auto at = names.find(name);
   if (at == names.end()) return nullptr;
-  if (at->second.until > loop.now()) return &at->second.addresses;
+  if (at->second.until > loop.now()) return &at->second.resolved;
   names.erase(at);
   return nullptr;
 }
 
-void Resolver::Impl::cache(const std::string& name, const std::vector<IpAddress>& addresses,
-                           Duration ttl) {
+void Resolver::Impl::cache(const std::string& name, const dns::Resolved& resolved, Duration ttl) {
   if (ttl <= Duration{}) return;
   if (names.size() >= kCachedNamesMax && !names.contains(name)) {
     names.erase(std::min_element(names.begin(), names.end(), [](const auto& a, const auto& b) {
       return a.second.until < b.second.until;
     }));
   }
-  names.insert_or_assign(name, Cached{addresses, loop.now() + ttl});
+  names.insert_or_assign(name, Cached{resolved, loop.now() + ttl});
 }
 
 Resolver::Resolver(Loop& loop, ResolverOptions options)
@@ -329,33 +335,58 @@ Resolver::~Resolver() {
   if (impl_->channel) impl_->channel->cancel();
 }
 
-void Resolver::resolve(const std::string& name, std::function<void(Answer)> callback,
-                       Families families) {
+void Resolver::Impl::start(const std::string& name, std::function<void(LookedUp)> callback,
+                           Patience patience) {
   // The caller's callback must not outlive us.
-  auto guarded = [weak = std::weak_ptr<Impl>{impl_},
-                  callback = std::move(callback)](Answer answer) {
-    if (!weak.expired()) callback(std::move(answer));
+  auto guarded = [weak = weak_from_this(), callback = std::move(callback)](const LookedUp& found) {
+    if (!weak.expired()) callback(found);
   };
   if (const auto literal = IpAddress::parse(name)) {
-    impl_->loop.post([guarded, address = *literal] { guarded(std::vector<IpAddress>{address}); });
+    dns::Resolved resolved{std::vector<IpAddress>{}, std::vector<IpAddress>{}};
+    (literal->is_v4() ? resolved.v4 : resolved.v6)->push_back(*literal);
+    loop.post([guarded, resolved] { guarded(LookedUp{resolved, {}}); });
     return;
   }
-  impl_->forget_if_changed();
-  if (const auto* known = impl_->cached(name)) {
-    impl_->loop.post([guarded, addresses = *known] { guarded(addresses); });
+  forget_if_changed();
+  if (const auto* known = cached(name)) {
+    loop.post([guarded, resolved = *known] { guarded(LookedUp{resolved, {}}); });
     return;
   }
-  auto both = std::make_shared<Both>(impl_->loop);
+  auto both = std::make_shared<Both>(loop);
   both->callback = std::move(guarded);
-  both->is_hurried = families == Families::first_best;
-  both->on_complete = [weak = std::weak_ptr<Impl>{impl_}, name](const Both& found) {
-    if (const auto impl = weak.lock()) impl->cache(name, found.addresses, found.ttl);
+  both->is_hurried = patience == Patience::first_best;
+  both->on_complete = [weak = weak_from_this(), name](const dns::Resolved& resolved, Duration ttl) {
+    if (const auto impl = weak.lock()) impl->cache(name, resolved, ttl);
   };
-  for (const int family : {AF_INET6, AF_INET}) {
-    impl_->channel->resolve(name, family, [both, &loop = impl_->loop](Channel::Found found) {
-      both->on_found(std::move(found), loop.now());
-    });
+  if (patience == Patience::bounded) both->timer.set(loop.now() + kLookUpTime);
+  for (const auto family : {Family::v6, Family::v4}) {
+    channel->resolve(name, family == Family::v6 ? AF_INET6 : AF_INET,
+                     [both, family, &loop = loop](Channel::Found found) {
+                       both->on_found(family, std::move(found), loop.now());
+                     });
   }
+}
+
+void Resolver::resolve(const std::string& name, std::function<void(Answer)> callback,
+                       Families families) {
+  impl_->start(
+      name,
+      [callback = std::move(callback)](const LookedUp& found) {
+        auto addresses = found.resolved.all();
+        if (addresses.empty()) {
+          callback(fail(found.error.empty() ? "no addresses" : found.error));
+        } else {
+          callback(std::move(addresses));
+        }
+      },
+      families == Families::both ? Patience::full : Patience::first_best);
+}
+
+void Resolver::look_up(const std::string& name, std::function<void(dns::Resolved)> callback) {
+  impl_->start(
+      name,
+      [callback = std::move(callback)](LookedUp found) { callback(std::move(found.resolved)); },
+      Patience::bounded);
 }
 
 }  // namespace fg::net

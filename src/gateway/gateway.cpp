@@ -365,9 +365,8 @@ bool Gateway::drain_controller() {
       portal_->forget_client(std::get<controller::ForgetClient>(*output).client);
   }
   while (auto query = controller_->poll_query()) {
-    resolver_.resolve(query->name, [this, id = query->id](net::Resolver::Answer answer) {
-      controller_->on_resolved(id, answer.value_or(std::vector<IpAddress>{}), loop_.now(),
-                               loop_.wall_now());
+    resolver_.look_up(query->name, [this, id = query->id](dns::Resolved resolved) {
+      controller_->on_resolved(id, std::move(resolved), loop_.now(), loop_.wall_now());
     });
   }
   if (const auto lines = controller_->poll_reachable(); lines && !left_behind_.write(*lines)) {

@@ -459,7 +459,8 @@ class World {
     if (controller_.poll_reachable()) ++outputs;
     for (; auto query = controller_.poll_query(); ++outputs) {
       if (choices_.flag())
-        controller_.on_resolved(query->id, {IpAddress::v4(10, 9, 8, 7), v6(9)}, now_, wall());
+        controller_.on_resolved(
+            query->id, {std::vector{IpAddress::v4(10, 9, 8, 7)}, std::vector{v6(9)}}, now_, wall());
     }
     FG_LAW(outputs == 0 || (before && before->at <= now_));
     for (auto& worker : workers_) outputs += empty(worker->rings);

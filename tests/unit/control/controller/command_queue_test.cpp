@@ -105,6 +105,20 @@ TEST(CommandQueue, OvertakenPoliciesAreGivenBack) {
   EXPECT_FALSE(queue.poll_unused_policy());
   EXPECT_EQ(queue.size(), 1U);
 }
+TEST(CommandQueue, OvertakenTranslationsAreGivenBackButNotWhatTheyForget) {
+  CommandQueue queue{1};
+  const auto first = nat::Translations::compile({}, false);
+  const auto second = nat::Translations::compile({}, false);
+  EXPECT_TRUE(push(queue, pipeline::SetTranslations{kSlot, first.get(), true}));
+  EXPECT_FALSE(queue.poll_unused_translations());
+  EXPECT_TRUE(push(queue, pipeline::SetTranslations{kSlot, second.get(), false}));
+  EXPECT_EQ(queue.poll_unused_translations(), first.get());
+  EXPECT_FALSE(queue.poll_unused_translations());
+  const auto left = queue.pop();
+  const auto& set = std::get<pipeline::SetTranslations>(left->command);
+  EXPECT_EQ(set.translations, second.get());
+  EXPECT_TRUE(set.forget_flows);
+}
 
 TEST(CommandQueue, ARemovedRelayTakesItsChannelsAlongAndNothingLater) {
   CommandQueue queue{4};

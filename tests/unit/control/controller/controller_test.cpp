@@ -258,8 +258,9 @@ TEST(Controller, DnsGrantsOfGenerationAAreAnsweredWithTheResolvedAddresses) {
   world.portal_says(std::move(message));
   ASSERT_EQ(world.queries.size(), 1U);
   EXPECT_EQ(world.queries[0].name, "wiki.lab.test");
-  world.controller.on_resolved(world.queries[0].id, {ip("10.20.0.2"), ip("fd20::2")}, world.now,
-                               world.wall());
+  world.controller.on_resolved(world.queries[0].id,
+                               {std::vector{ip("10.20.0.2")}, std::vector{ip("fd20::2")}},
+                               world.now, world.wall());
   world.settle();
   ASSERT_EQ(world.all_said<portal::ConnectionReady>().size(), 1U);
   const auto& ready = *world.all_said<portal::ConnectionReady>()[0];

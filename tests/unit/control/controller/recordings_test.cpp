@@ -75,8 +75,9 @@ class Recording : public ::testing::TestWithParam<const char*> {
     while (auto query =
                world.queries.empty() ? std::nullopt : std::optional{world.queries.back()}) {
       world.queries.clear();
-      world.controller.on_resolved(query->id, {test::ip("10.20.0.2"), test::ip("fd20::2")},
-                                   world.now, world.wall());
+      world.controller.on_resolved(
+          query->id, {std::vector{test::ip("10.20.0.2")}, std::vector{test::ip("fd20::2")}},
+          world.now, world.wall());
       world.settle();
     }
     for (const auto& egress : world.said) {

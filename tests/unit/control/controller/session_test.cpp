@@ -247,23 +247,6 @@ TEST_F(Connected, WhatAProcessLeftBehindItsSuccessorWithdrawsAndTheClientFailsWi
   EXPECT_EQ(client.agent.state(), ice::AgentState::disconnected);
 }
 
-TEST_F(Connected, AnnouncedNamesAreAnsweredInactive) {
-  const std::string json =
-      R"({"resource":"5b8d7f13-6e2a-4b9c-8f41-0c7e9a2d6b35","domain":"wiki.lab.test","proxy_ips":["100.96.0.1"]})";
-  pipeline::Punt punt;
-  punt.kind = pipeline::Punt::Kind::inner;
-  punt.slot = world.commanded<pipeline::AddClient>().back()->slot;
-  const packet::ControlMessage message{packet::ControlMessage::kAssignedIps, as_bytes(json)};
-  punt.length = static_cast<std::uint16_t>(message.write(punt.bytes));
-  ASSERT_GT(punt.length, 0);
-  world.controller.on_punt(punt, world.now, world.wall());
-  world.settle();
-  ASSERT_EQ(world.commanded<pipeline::SendInner>().size(), 1U);
-  const auto& answer = *world.commanded<pipeline::SendInner>()[0];
-  const auto text = as_text(Bytes{answer.bytes}.first(answer.length));
-  EXPECT_NE(text.find(R"("domain":"wiki.lab.test","status":"Inactive")"), std::string::npos);
-}
-
 TEST_F(Connected, IdleClientsAreCheckedEveryTwentyFiveSecondsAndWakeAtOnce) {
   // Both sides quiet for a minute: the server's idle profile.
   client.run(60s);

@@ -116,12 +116,56 @@ TEST_F(CacheTest, ATimeToLiveOfZeroMeansAskingAnewEveryTime) {
   }
 }
 
-TEST_F(CacheTest, FailuresAreNotKept) {
+TEST_F(CacheTest, ANameThatDoesNotExistIsKeptForAWhile) {
   Resolver resolver{loop, ResolverOptions{0, {dns.address()}}};
   EXPECT_FALSE(ask(resolver, "nowhere.test"));
   const int before = dns.queries();
   EXPECT_FALSE(ask(resolver, "nowhere.test"));
+  EXPECT_EQ(dns.queries(), before);
+}
+TEST_F(CacheTest, RefusalsAreNotKept) {
+  Resolver resolver{loop, ResolverOptions{0, {dns.address()}}};
+  EXPECT_FALSE(ask(resolver, "broken.test"));
+  const int before = dns.queries();
+  EXPECT_FALSE(ask(resolver, "broken.test"));
   EXPECT_GT(dns.queries(), before);
+}
+
+// What tells a name without addresses from name servers that do not say (spec policy 4.5.3).
+class LookUp : public ResolverTest {
+ protected:
+  dns::Resolved look_up(const std::string& name) {
+    Resolver resolver{loop, ResolverOptions{0, {dns.address()}}};
+    std::optional<dns::Resolved> out;
+    resolver.look_up(name, [&](dns::Resolved resolved) {
+      out = std::move(resolved);
+      loop.stop();
+    });
+    loop.run();
+    return *out;
+  }
+};
+
+TEST_F(LookUp, AnswersByFamily) {
+  const auto both = look_up("both.test");
+  EXPECT_EQ(both.v4, (std::vector{ip("192.0.2.1"), ip("192.0.2.2")}));
+  EXPECT_EQ(both.v6, std::vector{ip("2001:db8::1")});
+  const auto four = look_up("four.test");
+  EXPECT_EQ(four.v4, std::vector{ip("192.0.2.4")});
+  EXPECT_EQ(four.v6, std::vector<IpAddress>{}) << "no AAAA is an answer";
+}
+TEST_F(LookUp, ANameThatDoesNotExistIsAnAnswer) {
+  const auto none = look_up("nowhere.test");
+  EXPECT_EQ(none.v4, std::vector<IpAddress>{});
+  EXPECT_EQ(none.v6, std::vector<IpAddress>{});
+}
+TEST_F(LookUp, AServerThatFailsIsNone) { EXPECT_TRUE(look_up("broken.test").is_failed()); }
+TEST_F(LookUp, WhatIsMissingAfterItsTimeIsNoAnswer) {
+  const auto start = loop.now();
+  const auto half = look_up("mute6.test");
+  EXPECT_EQ(half.v4, std::vector{ip("192.0.2.6")});
+  EXPECT_FALSE(half.v6);
+  EXPECT_LT(loop.now() - start, Duration{10s});
 }
 
 TEST_F(CacheTest, OneNameMoreThanFitsPushesOutTheOneThatEndsFirst) {

@@ -78,7 +78,9 @@ std::string ScriptedDns::answer(const std::string& query) {
       records += as_text(ip.bytes());
     }
   }
-  const unsigned flags = known == zone_.end() ? 0x8183 : 0x8180;  // NXDOMAIN or not
+  const unsigned flags = name.starts_with("broken.") ? 0x8182U  // SERVFAIL
+                         : known == zone_.end()      ? 0x8183U  // NXDOMAIN
+                                                     : 0x8180U;
   return query.substr(0, 2) + be16(flags) + be16(1) + be16(count) + be16(0) + be16(0) + question +
          records;
 }

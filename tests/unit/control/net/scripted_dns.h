@@ -1,6 +1,6 @@
 // A name server on a thread and a port of its own. Names it does not know do not exist; a name
 // without addresses is never answered, nor is the question for AAAA of one that begins with
-// "mute6.".
+// "mute6."; for one that begins with "broken." the server fails.
 #pragma once
 
 #include <atomic>
