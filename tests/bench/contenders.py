@@ -12,7 +12,7 @@ import charge
 import loads
 from lab import netns, topology as t
 from lab.lab import Lab
-from lab.process import wait_for
+from lab.process import BIN, wait_for
 from lab.world import ROOT, World
 
 GATEWAY_CPU, OTHER_CPU = 1, 0
@@ -20,6 +20,7 @@ INNER_MTU = 1280                        # spec connectivity 1.7
 GO_MODULE = "golang.zx2c4.com/wireguard"
 GO_BIN = os.path.join(ROOT, "build", "bench", "bin")
 TUNNEL4 = "10.99.0."
+FLOOD_SECONDS_MAX = 120
 SHAPE = t.Shape(outer=("v4",))      # every tunnel over the same family
 
 
@@ -132,10 +133,11 @@ class WireguardGo(Contender):
 class Firegate(Contender):
     """Our gateway, or any program that takes its environment, between portal, relay and client of the lab."""
     name = "firegate"
+    shape = SHAPE
 
     def __init__(self, command=None, generation="C"):
         super().__init__()
-        self.lab = Lab(generation, shape=SHAPE, narrow=False)
+        self.lab = Lab(generation, shape=self.shape, narrow=False)
         if command:
             self.lab.gateway.command = shlex.split(command)
             self.name = os.path.basename(self.lab.gateway.command[0])
@@ -155,6 +157,50 @@ class Firegate(Contender):
 
     def down(self):
         self.lab.world.down()
+
+
+class Flooded(Firegate):
+    """The same gateway while a stranger sends it handshake initiations, ten times what a core checks, during every load. Or
+    sends them to another host, `elsewhere`: client and sender then share their CPU just as much, so what differs between
+    the two is the gateway's."""
+    shape = t.Shape(outer=("v4",), attacker=True)
+    RATE = 200_000
+    RUN = 16                                # of one source: they cross the hosts in between as one super-packet
+
+    def __init__(self, command=None, generation="C", elsewhere=False):
+        super().__init__(command, generation)
+        self.name = "elsewhere" if elsewhere else "flooded"
+        self.target = f"{t.PORTAL4}:9" if elsewhere else f"{t.GATEWAY4}:52625"
+
+    def start_flood(self):
+        key = self.lab.portal.state()["gateways"][0]["key"]
+        flood = self.world.start("flood", "attacker", [
+            "taskset", "-c", str(OTHER_CPU), os.path.join(BIN, "firegate-lab-flood"), "kind=initiation", f"key={key}",
+            f"target={self.target}", f"rate={self.RATE}", f"run={self.RUN}", f"seconds={FLOOD_SECONDS_MAX}"])
+        flood.wait_log("flooding", 30)
+        return flood
+
+    def meter(self):
+        return FloodedMeter(self, super().meter())
+
+
+class FloodedMeter:
+    """Charges as the meter it wraps; the flood lasts as long as it does."""
+
+    def __init__(self, contender, meter):
+        self.contender, self.meter, self.flood = contender, meter, None
+
+    def start(self):
+        self.flood = self.contender.start_flood()
+        self.meter.start()
+
+    def stop(self):
+        charged = self.meter.stop()
+        alive = self.flood.alive()
+        self.flood.stop()
+        if not alive:
+            raise RuntimeError(f"the flood ended before the load:\n{self.flood.tail()}")
+        return charged
 
 
 def _private(path, flags):
