@@ -108,6 +108,7 @@ struct WebSocket::Impl : std::enable_shared_from_this<WebSocket::Impl> {
   void on_read(const ErrorCode& error);
   void write(std::string text);
   void close(std::function<void()> done);
+  void on_peer_close();
   void on_close_finished();
   void lose(const std::string& reason);
   void end();
@@ -132,6 +133,7 @@ struct WebSocket::Impl : std::enable_shared_from_this<WebSocket::Impl> {
   std::string text;  // being written
   std::function<void()> on_closed;
   bool is_open = false;
+  bool is_closed_by_peer = false;
   bool is_writing = false;
   bool is_ended = false;
 };
@@ -241,6 +243,9 @@ void WebSocket::Impl::start_tls() {
 void WebSocket::Impl::upgrade() {
   stream->read_message_max(portal::kMessageBytesMax);
   stream->auto_fragment(false);
+  stream->control_callback([this](websocket::frame_type kind, std::string_view) {
+    if (kind == websocket::frame_type::close) on_peer_close();
+  });
   stream->set_option(websocket::stream_base::decorator([this](websocket::request_type& headers) {
     headers.set(http::field::user_agent, request.user_agent);
     if (request.authorization) headers.set("X-Authorization", request.authorization->expose());
@@ -325,6 +330,14 @@ void WebSocket::Impl::close(std::function<void()> done) {
       [self = shared_from_this()](const ErrorCode& /*error*/) { self->on_close_finished(); });
 }
 
+// Code and reason go back as they came (spec portal 1.12); Beast's own answer has no reason. The
+// read ends with it and tells.
+void WebSocket::Impl::on_peer_close() {
+  if (is_ended || on_closed) return;
+  is_closed_by_peer = true;
+  stream->async_close(stream->reason(), [self = shared_from_this()](const ErrorCode&) {});
+}
+
 void WebSocket::Impl::on_close_finished() {
   if (is_ended || !on_closed) return;
   const auto done = std::move(on_closed);
@@ -333,7 +346,8 @@ void WebSocket::Impl::on_close_finished() {
 }
 
 std::string WebSocket::Impl::reason_of(const ErrorCode& error) const {
-  if (error != websocket::error::closed) return "connection lost: " + error.message();
+  if (error != websocket::error::closed && !is_closed_by_peer)
+    return "connection lost: " + error.message();
   return "portal closed the connection: code " + std::to_string(stream->reason().code);
 }
 
