@@ -13,6 +13,7 @@ namespace {
 bool may_be_lost(const pipeline::Command& command) {
   return std::holds_alternative<pipeline::SendInner>(command) ||
          std::holds_alternative<pipeline::SendProbe>(command) ||
+         std::holds_alternative<pipeline::AskRoute>(command) ||
          std::holds_alternative<pipeline::ExpectSource>(command);
 }
 

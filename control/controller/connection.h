@@ -79,6 +79,7 @@ struct Connection {
   std::optional<Instant> deadline;  // its place in the controller's order
   bool has_session = false;
   bool is_idle = false;
+  bool is_path_doubted = false;
 
   Instant created;
   std::optional<Instant> last_handshake;

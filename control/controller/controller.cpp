@@ -54,15 +54,7 @@ void Controller::on_event(const pipeline::Event& event, Instant now, WallTime wa
   } else if (const auto* active = std::get_if<pipeline::ClientActivity>(&event)) {
     if (auto* connection = find(active->slot)) wake(*connection, now);
   } else if (const auto* heard = std::get_if<pipeline::RouteActivity>(&event)) {
-    auto* connection = find(heard->slot);
-    auto* agent = connection != nullptr ? connection->agent.iceless() : nullptr;
-    if (const auto path = path_of(heard->route, now); agent != nullptr && path) {
-      if (heard->probe)
-        agent->on_probe(*path, *heard->probe, now);
-      else
-        agent->on_data(*path, now);
-      dirty_.push_back(connection->options.key);
-    }
+    if (auto* connection = find(heard->slot)) on_route_activity(*connection, *heard, now);
   } else if (const auto* channel = std::get_if<pipeline::ChannelActivity>(&event)) {
     relays_.on_channel_activity(channel->relay, channel->channel, now);
   } else if (const auto* retired = std::get_if<pipeline::PolicyRetired>(&event)) {
@@ -77,6 +69,20 @@ void Controller::on_event(const pipeline::Event& event, Instant now, WallTime wa
     take_traffic(read->page, now);
   }
   pump_relays(now);
+}
+
+void Controller::on_route_activity(Connection& connection, const pipeline::RouteActivity& heard,
+                                   Instant now) {
+  const auto path = path_of(heard.route, now);
+  if (!path) return;
+  if (auto* agent = connection.agent.ice()) {
+    agent->on_data(path->local, path->remote, now);
+  } else if (heard.probe) {
+    connection.agent.iceless()->on_probe(*path, *heard.probe, now);
+  } else {
+    connection.agent.iceless()->on_data(*path, now);
+  }
+  dirty_.push_back(connection.options.key);
 }
 
 void Controller::on_resolved(dns::ResolutionId id, dns::Resolved resolved, Instant now, WallTime) {

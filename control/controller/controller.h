@@ -217,6 +217,7 @@ class Controller {
   void pump(Connection& connection, Instant now);
   void pump_agent(Connection& connection, ice::Agent& agent, Instant now);
   void pump_agent(Connection& connection, path::Agent& agent, Instant now);
+  void prompt(Connection& connection);
   void transmit(Connection& connection, ice::Transmit transmit, Instant now);
   [[nodiscard]] std::optional<pipeline::Path> way_over(const ice::Path& route, Instant now);
   void update_path(Connection& connection, Instant now);
@@ -260,6 +261,7 @@ class Controller {
   [[nodiscard]] std::optional<path::Path> path_of(const pipeline::Route& route, Instant now) const;
   void reply(const Arrival& arrival, Bytes bytes, Instant now);
   void install(Connection& connection, wireguard::SessionKeys keys);
+  void on_route_activity(Connection& connection, const pipeline::RouteActivity& heard, Instant now);
   void on_control_packet(ClientSlot slot, Bytes packet, Instant now);
   void pump_relays(Instant now);
   void on_relay_event(const turn::RelayEvent& event, Instant now);

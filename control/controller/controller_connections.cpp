@@ -15,6 +15,7 @@ constexpr Duration kKeyRest = 5s;            // spec connectivity 4.3
 constexpr Duration kAttemptTime = 20s;       // spec connectivity 4.6, B and C in ICE mode
 constexpr Duration kAttemptTimeOther = 90s;  // A, and C without ICE
 constexpr Duration kIcelessRekeyTimeout = 2s;
+constexpr Duration kOwnSilence = 1s;  // ours, if no relay is heard longer after a client was
 
 WorkerIndex worker_for(const ClientId& client, unsigned workers) {
   // Stable, so that a client that comes back finds its worker, whose ring orders removal before
@@ -307,9 +308,41 @@ void Controller::pump_agent(Connection& connection, ice::Agent& agent, Instant n
                   ? "no candidate from the client"
                   : "no path left",
               now);
+    } else if (const auto* told = std::get_if<ice::Reconsidered>(&*event)) {
+      log_.debug(told->is_withdrawn ? "path lost, its candidates withdrawn" : "candidates restored",
+                 {{"client", connection.options.client}});
+      auto& signals = told->is_withdrawn ? connection.withdraw : connection.announce;
+      signals.insert(signals.end(), told->candidates.begin(), told->candidates.end());
+    } else if (const auto* unheard = std::get_if<ice::Unheard>(&*event)) {
+      // If we hear nobody, the fault is ours.
+      if (relays_.was_heard_after(unheard->since + kOwnSilence)) prompt(connection);
     }
     if (find(key) == nullptr) return;
   }
+  if (agent.is_doubting() && !connection.is_path_doubted)
+    tell(connection.options.worker, pipeline::AskRoute{connection.options.slot});
+  connection.is_path_doubted = agent.is_doubting();
+}
+
+// A client that lost its relay, or its place there, learns of it by the next request it makes to
+// that relay; as long as all its channels stand it makes none for minutes (spec connectivity 3.7).
+// A candidate it never heard of needs another channel, at once (2.9). Nobody is at that address
+// (RFC 5737), and it is withdrawn before it is checked more than once; relayed, so that no further
+// addresses are guessed from it (2.10).
+void Controller::prompt(Connection& connection) {
+  const auto random = random_.u32();
+  const SocketAddress nowhere{IpAddress::v4(192, 0, 2, static_cast<std::uint8_t>(random >> 16)),
+                              static_cast<std::uint16_t>(random | 1024)};
+  const ice::Candidate candidate{
+      .kind = ice::CandidateKind::relay,
+      .address = nowhere,
+      .base = nowhere,
+      .raddr = std::nullopt,
+      .priority = ice::candidate_priority(ice::CandidateKind::relay, 0),
+      .foundation = ice::make_foundation(ice::CandidateKind::relay, nowhere.ip, 0)};
+  log_.debug("client unheard", {{"client", connection.options.client}});
+  connection.announce.push_back(candidate);
+  connection.withdraw.push_back(candidate);
 }
 
 void Controller::pump_agent(Connection& connection, path::Agent& agent, Instant now) {

@@ -158,6 +158,8 @@ void Controller::accept(const portal::Authorize& message, Instant now) {
     // The client may have lost what it knew of us without changing keys (spec connectivity 4.8).
     seed_candidates(*connection, now);
     connection->announce = connection->agent.local_candidates();
+    const auto* agent = connection->agent.ice();
+    if (agent != nullptr && now - agent->last_heard() >= ice::kUnheardAfter) prompt(*connection);
     wake(*connection, now);
     dirty_.push_back(connection->options.key);
   } else {

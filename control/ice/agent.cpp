@@ -29,8 +29,10 @@ Agent::Agent(Options options, Random& random, Instant now)
       random_(random),
       tie_breaker_(random.u64()),
       checklist_(options.role),
+      last_heard_(now),
       last_now_(now) {
   timers_.set(Timer::candidates, now + kCandidateTimeout);
+  if (is_watching()) timers_.set(Timer::unheard, now + kUnheardAfter);
 }
 
 void Agent::set_remote_credentials(Credentials remote, Instant now) {
@@ -42,6 +44,8 @@ void Agent::set_profile(const Profile& profile, Instant now) {
   if (profile != profile_) {
     profile_ = profile;
     for (auto& pair : checklist_.pairs()) pair.checks.on_profile(profile_);
+    timers_.stop(Timer::unheard);
+    if (is_watching()) timers_.set(Timer::unheard, now + kUnheardAfter);
   }
   settle(now);
 }
@@ -52,6 +56,11 @@ void Agent::on_timeout(Instant now) {
   if (timers_.take_expired(Timer::candidates, now))
     return fail(Failed::Reason::no_remote_candidate);
   if (timers_.take_expired(Timer::grace, now)) return fail(Failed::Reason::disconnected);
+  if (timers_.take_expired(Timer::unheard, now)) {
+    push_event(Unheard{last_heard_});
+    timers_.set(Timer::unheard, now + kUnheardAgain);
+  }
+  if (timers_.take_expired(Timer::restore, now)) restore();
   prune(now);
   if (remote_credentials_) {
     if (auto* pair = due_pair(now)) send_check(*pair, now);
@@ -82,6 +91,11 @@ std::optional<Wakeup> Agent::wakeup() const {
     first = earlier(first, Wakeup{*at, "ICE candidate timeout"});
   if (const auto at = timers_.at(Timer::grace))
     first = earlier(first, Wakeup{*at, "ICE disconnect grace"});
+  if (const auto at = timers_.at(Timer::unheard))
+    first = earlier(first, Wakeup{*at, "peer unheard"});
+  if (const auto at = timers_.at(Timer::restore))
+    first = earlier(first, Wakeup{*at, "ICE candidates to restore"});
+  if (const auto at = watch_.due()) first = earlier(first, Wakeup{*at, "path in doubt"});
   if (remote_credentials_) {
     for (const auto& pair : checklist_.pairs()) {
       const auto at =
@@ -111,6 +125,7 @@ void Agent::settle(Instant now) {
   if (failed_) return;
   if (role_ == Role::controlling) nominate_best(now);
   select_path();
+  watch(now);
   evaluate_state(now);
   for (auto& pair : checklist_.pairs()) (void)pair.checks.next(profile_, now);
 }
@@ -167,6 +182,43 @@ void Agent::fail(Failed::Reason reason) {
   timers_.clear();
   path_.reset();
   push_event(Failed{reason});
+}
+
+// ---- watching ----
+
+void Agent::on_heard(Pair& pair, Instant now) {
+  pair.last_heard = last_heard_ = now;
+  if (is_watching()) timers_.set(Timer::unheard, now + kUnheardAfter);
+}
+
+void Agent::watch(Instant now) {
+  const auto* in_use = path_ ? checklist_.find(path_->local, path_->remote) : nullptr;
+  if (!is_watching()) in_use = nullptr;
+  if (auto lost = watch_.advance(checklist_, in_use, profile_.patience.value_or(Duration{}), now))
+    withdraw(std::move(*lost), now);
+}
+
+void Agent::withdraw(LostPaths lost, Instant now) {
+  for (const auto id : lost.pairs) checklist_.withdraw_nomination(id);
+  select_path();
+  push_event(Reconsidered{candidates_of(lost.bases), true});
+  withdrawn_ = std::move(lost);
+  timers_.set(Timer::restore, now + restore_after_);
+  restore_after_ = std::min(2 * restore_after_, kRestoreAfterMax);
+}
+
+void Agent::restore() {
+  push_event(Reconsidered{candidates_of(withdrawn_->bases), false});
+  withdrawn_.reset();
+  timers_.stop(Timer::restore);
+}
+
+std::vector<Candidate> Agent::candidates_of(const std::vector<SocketAddress>& bases) const {
+  auto candidates = local_candidates();
+  std::erase_if(candidates, [&](const Candidate& candidate) {
+    return std::find(bases.begin(), bases.end(), candidate.base) == bases.end();
+  });
+  return candidates;
 }
 
 // Spec connectivity 2.15: gone for good, unless the peer still shows interest.

@@ -11,6 +11,11 @@
 //   state stops that timer.
 // No remote candidate 10 s after creation: Failed. After Failed the agent does nothing.
 //
+// The controlled side watches (an addition of ours, profile.patience): a path in use that died
+// alone is given up and its candidates are withdrawn, so that the peer leaves it, too
+// (path_watch.h); they are announced again after a while, or when the peer is heard by it. A peer
+// that is not heard at all is reported.
+//
 // Left out: foundations and frozen pairs, several components, ICE restart (new credentials mean a
 // new agent), queueing of requests that come too early, consent (every surviving pair is checked
 // for ever instead).
@@ -31,6 +36,7 @@
 #include "control/ice/candidate.h"
 #include "control/ice/checklist.h"
 #include "control/ice/credentials.h"
+#include "control/ice/path_watch.h"
 #include "control/ice/schedule.h"
 #include "control/stun/message.h"
 
@@ -91,7 +97,16 @@ struct Failed {
   enum class Reason : std::uint8_t { no_remote_candidate, disconnected };
   Reason reason = Reason::disconnected;
 };
-using AgentEvent = std::variant<StateChanged, Nominated, Failed>;
+// To be told to the peer: these lead nowhere, or may be tried again.
+struct Reconsidered {
+  std::vector<Candidate> candidates;
+  bool is_withdrawn = false;
+};
+// Nothing authentic came from the peer, by whatever path, since then.
+struct Unheard {
+  Instant since;
+};
+using AgentEvent = std::variant<StateChanged, Nominated, Failed, Reconsidered, Unheard>;
 
 // What became of a signalled candidate.
 struct RemoteAddition {
@@ -115,6 +130,10 @@ inline constexpr std::size_t kTransmitsMax = 64;
 inline constexpr std::size_t kEventsMax = 64;
 inline constexpr std::size_t kOptimisticMax = 2;    // per added candidate, spec connectivity 2.10
 inline constexpr Duration kCandidateTimeout = 10s;  // spec connectivity 2.16
+inline constexpr Duration kUnheardAfter = 4s;       // two checks of each pair of an active client
+inline constexpr Duration kUnheardAgain = 10s;
+inline constexpr Duration kRestoreAfter = 30s;  // what was withdrawn; doubles each time
+inline constexpr Duration kRestoreAfterMax = 4min;
 inline constexpr std::size_t kEmittedUsernameMax = 128;  // spec connectivity 2.1
 
 class Agent {
@@ -151,6 +170,8 @@ class Agent {
   // (spec connectivity 2.13, step 3). Everything else that is STUN is refused as unknown.
   std::optional<DropReason> on_message(const stun::Message& message, const SocketAddress& local,
                                        const SocketAddress& remote, Instant now);
+  // Authentic data of the peer arrived. Need not be told but while is_doubting().
+  void on_data(const SocketAddress& local, const SocketAddress& remote, Instant now);
   // At most one check each call; wakeup() is at once while more are due.
   void on_timeout(Instant now);
 
@@ -186,9 +207,12 @@ class Agent {
   [[nodiscard]] std::uint64_t overflows() const { return overflows_ + checklist_.overflows(); }
   // Any pair alive, or candidates still to come.
   [[nodiscard]] bool is_possible() const;
+  [[nodiscard]] bool is_doubting() const { return watch_.is_doubting(); }
+  // Of anything authentic; of the agent, when there was nothing yet.
+  [[nodiscard]] Instant last_heard() const { return last_heard_; }
 
  private:
-  enum class Timer : std::uint8_t { candidates, grace, count_ };
+  enum class Timer : std::uint8_t { candidates, grace, unheard, restore, count_ };
   struct Local {
     CandidateId id{};
     Candidate candidate;
@@ -224,7 +248,7 @@ class Agent {
   // Messages: agent_messages.cpp.
   std::optional<DropReason> on_request(const stun::Message& message, const SocketAddress& local,
                                        const SocketAddress& remote, Instant now);
-  std::optional<DropReason> on_success(const stun::Message& message);
+  std::optional<DropReason> on_success(const stun::Message& message, Instant now);
   [[nodiscard]] std::optional<DropReason> authenticate(const stun::Message& request) const;
   [[nodiscard]] bool resolve_conflict(const stun::Message& request);
   Pair* pair_of_request(const Local& local, const SocketAddress& source, std::uint32_t priority);
@@ -240,6 +264,14 @@ class Agent {
   void evaluate_state(Instant now);
   void set_state(AgentState state, Instant now);
   void fail(Failed::Reason reason);
+  [[nodiscard]] bool is_watching() const {
+    return role_ == Role::controlled && profile_.patience.has_value();
+  }
+  void on_heard(Pair& pair, Instant now);
+  void watch(Instant now);
+  void withdraw(LostPaths lost, Instant now);
+  void restore();
+  [[nodiscard]] std::vector<Candidate> candidates_of(const std::vector<SocketAddress>& bases) const;
   void prune(Instant now);
   [[nodiscard]] Pair* due_pair(Instant now);
   void push_transmit(Transmit transmit);
@@ -264,6 +296,10 @@ class Agent {
   bool failed_ = false;
   std::optional<Path> path_;
   TimerTable<Timer> timers_;
+  PathWatch watch_;
+  std::optional<LostPaths> withdrawn_;
+  Duration restore_after_ = kRestoreAfter;
+  Instant last_heard_;
   Instant last_now_;
   std::deque<Transmit> transmits_;
   std::deque<AgentEvent> events_;

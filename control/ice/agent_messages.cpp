@@ -15,9 +15,15 @@ std::optional<DropReason> Agent::on_message(const stun::Message& message,
   std::optional<DropReason> dropped = DropReason::unknown_stun;
   if (message.is(stun::Method::binding, stun::Class::request))
     dropped = on_request(message, local, remote, now);
-  if (message.is(stun::Method::binding, stun::Class::success)) dropped = on_success(message);
+  if (message.is(stun::Method::binding, stun::Class::success)) dropped = on_success(message, now);
   if (!dropped) settle(now);
   return dropped;
+}
+
+void Agent::on_data(const SocketAddress& local, const SocketAddress& remote, Instant now) {
+  if (failed_) return;
+  if (auto* pair = checklist_.find(local, remote)) on_heard(*pair, now);
+  settle(now);
 }
 
 std::optional<DropReason> Agent::on_request(const stun::Message& message,
@@ -35,6 +41,10 @@ std::optional<DropReason> Agent::on_request(const stun::Message& message,
   auto* pair = pair_of_request(*destination, remote, message.priority().value_or(0));
   if (pair == nullptr) return DropReason::unknown_stun;
   pair->last_request = now;
+  on_heard(*pair, now);
+  if (withdrawn_ && std::find(withdrawn_->pairs.begin(), withdrawn_->pairs.end(), pair->id) !=
+                        withdrawn_->pairs.end())
+    restore();
   if (message.use_candidate()) {
     if (pair->nominated == 0) checklist_.nominate(*pair, now);
     checklist_.on_use_candidate(*pair);
@@ -90,7 +100,7 @@ Pair* Agent::pair_of_request(const Local& local, const SocketAddress& source,
   return pair;
 }
 
-std::optional<DropReason> Agent::on_success(const stun::Message& message) {
+std::optional<DropReason> Agent::on_success(const stun::Message& message, Instant now) {
   const auto mapped = message.xor_mapped_address();
   if (!mapped || !message.has_integrity()) return DropReason::malformed_stun;
   const auto transaction = message.transaction();
@@ -101,6 +111,8 @@ std::optional<DropReason> Agent::on_success(const stun::Message& message) {
   }
   if (!pair->checks.on_success(transaction)) return DropReason::unknown_stun;
   pair->succeeded = true;
+  pair->last_answer = now;
+  on_heard(*pair, now);
   learn_local_prflx(pair->local, *mapped);
   return std::nullopt;
 }

@@ -77,6 +77,10 @@ void Checklist::nominate(Pair& pair, Instant now) {
   pair.checks.hurry();
 }
 
+void Checklist::withdraw_nomination(PairId id) {
+  if (auto* pair = find(id)) pair->nominated = 0;
+}
+
 void Checklist::on_use_candidate(Pair& pair) {
   pair.requests_elsewhere.clear();
   for (auto& other : pairs_) {

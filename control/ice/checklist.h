@@ -43,6 +43,8 @@ struct Pair {
   std::uint64_t nominated = 0;  // 0: no; else its place in the order of nominations
   Instant nominated_at;
   std::optional<Instant> last_request;
+  std::optional<Instant> last_answer;
+  std::optional<Instant> last_heard;  // either of them, or data
   // Requests with USE-CANDIDATE that other nominated pairs received since the last one here.
   std::map<PairId, std::uint32_t> requests_elsewhere;
 };
@@ -74,6 +76,8 @@ class Checklist {
   }
 
   void nominate(Pair& pair, Instant now);
+  // Until the peer says so again.
+  void withdraw_nomination(PairId id);
   // A request with USE-CANDIDATE arrived on a nominated pair.
   void on_use_candidate(Pair& pair);
   // Six requests with USE-CANDIDATE elsewhere since the last one here; or the peer nominated

@@ -19,13 +19,15 @@ struct Profile {
   std::uint32_t attempts_max;
   Duration recent_request = 15s;  // a pair the peer asked about that lately is not pruned (2.15)
   Duration grace = 2s;            // without any pair, before failure (2.16)
+  // Of the path in use, before it is doubted; controlled side only. None: nothing is watched.
+  std::optional<Duration> patience = std::nullopt;
   friend bool operator==(const Profile&, const Profile&) = default;
 
   // Pause after the n-th check in a row.
   [[nodiscard]] Duration delay(std::size_t n) const;
 };
 
-inline constexpr Profile kServerDefault{250ms, 15s, 45};
+inline constexpr Profile kServerDefault{250ms, 15s, 45, 15s, 2s, 3s};
 inline constexpr Profile kServerIdle{25s, 25s, 40};
 inline constexpr Profile kClientDefault{250ms, 1500ms, 12};
 inline constexpr Profile kClientIdle{25s, 25s, 4};

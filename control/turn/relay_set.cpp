@@ -289,6 +289,11 @@ std::optional<RelayId> RelaySet::select_any() {
   return entries_[random_.below(static_cast<std::uint32_t>(entries_.size()))].id;
 }
 
+bool RelaySet::was_heard_after(Instant moment) const {
+  return std::any_of(entries_.begin(), entries_.end(),
+                     [&](const Entry& e) { return e.allocation->last_heard() > moment; });
+}
+
 // ---- the list ----
 
 RelaySet::Entry* RelaySet::entry(const RelayId& id) {

@@ -97,6 +97,7 @@ class RelaySet {
   std::optional<RelayId> select();
   // Any relay, measured or not (A).
   std::optional<RelayId> select_any();
+  [[nodiscard]] bool was_heard_after(Instant moment) const;         // any of them
   [[nodiscard]] std::uint64_t refused() const { return refused_; }  // relays over kRelaysMax
 
  private:

@@ -98,6 +98,7 @@ struct alignas(64) Client {
   ClientSlot slot{};
   bool grants_may_lag = false;
   bool is_iceless = false;
+  bool is_route_asked = false;
   bool touched = false;  // its deadlines may have come nearer in the running batch
   const filter::Policy* policy = nullptr;
   const nat::Translations* translations = nullptr;  // none: no proxy address is translated

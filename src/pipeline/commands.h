@@ -111,6 +111,10 @@ struct InstallSession {
   ClientSlot slot{};
   wireguard::SessionKeys keys;
 };
+// Data that comes by the path in use is to be told once, as RouteActivity.
+struct AskRoute {
+  ClientSlot slot{};
+};
 // One packet of ours through the client's tunnel (in-tunnel control protocol).
 struct SendInner {
   ClientSlot slot{};
@@ -156,7 +160,7 @@ struct ReadTraffic {
 
 using Command =
     std::variant<std::monostate, AddClient, RemoveClient, ForgetFlows, SetPolicy, SetTranslations,
-                 SetPath, InstallSession, SendInner, SendProbe, SetRelay, SetChannel,
+                 SetPath, InstallSession, AskRoute, SendInner, SendProbe, SetRelay, SetChannel,
                  SetTunnelOwner, SetGatewayAddresses, ExpectSource, ReadTraffic>;
 
 // ---- worker -> control thread ----
@@ -183,7 +187,7 @@ struct ClientActivity {
 };
 // Of a client without ICE: a probe arrived, or other data. The latter at most every two seconds for
 // the path in use and for all others, but at once after a new session, and four times a second when
-// the way is another than the last reported.
+// the way is another than the last reported. Of another client: what AskRoute asked for.
 struct RouteActivity {
   ClientSlot slot{};
   Route route;

@@ -156,14 +156,12 @@ void Pipeline::deliver(Arrival& arrival, Instant now) noexcept {
   if (inner.empty()) {
     client.timers.on_keepalive_received(now);
     Counters::add(counters_.keepalives_in);
-    if (client.is_iceless) note_route(arrival, now);
+    if (client.is_iceless || client.is_route_asked) note_route(arrival, now);
     return;
   }
   client.timers.on_data_received(now);
-  if (client.is_iceless) {
-    if (take_probe(arrival, inner, now)) return;
-    note_route(arrival, now);
-  }
+  if (client.is_iceless && take_probe(arrival, inner, now)) return;
+  if (client.is_iceless || client.is_route_asked) note_route(arrival, now);
   deliver_inner(client, inner, arrival.ecn, now);
 }
 
@@ -197,6 +195,12 @@ void Pipeline::note_route(const Arrival& arrival, Instant now) noexcept {
       from.from == path.remote &&
       (is_relayed ? path.kind == Path::Kind::relayed && arrival.framing.channel == path.channel
                   : path.kind == Path::Kind::direct && from.local.ip == path.local);
+  if (!client.is_iceless) {
+    if (!is_in_use) return;
+    client.is_route_asked = false;
+    report(RouteActivity{client.slot, route_of(arrival), std::nullopt}, false);
+    return;
+  }
   if (is_in_use ? client.routes.take_in_use(now)
                 : client.routes.take_elsewhere(from.from, arrival.framing.channel, now)) {
     report(RouteActivity{client.slot, route_of(arrival), std::nullopt}, false);

@@ -130,6 +130,10 @@ void Pipeline::on_command(const SendInner& command, Instant now) {
 void Pipeline::on_command(const SetRelay& command, Instant) {
   relays_.set_server(command.relay, command.server);
 }
+void Pipeline::on_command(const AskRoute& command, Instant) {
+  if (auto* client = clients_.get(command.slot)) client->is_route_asked = true;
+}
+
 void Pipeline::on_command(const SetChannel& command, Instant) {
   relays_.set_channel(command.relay, command.channel, command.usable);
 }

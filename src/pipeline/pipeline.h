@@ -116,6 +116,7 @@ class Pipeline {
   void on_command(const SetPath& command, Instant now);
   void on_command(InstallSession& command, Instant now);
   void on_command(const SendInner& command, Instant now);
+  void on_command(const AskRoute& command, Instant now);
   void on_command(const SendProbe& command, Instant now);
   void on_command(const SetRelay& command, Instant now);
   void on_command(const SetChannel& command, Instant now);

@@ -130,10 +130,6 @@ void Engine::choose_relay(Connection& connection, Instant now) {
   connection.relay = options_.generation == Generation::a ? relays_.select_any() : relays_.select();
   if (!connection.relay) return;
   seed_candidates(connection, now);
-  for (const auto& remote : connection.agent.remote_candidates()) {
-    if (ice::wants_channel(remote.kind))
-      relays_.bind_channel(*connection.relay, remote.address, now);
-  }
 }
 
 // One message a kind, best first (spec connectivity 2.9).

@@ -76,6 +76,24 @@ TEST_F(Probes, OfAClientWithIceAreTrafficLikeAnyOther) {
   EXPECT_EQ(dropped(DropReason::spoofed_source), 1U);
 }
 
+TEST_F(Probes, DataOfAClientWithIceIsToldOfOnceWhenAskedForAndOnlyByThePathInUse) {
+  auto client = connect(1);
+  apply(SetPath{ClientSlot{1}, {Path::Kind::direct, ip("198.51.100.1"), remote(1), {}}});
+  receive(client.keepalive(), 1);
+  EXPECT_TRUE(out_.take<RouteActivity>().empty()) << "nobody asked";
+  apply(AskRoute{ClientSlot{1}});
+  apply(AskRoute{ClientSlot{9}});
+  receive(client.keepalive(), at("203.0.113.77:9"));
+  EXPECT_TRUE(out_.take<RouteActivity>().empty()) << "another way";
+  receive(client.keepalive(), 1);
+  receive(client.keepalive(), 1);
+  const auto heard = out_.take<RouteActivity>();
+  ASSERT_EQ(heard.size(), 1U);
+  EXPECT_EQ(heard[0].slot, ClientSlot{1});
+  EXPECT_EQ(heard[0].route.from, remote(1));
+  EXPECT_FALSE(heard[0].probe);
+}
+
 TEST_F(Probes, ThatAreMalformedAreCountedAndGone) {
   auto client = iceless();
   auto wrong = copy_of(kRequest.write());

@@ -1,148 +1,15 @@
-// A whole client in memory: ICE in the controlling role and a WireGuard peer, against the
-// controller.
-#include <gtest/gtest.h>
-
-#include "control/ice/agent.h"
+// Sessions of a whole client: handshakes, goodbyes, idleness.
 #include "packet/control_message.h"
-#include "packet/demux.h"
-#include "tests/unit/control/controller/world.h"
-#include "wireguard/tunnel.h"
+#include "tests/unit/control/controller/client.h"
 
 namespace fg {
 namespace {
 
 using test::at;
+using test::Client;
+using test::Connected;
 using test::ip;
 using test::World;
-
-class Client {
- public:
-  explicit Client(World& the_world, const char* host = "198.51.100.20:52625")
-      : world(the_world),
-        address(at(host)),
-        identity(crypto::generate_key_pair(world.random)),
-        agent(agent_options(), world.random, world.now),
-        tunnel(identity, tunnel_config(), engine, world.random, world.now) {
-    (void)agent.add_local(ice::LocalAddress::host(address), world.now);
-    world.to_client = [this](const controller::Datagram& datagram) { receive(datagram); };
-    world.on_step = [this] { step(); };
-  }
-
-  [[nodiscard]] portal::Authorize request(const char* ref = "ref-1") const {
-    portal::Authorize out;
-    out.ref = ref;
-    out.resource.id = *ResourceId::parse("c2a9e4d7-0b35-4f18-92c6-5d71f3e8ab04");
-    out.resource.network = *Cidr::parse("10.20.0.0/24", true);
-    out.client.id = id;
-    out.client.public_key = identity.public_key();
-    out.client.preshared_key = Secret<32>{kPreshared};
-    out.client.v4 = ip("100.80.3.17");
-    out.client.v6 = ip("fd00:2021:1111::3:11");
-    out.client_ice = {"277o", SecretText{"b6fvcn2h22ah436p3el3zr"}};
-    out.gateway_ice = {"6pya", SecretText{"vvzsh3aql5cprilhk5hpja"}};
-    return out;
-  }
-  // What the portal would do: pass the newest candidates both ways.
-  void exchange_candidates() {
-    for (const auto* message : world.all_said<portal::BroadcastCandidates>()) {
-      for (const auto& line : message->candidates) (void)agent.add_remote(line, world.now);
-    }
-    portal::IceCandidates ours{id, {}, false};
-    for (const auto& candidate : agent.local_candidates())
-      ours.candidates.push_back(agent.line_of(candidate));
-    world.portal_says(std::move(ours));
-  }
-  void step() {
-    agent.on_timeout(world.now);
-    tunnel.on_timeout(world.now, world.wall());
-    drain();
-  }
-  void run(Duration by) {
-    const auto end = world.now + by;
-    while (world.now < end) {
-      step();
-      world.settle();
-      auto next = end;
-      for (const auto& due : {agent.wakeup(), tunnel.wakeup()}) {
-        if (due) next = std::min(next, std::max(due->at, world.now + 1ms));
-      }
-      world.advance(next - world.now);
-    }
-  }
-  void drain() {
-    for (int round = 0; round < 50; ++round) {
-      bool any = false;
-      while (auto out = agent.poll_transmit()) {
-        any = true;
-        if (!is_cut) world.deliver(address, out->remote, out->bytes);
-      }
-      while (auto event = agent.poll_event()) {
-        if (std::holds_alternative<ice::Nominated>(*event))
-          tunnel.initiate(world.now, world.wall());
-      }
-      while (auto out = tunnel.poll_datagram()) {
-        any = true;
-        sent_handshake = true;
-        if (agent.nominated() && !is_cut) world.deliver(address, agent.nominated()->remote, *out);
-      }
-      while (auto event = tunnel.poll_event()) events.push_back(*event);
-      if (!any) return;
-    }
-  }
-  void receive(const controller::Datagram& datagram) {
-    if (datagram.to != address || is_cut) return;
-    const SocketAddress from{*datagram.from, 52625};
-    if (packet::classify(datagram.bytes) == packet::DatagramKind::stun) {
-      const auto message = stun::Message::parse(datagram.bytes);
-      ASSERT_TRUE(message);
-      (void)agent.on_message(*message, address, from, world.now);
-    } else {
-      tunnel.on_datagram(datagram.bytes, from.ip, world.now);
-    }
-    drain();
-  }
-
-  static constexpr std::array<std::uint8_t, 32> kPreshared{9, 8, 7};
-  World& world;
-  ClientId id = *ClientId::parse("7d0f1c52-9b1e-4c63-8a57-2f6d3f0b9e11");
-  SocketAddress address;
-  crypto::AeadEngine engine;
-  wireguard::Identity identity;
-  ice::Agent agent;
-  wireguard::Tunnel tunnel;
-  std::vector<wireguard::Tunnel::Event> events;
-  bool is_cut = false;
-  bool sent_handshake = false;
-
- private:
-  static ice::Agent::Options agent_options() {
-    ice::Agent::Options out;
-    out.role = ice::Role::controlling;
-    out.local = {"277o", SecretText{"b6fvcn2h22ah436p3el3zr"}};
-    out.remote = ice::Credentials{"6pya", SecretText{"vvzsh3aql5cprilhk5hpja"}};
-    out.profile = ice::kClientDefault;
-    return out;
-  }
-  [[nodiscard]] wireguard::TunnelConfig tunnel_config() const {
-    wireguard::TunnelConfig out;
-    out.handshake.remote = world.identity.public_key();
-    out.handshake.preshared = Secret<32>{kPreshared};
-    out.handshake.index_base = ReceiverIndex{0x12345600};
-    return out;
-  }
-};
-
-class Connected : public ::testing::Test {
- protected:
-  void SetUp() override {
-    world.init();
-    world.portal_says(client.request());
-    client.exchange_candidates();
-    client.run(2s);
-  }
-  World world;
-  Client client{world};
-};
 
 TEST_F(Connected, TellsTheWorkersWhereTheClientMayBe) {
   ASSERT_FALSE(world.commanded<pipeline::ExpectSource>().empty());
