@@ -129,6 +129,10 @@ std::string resource_text(const Json& resource) {
   return "resource '" + text(resource, "name") + "' (" + text(resource, "address") + ")";
 }
 
+std::string counted(std::size_t count, const char* what) {
+  return std::to_string(count) + " " + what + (count == 1 ? "" : "s");
+}
+
 std::string status_text(const Json& status) {
   const auto& portal = at(status, "portal");
   const auto& tunnel = at(status, "tunnel");
@@ -160,7 +164,7 @@ std::string status_text(const Json& status) {
   }
   if (at(status, "relays").empty()) rows.push_back({"relay", "none"});
   rows.push_back({"backend", text(backend, "name") + ", " +
-                                 std::to_string(at(status, "workers").size()) + " workers, " +
+                                 counted(at(status, "workers").size(), "worker") + ", " +
                                  text(backend, "cipher")});
   rows.push_back({"clients", text(clients, "with_access") + " with access, " +
                                  text(clients, "connections") + " connections: " +
@@ -269,8 +273,9 @@ Shown explanation_shown(const Json& of) {
     rows.push_back({"  answer", at(of, "answer").is_string() ? text(of, "answer") : "none"});
   }
   for (const auto& resource : at(of, "refusing"))
-    rows.push_back({"  but", resource_text(resource) + " allows " + filters_text(resource) +
-                                 " only, since " + since(at(resource, "filters_since"))});
+    rows.push_back({"  but", resource_text(resource) + " holds it and allows " +
+                                 filters_text(resource) + ", since " +
+                                 since(at(resource, "filters_since"))});
   for (const auto& ended : at(of, "ended"))
     rows.push_back({"  since", ended_text(ended) + "; it would have let it pass"});
   if (const auto& last = at(of, "last_grant"); last.is_object() && at(of, "ended").empty())

@@ -266,8 +266,9 @@ Result<void, std::string> Gateway::start_workers() {
                            {"udp_segmentation", capabilities.tun.udp_segmentation}});
   const auto forced = crypto::parse_aead_provider(configuration_.aead);
   const auto aead = crypto::choose_aead([this] { return loop_.now(); }, forced);
+  log_.info("cipher chosen", {{"choice", aead.to_string()}});
   cipher_ = aead.to_string();
-  log_.info("cipher chosen", {{"choice", cipher_}});
+  cipher_.resize(std::min(cipher_.find(';'), cipher_.size()));  // without what was measured
   auto pool = runtime::WorkerPool::start(std::move(opened->backend),
                                          {.aead = aead.choice, .seed = random_.u64()});
   if (!pool)

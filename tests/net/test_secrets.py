@@ -64,6 +64,9 @@ def places(lab, state):
     found = {name: read(f"/proc/{pid}/{name}") for name in ("cmdline", "environ", "comm", "status")}
     found["log"] = read(lab.gateway.process.log_path)
     found["health"] = "".join(lab.gateway.health(path)[1] for path in ("/healthz", "/readyz")).encode()
+    client = lab.gateway.ask("peers")["peers"][0]["client"]
+    for words in (["status"], ["peers"], ["peers", client], ["explain", client, t.RESOURCE4]):
+        found["firegate " + " ".join(words)] = lab.gateway.show(*words, "--json").stdout.encode()
     for path in glob.glob(f"{state}/**", recursive=True):
         if os.path.isfile(path):
             found[path] = read(path)
@@ -94,7 +97,7 @@ def test_no_secret_is_in_the_log_the_process_list_files_or_a_core(request, gener
         assert len(secrets) >= 4, secrets            # token, relay, pre-shared key, ICE
         pid = lab.gateway.process.pid
         found = places(lab, lab.gateway.state)
-        assert b"client connected" in found["log"] and found["status"], "else there is nothing to look at"
+        assert b"client connected" in found["log"] and found["status"] and found["firegate status"], "else there is nothing to look at"
         for opened in glob.glob(f"/proc/{pid}/fd/*"):
             target = os.readlink(opened)
             if target.startswith("/") and os.path.isfile(target) and target != lab.gateway.process.log_path:
