@@ -14,7 +14,7 @@ from lab.world import World
 PORTAL = f"{t.CLIENT4}:{t.PORTAL_PORT}"         # portal, relay and clients are one process on the client's host
 STEADY = 50
 MEMORY_MAX = 30 * 1024
-IDLE_MICROSECONDS_MAX = 20    # wanted: 2; each wake-up costs more where the processors are shared
+IDLE_MICROSECONDS_MAX = 12    # wanted: 2, which a plain UDP program needs; more where the processors are shared
 FLOOR = os.path.join(BIN, "firegate-lab-floor")
 
 
