@@ -86,10 +86,10 @@ class FlowTable {
     FlowIndex previous = kNone;
     FlowIndex next = kNone;
   };
-  struct Flow {
+  // What a packet of a known flow touches fills the first line.
+  struct alignas(64) Flow {
     Instant last_outgoing{};
-    Instant last_incoming{};         // confirmed only
-    std::int64_t bucket_second = 0;  // its place on the wheel, while it lives
+    Instant last_incoming{};  // confirmed only
     IpAddress proxy;
     IpAddress real;
     std::uint16_t inside_port = 0;
@@ -99,9 +99,10 @@ class FlowTable {
     bool fin_out = false;
     bool fin_in = false;
     bool rst = false;
-    bool expired = false;  // then last_outgoing says since when
-    Links timing = {};     // its bucket, or the expired ones
-    Links waiting = {};    // the unconfirmed ones
+    bool expired = false;            // then last_outgoing says since when
+    std::int64_t bucket_second = 0;  // its place on the wheel, while it lives
+    Links timing = {};               // its bucket, or the expired ones
+    Links waiting = {};              // the unconfirmed ones
   };
   struct List {
     FlowIndex first = kNone;

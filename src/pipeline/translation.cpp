@@ -94,8 +94,9 @@ std::optional<IpAddress> Pipeline::translate_inbound(Departure& departure, Insta
                    .source_port = std::nullopt,
                    .destination_port = inside.port},
                   is_partial ? ChecksumState::partial : ChecksumState::complete);
-  // They hold the sum of the addresses.
-  departure.segments = packet::Segments::of(departure.header, packet).value();
+  // Several pieces hold the sum of the addresses.
+  if (departure.header.gso_type != packet::VnetHeader::kGsoNone)
+    departure.segments = packet::Segments::of(departure.header, packet).value();
   return inside.address;
 }
 

@@ -129,7 +129,9 @@ TEST(Controller, AnotherKeySecretCredentialOrModeReplacesTheConnectionAndKeepsTh
     auto changed = authorize(kSecond, "10.30.0.0/24", "ref-2");
     change(changed);
     world.portal_says(std::move(changed));
-    EXPECT_EQ(world.commanded<pipeline::RemoveClient>().size(), 1U);
+    ASSERT_EQ(world.commanded<pipeline::RemoveClient>().size(), 1U);
+    EXPECT_TRUE(world.commanded<pipeline::RemoveClient>()[0]->keep_flows);
+    EXPECT_TRUE(world.commanded<pipeline::ForgetFlows>().empty());
     ASSERT_EQ(world.commanded<pipeline::AddClient>().size(), 2U);
     const auto* policy = world.newest_policy(slot_of(world));
     EXPECT_TRUE(allows(policy, "10.20.0.2"));
@@ -233,7 +235,8 @@ TEST(Controller, ARepeatedRequestConnectionReplacesItWithNewCredentials) {
   const auto ready = world.all_said<portal::ConnectionReady>();
   ASSERT_EQ(ready.size(), 2U);
   EXPECT_NE(ready[0]->ice->username, ready[1]->ice->username);
-  EXPECT_EQ(world.commanded<pipeline::RemoveClient>().size(), 1U);
+  ASSERT_EQ(world.commanded<pipeline::RemoveClient>().size(), 1U);
+  EXPECT_FALSE(world.commanded<pipeline::RemoveClient>()[0]->keep_flows);
   EXPECT_TRUE(allows(world.newest_policy(slot_of(world)), "10.30.0.2"));
 }
 
@@ -292,8 +295,11 @@ TEST(Controller, RejectingOneOfTwoResourcesNarrowsThePolicyAtOnce) {
   const auto* policy = world.newest_policy(slot_of(world));
   EXPECT_FALSE(allows(policy, "10.20.0.2"));
   EXPECT_TRUE(allows(policy, "10.30.0.2"));
+  EXPECT_TRUE(world.commanded<pipeline::ForgetFlows>().empty());
   world.portal_says(portal::RejectAccess{kClient, kSecond});
-  EXPECT_EQ(world.commanded<pipeline::RemoveClient>().size(), 1U);
+  ASSERT_EQ(world.commanded<pipeline::RemoveClient>().size(), 1U);
+  EXPECT_FALSE(world.commanded<pipeline::RemoveClient>()[0]->keep_flows);
+  ASSERT_EQ(world.commanded<pipeline::ForgetFlows>().size(), 1U);
 }
 
 TEST(Controller, AnAClientKeepsItsConnectionWhenItsLastGrantGoes) {
