@@ -4,7 +4,9 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "base/encoding.h"
 #include "crypto/crypto.h"
+#include "packet/buffer.h"
 #include "tests/support/client/state.h"
 
 namespace fg::client {
@@ -124,6 +126,18 @@ std::string App::command(std::string_view line) {
     const auto resource = ResourceId::parse(text("resource"));
     if (!resource) return R"({"error":"no such id"})";
     engine_->connect(*resource, loop_.now());
+  } else if (what == "resolve") {
+    const auto through = ResourceId::parse(text("resource"));
+    auto answer = nlohmann::json{{"v4", nlohmann::json::array()}, {"v6", nlohmann::json::array()}};
+    for (const auto& address : engine_->resolve(text("name"), through, loop_.now()))
+      answer[address.is_v4() ? "v4" : "v6"].push_back(address.to_string());
+    return answer.dump();
+  } else if (what == "inner") {
+    ByteVector packet;
+    if (const auto bytes = decode_hex(text("hex"))) packet = *bytes;
+    if (packet.empty() || packet.size() > packet::kPacketMax ||
+        !engine_->send_raw(packet, loop_.now()))
+      return R"({"error":"not sent"})";
   } else if (what == "goodbye") {
     engine_->close_all(loop_.now());
   } else if (what == "reset") {

@@ -104,6 +104,11 @@ void Engine::close_all(Instant now) {
 
 const Resource* Engine::resource_for(const IpAddress& destination) const {
   const Resource* best = nullptr;
+  if (const auto* name = name_for(destination)) {
+    const auto at = std::find_if(resources_.begin(), resources_.end(),
+                                 [&](const Resource& r) { return r.id == name->resource; });
+    return at == resources_.end() ? nullptr : &*at;
+  }
   if (destination.is_multicast() || destination.is_link_local() || destination.is_broadcast())
     return best;
   for (const auto& resource : resources_) {
@@ -125,6 +130,10 @@ Connection* Engine::route(const IpAddress& destination, Instant now) {
   const auto* resource = resource_for(destination);
   const auto at = resource != nullptr ? gateway_of_.find(resource->id) : gateway_of_.end();
   auto* connection = at != gateway_of_.end() ? find(at->second) : nullptr;
+  if (const auto* name = name_for(destination);
+      name != nullptr && connection != nullptr && name->settled != connection->gateway) {
+    return nullptr;
+  }
   if (connection == nullptr || !connection->can_send(now)) return nullptr;
   recent_route_ = {destination, connection};
   return connection;
@@ -139,6 +148,7 @@ void Engine::keep(std::deque<ByteVector>& queue, Bytes packet) {
 }
 
 void Engine::hold(const IpAddress& destination, Bytes inner, Instant now, WallTime wall) {
+  if (auto* name = name_for(destination)) return hold_for_name(*name, inner, now, wall);
   const auto* resource = resource_for(destination);
   if (resource == nullptr) {
     ++counters_.unroutable;
@@ -178,6 +188,10 @@ bool Engine::on_inner(Connection& connection, Bytes inner, Instant now) {
         options_.generation != Generation::a) {
       ++counters_.goodbyes;
       connection.is_over = true;
+    } else if (inner[kTypeAt] == packet::ControlMessage::kDomainStatus) {
+      const auto length = std::size_t{load_be16(inner.data() + 4)} + 40;
+      if (length >= packet::kControlHeader && length <= inner.size())
+        on_domain_status(connection, inner.first(length).subspan(packet::kControlHeader), now);
     }
     return false;
   }

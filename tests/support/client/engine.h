@@ -3,7 +3,8 @@
 // Sans-IO: inputs, then settle(), then drain outputs, sleep until wakeup(). Data packets are moved
 // by traffic.h, which asks here for the connection.
 //
-// Left out: DNS resources beyond asking for them, device pools.
+// Names are resolved by command; what a stub DNS server would do besides is left out, as are device
+// pools.
 #pragma once
 
 #include <deque>
@@ -34,6 +35,10 @@ inline constexpr Duration kIdleAfter = 20s;         // spec connectivity 2.19
 inline constexpr Duration kLegacyIdleClose = 5min;  // spec connectivity 8.2
 inline constexpr std::size_t kWantsMax = 1'024;
 inline constexpr std::size_t kFailuresMax = 64;
+inline constexpr Duration kAnnounceInterval = 2s;  // spec policy 4.5.4
+inline constexpr std::size_t kHeldForAName = 32;   // spec policy 4.5.4
+inline constexpr std::uint32_t kProxiesAName = 4;  // a family, spec policy 1.1
+inline constexpr std::size_t kStatusesMax = 64;
 
 struct EngineOptions {
   Generation generation = Generation::c;
@@ -60,6 +65,12 @@ struct Failure {
   std::string reason;
   Instant at;
 };
+// What a gateway said of a name.
+struct DomainStatus {
+  std::string resource;
+  std::string domain;
+  std::string status;
+};
 struct EngineCounters {
   std::uint64_t requests = 0;
   std::uint64_t grants = 0;
@@ -73,6 +84,8 @@ struct EngineCounters {
   std::uint64_t queue_dropped = 0;
   std::uint64_t unroutable = 0;
   std::uint64_t dropped_datagrams = 0;
+  std::uint64_t announcements = 0;
+  std::uint64_t statuses = 0;
 };
 
 class Engine {
@@ -86,6 +99,12 @@ class Engine {
   void on_message(Message message, Instant now);
   void on_reply(const Channel::Replied& reply, Instant now);
   void connect(const ResourceId& resource, Instant now);
+  // A DNS query for a name of a DNS resource: the addresses handed out for it, none for other
+  // names. With `through`, that resource and no other is used from now on.
+  [[nodiscard]] std::vector<IpAddress> resolve(const std::string& name,
+                                               std::optional<ResourceId> through, Instant now);
+  // Any packet, as it is, to the first gateway that can be sent to; false without one.
+  bool send_raw(Bytes inner, Instant now);
   // Anything but WireGuard data: STUN, relays, handshakes.
   void on_datagram(const SocketAddress& local, const SocketAddress& from, Bytes bytes, Instant now);
   void on_timeout(Instant now, WallTime wall);
@@ -127,6 +146,7 @@ class Engine {
   [[nodiscard]] const std::deque<Failure>& failures() const { return failures_; }
   [[nodiscard]] const turn::RelaySet& relays() const { return relays_; }
   [[nodiscard]] const EngineCounters& counters() const { return counters_; }
+  [[nodiscard]] const std::deque<DomainStatus>& statuses() const { return statuses_; }
   [[nodiscard]] std::optional<Duration> established_after() const { return established_after_; }
 
  private:
@@ -136,12 +156,22 @@ class Engine {
     std::optional<Instant> insist_until;
     std::deque<ByteVector> packets;
   };
+  // A name and the addresses handed out for it.
+  struct Name {
+    ResourceId resource;
+    std::vector<IpAddress> proxies;
+    std::optional<GatewayId> settled;     // has it, and said so (B, C) or was asked for it (A)
+    std::optional<Instant> announced_at;  // A: asked for
+    std::deque<ByteVector> packets;
+  };
   struct PrepareAsked {
     ResourceId resource;
+    std::string name;
   };
   struct OfferAsked {
     Offer offer;
-    std::vector<ResourceId> also;  // resources behind the same gateway, granted with it
+    // Resources and names behind the same gateway, granted with it.
+    std::vector<std::pair<ResourceId, std::string>> also;
   };
   struct Asked {
     std::variant<PrepareAsked, OfferAsked> what;
@@ -166,7 +196,7 @@ class Engine {
   void on(Granted&& message, Instant now);
   void on(const Refused& message, Instant now);
   void on(const RejectAccess& message, Instant now);
-  void on_prepared(const ResourceId& resource, const Channel::Replied& reply, Instant now);
+  void on_prepared(const PrepareAsked& asked, const Channel::Replied& reply, Instant now);
   void on_offer_reply(OfferAsked asked, const Channel::Replied& reply, Instant now);
   void set_network();
   [[nodiscard]] Want* want(const ResourceId& resource);
@@ -177,6 +207,19 @@ class Engine {
   [[nodiscard]] OfferAsked* offer_to(const GatewayId& gateway);
   Tag await_reply(std::variant<PrepareAsked, OfferAsked> what, Instant now);
   [[nodiscard]] const Resource* resource_for(const IpAddress& destination) const;
+
+  // engine_names.cpp
+  [[nodiscard]] const Resource* resource_of_name(const std::string& name) const;
+  [[nodiscard]] Name* name_for(const IpAddress& destination);
+  [[nodiscard]] const Name* name_for(const IpAddress& destination) const;
+  [[nodiscard]] std::vector<IpAddress> next_proxies();
+  void hold_for_name(Name& name, Bytes inner, Instant now, WallTime wall);
+  void ask_for_name(Name& name, Instant now);
+  void announce(Name& name, Connection& connection, Instant now);
+  void announce_again(const ResourceId& resource, Connection& connection, Instant now);
+  void settle_name(Name& name, Connection& connection, Instant now);
+  void on_domain_status(Connection& connection, Bytes json, Instant now);
+  void unsettle_names(const GatewayId& gateway);
 
   // engine_connections.cpp
   Connection& create(NewConnection request, Instant now);
@@ -222,6 +265,10 @@ class Engine {
   std::map<ResourceId, Want> wants_;
   std::map<ResourceId, Instant> asked_at_;  // within the last kAskInterval
   std::map<Tag, Asked> asked_;
+  std::map<std::string, Name> names_;
+  std::map<IpAddress, std::string> by_proxy_;
+  std::uint32_t proxies_given_ = 0;  // a family
+  std::deque<DomainStatus> statuses_;
   std::uint32_t next_tag_ = 0;
   std::map<ConnectionKey, std::unique_ptr<Connection>> connections_;
   std::deque<Failure> failures_;

@@ -85,6 +85,7 @@ void Engine::remove(Connection& connection, bool goodbye, Instant now) {
   }
   // What was granted goes with the connection: the next packet asks again.
   std::erase_if(gateway_of_, [&](const auto& entry) { return entry.second == connection.gateway; });
+  unsettle_names(connection.gateway);
   if (const auto* agent = connection.agent.ice()) {
     (void)dispatch_.remove(agent->local_credentials().ufrag, agent->remote_credentials()->ufrag,
                            connection.key);

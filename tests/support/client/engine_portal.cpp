@@ -127,31 +127,39 @@ void Engine::on_reply(const Channel::Replied& reply, Instant now) {
   auto asked = asked_.extract(reply.tag);
   if (asked.empty()) return;
   if (const auto* prepare = std::get_if<PrepareAsked>(&asked.mapped().what))
-    return on_prepared(prepare->resource, reply, now);
+    return on_prepared(*prepare, reply, now);
   on_offer_reply(std::move(std::get<OfferAsked>(asked.mapped().what)), reply, now);
 }
 
-void Engine::on_prepared(const ResourceId& resource, const Channel::Replied& reply, Instant now) {
+void Engine::on_prepared(const PrepareAsked& asked, const Channel::Replied& reply, Instant now) {
+  const auto& resource = asked.resource;
+  const auto known = names_.find(asked.name);
+  auto* name = known == names_.end() ? nullptr : &known->second;
+  const auto proxies = name != nullptr ? name->proxies : std::vector<IpAddress>{};
   const auto prepared = reply.is_ok ? parse_prepared(reply.response) : std::nullopt;
   if (!prepared) return refuse(resource, reply.reason);
   if (auto* connection = find(prepared->gateway)) {
-    tell_portal(reuse_connection(resource, prepared->gateway));
+    tell_portal(reuse_connection(resource, prepared->gateway, asked.name, proxies));
     grant(resource, *connection);
+    if (name != nullptr) settle_name(*name, *connection, now);
     return;
   }
   if (auto* offer = offer_to(prepared->gateway)) {
+    const std::pair wanted{resource, asked.name};
     const bool is_known =
-        resource == offer->offer.resource ||
-        std::find(offer->also.begin(), offer->also.end(), resource) != offer->also.end();
+        wanted == std::pair{offer->offer.resource, offer->offer.name} ||
+        std::find(offer->also.begin(), offer->also.end(), wanted) != offer->also.end();
     if (is_known) return;
-    offer->also.push_back(resource);
-    tell_portal(reuse_connection(resource, prepared->gateway));
+    offer->also.push_back(wanted);
+    tell_portal(reuse_connection(resource, prepared->gateway, asked.name, proxies));
     return;
   }
   Offer offer{.gateway = prepared->gateway,
               .resource = resource,
               .preshared = {},
-              .ours = ice::generate_credentials(random_)};
+              .ours = ice::generate_credentials(random_),
+              .name = asked.name,
+              .proxies = proxies};
   random_.fill(offer.preshared.expose_mutable());
   auto message = request_connection(offer);
   const auto tag = await_reply(OfferAsked{std::move(offer), {}}, now);
@@ -167,8 +175,12 @@ void Engine::on_offer_reply(OfferAsked asked, const Channel::Replied& reply, Ins
       create({asked.offer.gateway, accepted->gateway_key, std::move(asked.offer.preshared),
               std::move(asked.offer.ours), std::move(*accepted->theirs), false},
              now);
-  grant(asked.offer.resource, connection);
-  for (const auto& resource : asked.also) grant(resource, connection);
+  asked.also.emplace(asked.also.begin(), asked.offer.resource, asked.offer.name);
+  for (const auto& [resource, text] : asked.also) {
+    grant(resource, connection);
+    if (const auto name = names_.find(text); name != names_.end())
+      settle_name(name->second, connection, now);
+  }
 }
 
 Engine::OfferAsked* Engine::offer_to(const GatewayId& gateway) {
@@ -217,7 +229,7 @@ void Engine::ask(const ResourceId& resource, Want& wanted, Instant now) {
   ++counters_.requests;
   if (options_.generation == Generation::a) {
     tell_portal(prepare_connection(resource, connected_gateways()),
-                await_reply(PrepareAsked{resource}, now));
+                await_reply(PrepareAsked{resource, {}}, now));
   } else {
     tell_portal(request_access(options_.generation, resource, connected_gateways()));
   }
@@ -243,6 +255,7 @@ void Engine::refuse(const ResourceId& resource, const std::string& reason) {
 
 void Engine::grant(const ResourceId& resource, Connection& connection) {
   gateway_of_[resource] = connection.gateway;
+  announce_again(resource, connection, last_now_);
   auto wanted = wants_.extract(resource);
   if (wanted.empty()) return;
   if (!connection.requested) connection.requested = wanted.mapped().first_asked;

@@ -114,10 +114,16 @@ struct Offer {
   ResourceId resource;
   Secret<32> preshared;
   ice::Credentials ours;
+  std::string name = {};  // of a DNS resource
+  std::vector<IpAddress> proxies = {};
 };
 [[nodiscard]] portal::Message request_connection(const Offer& offer);
-[[nodiscard]] portal::Message reuse_connection(const ResourceId& resource,
-                                               const GatewayId& gateway);
+[[nodiscard]] portal::Message reuse_connection(const ResourceId& resource, const GatewayId& gateway,
+                                               const std::string& name = {},
+                                               const std::vector<IpAddress>& proxies = {});
+// AssignedIps, in the tunnel (spec policy 4.6).
+[[nodiscard]] std::string assigned_ips(const ResourceId& resource, const std::string& name,
+                                       const std::vector<IpAddress>& proxies);
 // The legacy form names several gateways, the later ones name one.
 [[nodiscard]] portal::Message candidates(Generation generation, const GatewayId& gateway,
                                          const std::vector<std::string>& lines, bool invalidated);

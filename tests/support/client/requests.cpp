@@ -32,7 +32,27 @@ std::string access_of(const ResourceId& resource, const std::vector<GatewayId>& 
          list_of(std::span{connected}) + '}';
 }
 
+std::string list_of(const std::vector<IpAddress>& addresses) {
+  std::vector<std::string_view> out;
+  std::vector<std::string> texts;
+  for (const auto& address : addresses) texts.push_back(address.to_string());
+  out.assign(texts.begin(), texts.end());
+  return list_of(std::span<const std::string_view>{out});
+}
+
+std::string domain_of(const std::string& name, const std::vector<IpAddress>& proxies) {
+  if (name.empty()) return "null";
+  return R"({"name":)" + quoted(std::string_view{name}) + R"(,"proxy_ips":)" + list_of(proxies) +
+         '}';
+}
+
 }  // namespace
+
+std::string assigned_ips(const ResourceId& resource, const std::string& name,
+                         const std::vector<IpAddress>& proxies) {
+  return R"({"resource":)" + quoted(resource) + R"(,"domain":)" + quoted(std::string_view{name}) +
+         R"(,"proxy_ips":)" + list_of(proxies) + '}';
+}
 
 portal::Message request_access(Generation generation, const ResourceId& resource,
                                const std::vector<GatewayId>& connected) {
@@ -51,12 +71,15 @@ portal::Message request_connection(const Offer& offer) {
                                     quoted(base64(offer.preshared.expose())) +
                                     R"(,"client_payload":{"ice_parameters":{"username":)" +
                                     quoted(offer.ours.ufrag) + R"(,"password":)" +
-                                    quoted(offer.ours.password.expose()) + R"(},"domain":null}})"};
+                                    quoted(offer.ours.password.expose()) + R"(},"domain":)" +
+                                    domain_of(offer.name, offer.proxies) + "}}"};
 }
 
-portal::Message reuse_connection(const ResourceId& resource, const GatewayId& gateway) {
+portal::Message reuse_connection(const ResourceId& resource, const GatewayId& gateway,
+                                 const std::string& name, const std::vector<IpAddress>& proxies) {
   return {"reuse_connection", R"({"resource_id":)" + quoted(resource) + R"(,"gateway_id":)" +
-                                  quoted(gateway) + R"(,"payload":null})"};
+                                  quoted(gateway) + R"(,"payload":)" + domain_of(name, proxies) +
+                                  '}'};
 }
 
 portal::Message candidates(Generation generation, const GatewayId& gateway,

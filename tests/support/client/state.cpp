@@ -50,6 +50,8 @@ Json counters_of(const EngineCounters& engine, const TrafficCounters& traffic,
           {"queue_dropped", engine.queue_dropped},
           {"unroutable", engine.unroutable},
           {"dropped_datagrams", engine.dropped_datagrams},
+          {"announcements", engine.announcements},
+          {"statuses", engine.statuses},
           {"packets_sent", traffic.packets_sent},
           {"packets_received", traffic.packets_received},
           {"bytes_sent", traffic.bytes_sent},
@@ -94,6 +96,9 @@ std::string state_json(const Engine& engine, const TrafficCounters& traffic,
     out["relays"].push_back(
         {{"id", id.to_string()}, {"server", server ? Json(server->to_string()) : Json(nullptr)}});
   }
+  out["statuses"] = Json::array();
+  for (const auto& [resource, domain, status] : engine.statuses())
+    out["statuses"].push_back({{"resource", resource}, {"domain", domain}, {"status", status}});
   out["established_ms"] = optional_ms(engine.established_after());
   out["counters"] = counters_of(engine.counters(), traffic, facts);
   return out.dump();

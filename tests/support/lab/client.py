@@ -76,6 +76,16 @@ class Client:
     def connect(self, resource):
         return self.ask("connect", resource=resource)
 
+    def resolve(self, name, **through):
+        """The proxy addresses an application gets for the name: {"v4": […], "v6": […]}."""
+        return self.ask("resolve", name=name, **through)
+
+    def inner(self, packet):
+        """Sends that packet through the tunnel as it is."""
+        answer = self.ask("inner", hex=packet.hex())
+        if "error" in answer:
+            raise RuntimeError("packet not sent: no connection")
+
     def goodbye(self):
         return self.ask("goodbye")
 

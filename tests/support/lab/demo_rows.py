@@ -4,7 +4,8 @@ import time
 from dataclasses import dataclass
 
 from lab import netns, topology as t
-from lab.lab import NET4, NET6, Lab
+from lab.lab import NAMES, NET4, NET6, Lab
+from lab.names import announce, datagrams_in, proxies, spoofed
 from lab.probes import Answer, refused_quickly, until_ok
 from lab.process import wait_for
 from lab.traffic import Stream, outcome_of
@@ -74,6 +75,29 @@ class Show:
             said.append(f"{address}:{port} " + (f"passes by '{of['resource']['name']}'" if of["passes"] else of["reason"]))
             met.append(of["passes"] == self.probes.get(address, port=port, seconds=4).ok)
         return self.row("explain agrees", Answer(all(met), "firegate explain", "; ".join(said), None))
+
+    def names(self):
+        """DNS resources: the gateway resolves and translates."""
+        lab, probes = self.lab, self.probes
+        wiki = proxies(lab, "wiki.lab.test")
+        for what, address in (("page by name, IPv4", wiki[0]), ("page by name, IPv6", wiki[1]),
+                              ("IPv4-only name", proxies(lab, "v4only.lab.test")[0]),
+                              ("IPv6-only name", proxies(lab, "v6only.lab.test")[1])):
+            yield self.row(what, until_ok(lambda a=address: probes.get(a, "/where", seconds=5)))
+        yield self.row("ping by name", until_ok(lambda: probes.ping(wiki[0])))
+        closed = probes.udp(wiki[0], port=t.CLOSED)
+        yield self.row("closed UDP port of a name", closed, closed.error == "ECONNREFUSED")
+        before = datagrams_in(lab)
+        for _ in range(5):
+            lab.client.inner(spoofed(wiki[0]))
+        fine = probes.udp(wiki[0])
+        arrived = datagrams_in(lab) - before
+        yield self.row("spoofed source", Answer(fine.ok, "5 spoofed, 1 honest", f"{arrived} arrived", fine.first_ms),
+                       fine.ok and arrived <= 3)
+        if lab.generation != "A":               # which says its proxies to the portal
+            status = announce(lab, NAMES, "wiki.lab.test", [t.FORBIDDEN4])
+            answer = Answer(status == "Inactive", f"AssignedIps {t.FORBIDDEN4}", status, None)
+            yield self.row("foreign proxy address", answer)
 
     def out_of_order(self):
         """A client that starts anew; the portal delivers its two grants in the wrong order."""
@@ -162,6 +186,7 @@ def direct4(show):
     yield from show.refusals()
     if "FG_GATEWAY" not in os.environ:
         yield show.explained()
+    yield from show.names()
     yield show.portal_dropped()
     if show.lab.portal.kind == "ours":          # the second portal forgets its grants
         yield show.portal_restarted()

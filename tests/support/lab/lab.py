@@ -17,7 +17,7 @@ def port(protocol, first, last=None):
 
 # Everything the resource offers except its second web port.
 OPEN_PORTS = [port("tcp", t.WEB), port("udp", t.ECHO), port("tcp", t.IPERF), port("udp", t.IPERF),
-              port("tcp", t.CLOSED), {"protocol": "icmp"}]
+              port("tcp", t.CLOSED), port("udp", t.CLOSED), {"protocol": "icmp"}]
 
 
 def resources(filters=None):
@@ -44,7 +44,7 @@ class Lab:
         self.portal = Portal(self.world, base | (scenario or {}), portal)
         self.gateway = Gateway(self.world)
         self.client = client(self.world) if client else Client(self.world, generation)
-        self.probes, self.impairment = Probes(self.world), None
+        self.probes, self.impairment, self.dns = Probes(self.world), None, None
         self.relays = [Relay(self.world, relay_generation or generation, h) for h in self.world.shape.relay_hosts]
 
     def __enter__(self):
@@ -76,7 +76,7 @@ class Lab:
         if self.world.shape.impair:
             self.impairment = Impairment(self.world)
         self.portal.start()
-        start_dns(self.world)
+        self.dns = start_dns(self.world)
         for relay in self.relays:
             relay.start()
         start_resource(self.world)

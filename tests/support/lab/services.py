@@ -258,15 +258,42 @@ def start_resource(world):
     echo.wait_log("ready")
 
 
+class Dns:
+    """The name server the gateway asks. Unknown names under .test do not exist, others are refused."""
+
+    def __init__(self, world):
+        self.world, self.hosts, self.process = world, world.path("dnsmasq.hosts"), None
+        self.names = {}
+
+    def start(self):
+        self._write()
+        both = f"{t.RESOURCE4},{t.RESOURCE6}"
+        self.process = self.world.start("dnsmasq", "portal", [
+            "dnsmasq", "--keep-in-foreground", "--log-facility=-", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--bind-interfaces",
+            f"--listen-address={t.PORTAL4}", "--local=/test/", "--local-ttl=1", "--user=root",
+            f"--pid-file={self.world.path('dnsmasq.pid')}", f"--addn-hosts={self.hosts}",
+            *(f"--host-record={name},{both}" for name in ("wiki.lab.test", "twin.lab.test", "both.lab.test",
+                                                          "x.mark.test", "ping.icmp.test")),
+            f"--host-record=v4only.lab.test,{t.RESOURCE4}", f"--host-record=v6only.lab.test,{t.RESOURCE6}",
+            f"--host-record=portal.lab.test,{t.PORTAL4}", f"--address=/open.test/{t.RESOURCE4}",
+            f"--address=/open.test/{t.RESOURCE6}", "--cname=alias.lab.test,wiki.lab.test",
+            f"--server=/deaf.lab.test/{t.SINK4}"])      # the sink answers nothing
+        return self
+
+    def set(self, name, *addresses):
+        """The name has these addresses from now on; none: it does not exist."""
+        self.names[name] = addresses
+        self._write()
+        self.process.signal(signal.SIGHUP)
+
+    def _write(self):
+        with open(self.hosts, "w", encoding="ascii") as f:
+            f.writelines(f"{address} {name}\n" for name, addresses in self.names.items() for address in addresses)
+
+
 def start_dns(world):
     """Names of the resources, for gateways that resolve them (spec operations 11)."""
-    command = ["dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--bind-interfaces",
-               f"--listen-address={t.PORTAL4}", "--local=/test/", "--local-ttl=5", "--user=root",
-               f"--pid-file={world.path('dnsmasq.pid')}",
-               f"--host-record=wiki.lab.test,{t.RESOURCE4},{t.RESOURCE6}",
-               f"--host-record=v4only.lab.test,{t.RESOURCE4}", f"--host-record=v6only.lab.test,{t.RESOURCE6}",
-               f"--host-record=portal.lab.test,{t.PORTAL4}"]
-    return world.start("dnsmasq", "portal", command)
+    return Dns(world).start()
 
 
 def iperf(world, *arguments, attempts=5):
