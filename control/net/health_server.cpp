@@ -4,7 +4,8 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
-#include <set>
+
+#include "control/net/endpoint.h"
 
 namespace fg::net {
 namespace {
@@ -12,17 +13,6 @@ namespace {
 namespace asio = boost::asio;
 namespace http = boost::beast::http;
 using Tcp = asio::ip::tcp;
-
-Tcp::endpoint to_endpoint(const SocketAddress& address) {
-  if (address.ip.is_v4()) {
-    asio::ip::address_v4::bytes_type bytes{};
-    std::copy_n(address.ip.raw().begin(), bytes.size(), bytes.begin());
-    return {asio::ip::address_v4{bytes}, address.port};
-  }
-  asio::ip::address_v6::bytes_type bytes{};
-  std::copy_n(address.ip.raw().begin(), bytes.size(), bytes.begin());
-  return {asio::ip::address_v6{bytes}, address.port};
-}
 
 using Response = http::response<http::string_body>;
 
@@ -124,7 +114,7 @@ HealthServer::~HealthServer() {
 
 Result<void, SysError> HealthServer::listen(const SocketAddress& address) {
   boost::system::error_code error;
-  const auto endpoint = to_endpoint(address);
+  const auto endpoint = to_endpoint<Tcp>(address);
   auto& acceptor = impl_->acceptor;
   acceptor.open(endpoint.protocol(), error);
   if (!error) acceptor.set_option(Tcp::acceptor::reuse_address(true), error);

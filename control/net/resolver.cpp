@@ -3,7 +3,6 @@
 #include <ares.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/time.h>
 
 #include <algorithm>
@@ -17,6 +16,7 @@
 #include <utility>
 
 #include "control/net/boot_timer.h"
+#include "control/net/file_version.h"
 
 namespace fg::net {
 namespace {
@@ -90,13 +90,6 @@ std::optional<IpAddress> address_of(const sockaddr& address) {
     return IpAddress::v6(bytes);
   }
   return std::nullopt;
-}
-
-// The state of a file that tells whether it was replaced or edited.
-std::array<std::int64_t, 3> version_of(const std::string& path) {
-  struct stat info{};
-  if (::stat(path.c_str(), &info) != 0) return {};
-  return {static_cast<std::int64_t>(info.st_ino), info.st_mtim.tv_sec, info.st_mtim.tv_nsec};
 }
 
 // One configuration of c-ares with its sockets. Replaced when resolv.conf changes; dies with its
@@ -250,11 +243,10 @@ struct Resolver::Impl : std::enable_shared_from_this<Resolver::Impl> {
     dns::Resolved resolved;
     Instant until;
   };
-  using Version = std::array<std::int64_t, 3>;
 
   Loop& loop;
   ResolverOptions options;
-  std::array<Version, 2> version{};
+  std::array<FileVersion, 2> version{};
   std::shared_ptr<Channel> channel;
   std::map<std::string, Cached> names;
 };

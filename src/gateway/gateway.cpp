@@ -21,6 +21,7 @@
 #include "crypto/crypto.h"
 #include "crypto/random.h"
 #include "gateway/data_path.h"
+#include "gateway/dns_service.h"
 #include "gateway/host.h"
 #include "gateway/host_checks.h"
 #include "gateway/identity.h"
@@ -82,6 +83,7 @@ class Gateway final : public net::PortalHandler {
         host_(loop_,
               {configuration.tun_name, configuration.masquerade, configuration.preserved_sources},
               Log{sink, "host"}),
+        dns_(loop_, random_, configuration.tun_name, Log{sink, "dns"}),
         left_behind_(configuration.state_directory) {}
 
   int run() {
@@ -96,7 +98,10 @@ class Gateway final : public net::PortalHandler {
     });
     loop_.watch(pool_->notify_fd(), [this] { pool_->awake(); });
     host_.on_change([this](const HostChange& change) { on_host_change(change); });
-    host_.on_mended([this] { pool_->watch_again(); });
+    host_.on_mended([this] {
+      pool_->watch_again();
+      dns_.keep(host_.addresses());
+    });
     loop_.on_turn([this](Instant now) { turn(now); });
     portal_->start();
     turn(loop_.now());
@@ -141,6 +146,7 @@ class Gateway final : public net::PortalHandler {
   net::Loop loop_;
   net::Resolver resolver_;
   Host host_;
+  DnsService dns_;
   LeftBehind left_behind_;
   std::unique_ptr<runtime::WorkerPool> pool_;
   std::unique_ptr<controller::Controller> controller_;
@@ -323,6 +329,7 @@ void Gateway::turn(Instant now) {
     check_data_path();
     if (health_is_missing_) offer_health();
     console_->keep_offered();
+    dns_.keep(host_.addresses());
     data_path_at_ = now + kDataPathInterval;
   }
   if (report_at_ <= now) {
@@ -378,7 +385,9 @@ bool Gateway::drain_controller() {
     if (auto configured = host_.configure(interface->v4, interface->v6, loop_.now()); !configured) {
       log_.error(configured.error());
       begin_shutdown(1);
+      continue;
     }
+    dns_.start(host_.addresses(), [this] { begin_shutdown(1); });
   }
   return busy.none();
 }
@@ -447,7 +456,7 @@ std::array<std::uint64_t, kDropReasons> Gateway::drops() const {
   auto out = pool_->total().drops;
   for (std::size_t i = 0; i < kDropReasons; ++i) {
     const auto reason = static_cast<DropReason>(i);
-    out[i] += controller_->drops().of(reason) + dropped_by_portal(reason);
+    out[i] += controller_->drops().of(reason) + dns_.drops().of(reason) + dropped_by_portal(reason);
   }
   return out;
 }
@@ -529,6 +538,7 @@ std::vector<std::string> Gateway::reasons_not_ready() const {
                   " relays answers: allow UDP out to port 3478 of the relays");
   }
   out.insert(out.end(), host_.problems().begin(), host_.problems().end());
+  if (dns_.problem()) out.push_back(*dns_.problem());
   out.insert(out.end(), data_path_.problems().begin(), data_path_.problems().end());
   return out;
 }

@@ -50,6 +50,8 @@ class Host {
   [[nodiscard]] Instant wakeup() const { return check_at_; }
 
   [[nodiscard]] bool is_configured() const { return network_ && network_->has_addresses(); }
+  // The tunnel's, of the families it works with.
+  [[nodiscard]] std::vector<IpAddress> addresses() const { return network_->addresses(); }
   // What keeps clients from being served, each with its mend; empty when all is well.
   [[nodiscard]] const std::vector<std::string>& problems() const { return problems_; }
   // What may, and is true now.

@@ -91,6 +91,14 @@ HostNetwork::Outcome HostNetwork::keep() {
   return out;
 }
 
+std::vector<IpAddress> HostNetwork::addresses() const {
+  std::vector<IpAddress> out;
+  for (const auto* side : {&v4_, &v6_}) {
+    if (side->wanted && !side->error) out.push_back(*side->wanted);
+  }
+  return out;
+}
+
 std::vector<std::string> HostNetwork::obstacles() {
   std::vector<std::string> out;
   const auto link = Netlink::link(tun_name_);

@@ -40,6 +40,8 @@ class HostNetwork {
   // Puts in place what is missing: up state, addresses, routes, rules. Safe to repeat; a family the
   // host does not have is left out.
   Outcome keep();
+  // Those that stand on the device.
+  [[nodiscard]] std::vector<IpAddress> addresses() const;
   // Why a family is left out.
   [[nodiscard]] const std::optional<SysError>& error_of(Family family) const {
     return side_of(family).error;

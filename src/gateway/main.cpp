@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -66,6 +67,15 @@ void forbid_core_files() {
   (void)::prctl(PR_SET_DUMPABLE, 0);
 }
 
+// DNS queries of clients have a socket each (control/dns/forwarder.h), and select() is not used.
+void allow_descriptors() {
+  constexpr rlim_t kDescriptors = 8192;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = std::max(limit.rlim_cur, std::min(kDescriptors, limit.rlim_max));
+  (void)::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 fg::WallTime wall_now() {
   timespec now{};
   ::clock_gettime(CLOCK_REALTIME, &now);
@@ -76,6 +86,7 @@ fg::WallTime wall_now() {
 
 int main(int argc, char** argv) {
   forbid_core_files();
+  allow_descriptors();
   ::umask(0007);  // no file of ours is for everyone
   std::signal(SIGPIPE, SIG_IGN);
   const std::vector<std::string> arguments{argv + 1, argv + argc};

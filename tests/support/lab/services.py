@@ -277,6 +277,7 @@ class Dns:
             f"--host-record=v4only.lab.test,{t.RESOURCE4}", f"--host-record=v6only.lab.test,{t.RESOURCE6}",
             f"--host-record=portal.lab.test,{t.PORTAL4}", f"--address=/open.test/{t.RESOURCE4}",
             f"--address=/open.test/{t.RESOURCE6}", "--cname=alias.lab.test,wiki.lab.test",
+            "--srv-host=_web._tcp.lab.test,wiki.lab.test,80", "--txt-record=lab.test,of the lab",
             f"--server=/deaf.lab.test/{t.SINK4}"])      # the sink answers nothing
         return self
 
