@@ -6,6 +6,10 @@ namespace fg::dns {
 
 void Forwarder::set_servers(std::vector<SocketAddress> servers, Instant now) {
   last_now_ = now;
+  for (auto at = exchanges_.begin(); at != exchanges_.end();) {
+    const auto exchange = at++;
+    if (std::holds_alternative<NameServers::Probe>(exchange->second.purpose)) end(exchange);
+  }
   servers_.set(std::move(servers), now);
   begin_probes(now);
 }

@@ -223,6 +223,14 @@ TEST_F(ChoiceTest, ProbesAskForAnAddressOfFirezoneDev) {
   EXPECT_EQ(ids.size(), 4U);
 }
 
+TEST_F(ChoiceTest, OtherServersEndTheProbesOfTheFormerOnes) {
+  forwarder.set_servers({kOther}, kNow);
+  for (const auto& probe : round) EXPECT_EQ(forwarder.poll_over(), probe.id);
+  round = probes();
+  ASSERT_EQ(round.size(), 2U);
+  EXPECT_EQ(begin().server, kOther);
+}
+
 TEST_F(ChoiceTest, OnlyNoErrorCounts) {
   end(round[0], 0x8185);
   end(round[1], 0x8183);

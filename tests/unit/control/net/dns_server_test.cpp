@@ -105,10 +105,13 @@ class DnsServerTest : public testing::Test {
   // Asks on another thread while the loop runs here.
   template <class Work>
   void while_running(Work work) {
-    std::thread other{[&] {
-      work();
-      loop.stop();
-    }};
+    std::thread other;
+    loop.post([&] {  // a stop before the run would be lost
+      other = std::thread{[&] {
+        work();
+        loop.stop();
+      }};
+    });
     loop.run();
     other.join();
   }
