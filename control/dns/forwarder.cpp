@@ -90,7 +90,8 @@ ExchangeId Forwarder::begin(Pending pending) {
 }
 
 void Forwarder::end(Exchanges::iterator at) {
-  const auto& [id, pending] = *at;
+  const auto id = at->first;
+  const auto& pending = at->second;
   if (const auto* asked = std::get_if<Asked>(&pending.purpose)) {
     --forwards_;
     const auto client = clients_.find(asked->client);
@@ -98,7 +99,7 @@ void Forwarder::end(Exchanges::iterator at) {
   }
   deadlines_.erase({pending.deadline, id});
   // Perhaps nobody has begun it yet.
-  if (std::erase_if(started_, [id = id](const Exchange& e) { return e.id == id; }) == 0)
+  if (std::erase_if(started_, [id](const Exchange& e) { return e.id == id; }) == 0)
     over_.push_back(id);
   exchanges_.erase(at);
 }
