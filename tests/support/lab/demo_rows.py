@@ -3,8 +3,8 @@ import os
 import time
 from dataclasses import dataclass
 
-from lab import netns, topology as t
-from lab.lab import NAMES, NET4, NET6, Lab
+from lab import netns, site_names, topology as t
+from lab.lab import NAMES, NET4, NET6, Lab, resources
 from lab.names import announce, datagrams_in, proxies, spoofed
 from lab.probes import Answer, refused_quickly, until_ok
 from lab.process import wait_for
@@ -99,6 +99,18 @@ class Show:
             answer = Answer(status == "Inactive", f"AssignedIps {t.FORBIDDEN4}", status, None)
             yield self.row("foreign proxy address", answer)
 
+    def dns_service(self):
+        """What clients of B and C ask the gateway for: its site's name server answers."""
+        found, began = [], time.monotonic()
+        for address in site_names.gateway_addresses(self.lab):
+            for name, kind in (("_web._tcp.lab.test", "SRV"), ("lab.test", "TXT")):
+                for transport in ("+notcp", "+tcp"):
+                    reply = site_names.dig(self.lab.world, address, name, kind, transport)
+                    found.append(" ".join(reply.answers) or reply.status)
+        ok = found == (["0 0 80 wiki.lab.test."] * 2 + ['"of the lab"'] * 2) * 2
+        answer = Answer(ok, "UDP, TCP, both families", "; ".join(dict.fromkeys(found)), (time.monotonic() - began) * 1000)
+        return self.row("SRV and TXT answered", answer)
+
     def out_of_order(self):
         """A client that starts anew; the portal delivers its two grants in the wrong order."""
         lab = self.lab
@@ -187,6 +199,8 @@ def direct4(show):
     if "FG_GATEWAY" not in os.environ:
         yield show.explained()
     yield from show.names()
+    if show.lab.generation != "A":
+        yield show.dns_service()
     yield show.portal_dropped()
     if show.lab.portal.kind == "ours":          # the second portal forgets its grants
         yield show.portal_restarted()
@@ -253,7 +267,8 @@ PLANS = {"direct4": Plan("direct IPv4", {"outer": ("v4",)}, direct4),
 def run_plan(plan, generation, portal, keep):
     """Rows of one lab as they come; with `keep`, a last row says how to look around."""
     plan = PLANS[plan]
-    lab = Lab(generation, portal, t.Shape(**plan.shape), {"iceless": plan.is_iceless}, keep=keep)
+    lab = Lab(generation, portal, t.Shape(**plan.shape),
+              {"iceless": plan.is_iceless, "resources": resources() + site_names.TUNNEL}, keep=keep)
     with lab:
         lab.world.failed = True             # until the end is reached, logs stay
         yield from plan.steps(Show(lab, plan.title))
