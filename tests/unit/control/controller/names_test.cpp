@@ -144,6 +144,31 @@ TEST_F(Granted, AnAnnouncedNameIsResolvedToldAndThenAnswered) {
   EXPECT_TRUE(allows("100.96.0.1"));
   EXPECT_FALSE(allows("10.20.0.2"));
 }
+TEST_F(Granted, AnOperatorIsToldWhereANameLeadsAndWhyItLeadsNowhere) {
+  announce("wiki.lab.test", R"("100.96.0.1","fd00:2021:1111:8000::")");
+  resolve({std::vector{ip("10.20.0.2")}, std::vector<IpAddress>{}});
+  auto& controller = world.controller;
+  const std::vector proxies{ip("100.96.0.1"), ip("fd00:2021:1111:8000::")};
+  EXPECT_EQ(controller.proxies_of(kClient, "WIKI.lab.test."), proxies);
+  EXPECT_TRUE(controller.proxies_of(kClient, "other.lab.test").empty());
+  EXPECT_EQ(controller.translation_reports(kClient, 1).size(), 1U);
+  const auto explain = [&](const IpAddress& to) {
+    return controller.explain({kClient, std::nullopt, to, filter::ProtoKind::tcp, 80});
+  };
+  const auto passing = explain(proxies[0]);
+  EXPECT_FALSE(passing.refusal);
+  ASSERT_TRUE(passing.resource && passing.translation);
+  EXPECT_EQ(passing.resource->id, kWiki);
+  EXPECT_EQ(passing.translation->name, "wiki.lab.test");
+  EXPECT_EQ(passing.translation->real, ip("10.20.0.2"));
+  const auto refused = explain(proxies[1]);
+  ASSERT_TRUE(refused.refusal);
+  EXPECT_EQ(refused.refusal->reason, DropReason::proxy_without_address);
+  EXPECT_EQ(refused.refusal->answer, packet::IcmpAnswer::network_unreachable);
+  const auto unknown = explain(ip("100.96.0.2"));
+  ASSERT_TRUE(unknown.refusal);
+  EXPECT_EQ(unknown.refusal->reason, DropReason::not_allowed);
+}
 // Spec policy 4.6.
 TEST_F(Granted, TheAnswerIsByteForByteTheOriginals) {
   authorize(kWiki, "wiki.lab.test");
