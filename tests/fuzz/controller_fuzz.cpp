@@ -333,7 +333,8 @@ class World {
     const auto what = choices_.u8();
     if (what >= 192) {  // in-tunnel control: a name with its proxy addresses, or anything
       const auto text = R"({"resource":")" + id<ResourceId>(what & 3).to_string() +
-                        R"(","domain":"a.lab.test","proxy_ips":["100.96.0.1"]})";
+                        R"(","domain":")" + ((what & 0x20) == 0 ? "a" : "b") +
+                        R"(.lab.test","proxy_ips":["100.96.0.1"]})";
       std::array<std::uint8_t, packet::kPacketMax> buffer{};
       const packet::ControlMessage message{
           .type = static_cast<std::uint8_t>(what >> 2 & 3),
@@ -342,7 +343,8 @@ class World {
     }
     test::PacketBuilder builder{(what & 1) == 0 ? test::PacketBuilder::Kind::tcp
                                                 : test::PacketBuilder::Kind::echo};
-    builder.from(tunnel_v4(n), 5000).to(IpAddress::v4(10, 1, 2, 3), 80).payload_size(choices_.u8());
+    const auto to = (what & 2) == 0 ? IpAddress::v4(10, 1, 2, 3) : IpAddress::v4(100, 96, 0, 1);
+    builder.from(tunnel_v4(n), 5000).to(to, 80).payload_size(choices_.u8());
     tunnels_[n]->encapsulate(builder.build(), now_, wall());
   }
   void from_tun() {
@@ -458,9 +460,7 @@ class World {
     while (controller_.poll_interface()) ++outputs;
     if (controller_.poll_reachable()) ++outputs;
     for (; auto query = controller_.poll_query(); ++outputs) {
-      if (choices_.flag())
-        controller_.on_resolved(
-            query->id, {std::vector{IpAddress::v4(10, 9, 8, 7)}, std::vector{v6(9)}}, now_, wall());
+      if (choices_.flag()) controller_.on_resolved(query->id, resolved(query->id), now_, wall());
     }
     FG_LAW(outputs == 0 || (before && before->at <= now_));
     for (auto& worker : workers_) outputs += empty(worker->rings);
@@ -476,6 +476,19 @@ class World {
       arrive(std::move(bytes), from);
     }
     return outputs != 0;
+  }
+  // In turn: addresses, others, none, no answer.
+  static dns::Resolved resolved(dns::ResolutionId id) {
+    switch (static_cast<std::uint64_t>(id) % 4) {
+      case 0:
+        return {std::vector{IpAddress::v4(10, 9, 8, 7)}, std::vector{v6(9)}};
+      case 1:
+        return {std::vector{IpAddress::v4(10, 1, 2, 3)}, std::nullopt};
+      case 2:
+        return {std::vector<IpAddress>{}, std::vector<IpAddress>{}};
+      default:
+        return {};
+    }
   }
   std::size_t empty(Rings& rings) {
     std::size_t moved = 0;
