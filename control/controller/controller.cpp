@@ -139,6 +139,7 @@ void Controller::shut_down(Instant now) {
     flush_signals(*connection);
     remove(*connection, true, now);
   }
+  if (std::exchange(is_tracking_flows_, false)) tell_all(pipeline::SetFlowTracking{false});
 }
 
 std::optional<Datagram> Controller::poll_datagram() {
@@ -194,7 +195,7 @@ std::optional<std::vector<std::string>> Controller::poll_reachable() {
 
 std::optional<Wakeup> Controller::wakeup() const {
   if (!datagrams_.empty() || !commands_.is_empty() || !portal_.empty() || !interfaces_.empty() ||
-      is_reachable_news_) {
+      !flow_log_news_.empty() || is_reachable_news_) {
     return Wakeup{last_now_, "output queued"};
   }
   if (!dirty_.empty()) return Wakeup{last_now_, "connections to serve"};

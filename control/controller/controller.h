@@ -2,8 +2,6 @@
 // handshakes and the access list, and commands the workers. Sans-IO: one input, then drain every
 // output, then sleep until wakeup(). One engine for all three generations; what differs is a field
 // of the connection (spec connectivity 1.8, policy 0.6).
-//
-// Left out: flow logs.
 #pragma once
 
 #include <array>
@@ -29,12 +27,14 @@
 #include "control/controller/slots.h"
 #include "control/controller/tunnel_control.h"
 #include "control/dns/resolutions.h"
+#include "control/flow_log/book.h"
 #include "control/ice/dispatch.h"
 #include "control/path/answer_cache.h"
 #include "control/portal/login.h"
 #include "control/portal/messages.h"
 #include "control/turn/relay_set.h"
 #include "filter/policy.h"
+#include "flow/tracker.h"
 #include "nat/translations.h"
 #include "pipeline/commands.h"
 #include "wireguard/cookie.h"
@@ -46,6 +46,7 @@ inline constexpr std::size_t kHeldRequestsMax =
     1024;  // requests waiting for the first relay to be measured
 // Waiting for a worker whose ring is full: above what all held requests cause at once.
 inline constexpr std::size_t kCommandsMax = 8192;
+inline constexpr std::size_t kAttributionsMax = 65'536;  // grants whose flows are recorded
 inline constexpr Duration kHoldMax = 10s;
 inline constexpr Duration kRelayRetry = 15s;  // of relays that were given up; doubles
 inline constexpr Duration kRelayRetryMax = 4min;
@@ -54,6 +55,7 @@ struct Options {
   unsigned workers = 1;
   std::size_t clients_max = kClientsMax;
   std::size_t commands_max = kCommandsMax;  // times workers
+  bool track_flows = false;                 // also when the portal does not ask for it
   turn::Options turn;
   // poll_reachable() of a process that ended without a word: withdrawn from its clients, so that
   // they ask anew instead of waiting for their checks to fail (17 s and more, spec connectivity
@@ -76,6 +78,12 @@ struct SetInterface {
   IpAddress v4;
   IpAddress v6;
 };
+
+// The grant's flows are to be told to the ingest server, with its token: an Ingest.
+struct FlowLogToken {
+  std::shared_ptr<const flow_log::Attribution> whose;
+};
+using FlowLogNews = std::variant<portal::FlowLogs, FlowLogToken>;
 
 struct Summary {
   std::size_t clients = 0;
@@ -116,6 +124,9 @@ class Controller {
   // Candidate lines of every address clients may reach us at, each time it has changed.
   std::optional<std::vector<std::string>> poll_reachable();
   std::optional<dns::Resolutions::Query> poll_query() { return resolutions_.poll_query(); }
+  std::optional<FlowLogNews> poll_flow_log_news();
+  // Whose a flow is that began just now, and by which name.
+  [[nodiscard]] flow_log::Book::Beginning beginning_of(const flow::Started& started) const;
   [[nodiscard]] std::optional<Wakeup> wakeup() const;
 
   [[nodiscard]] Summary summary() const;
@@ -189,6 +200,17 @@ class Controller {
   void answer_no_relays();
   void apply(const acl::Change& change, Instant now);
   void drain_resolutions(Instant now);
+
+  // Flow logs: controller_flows.cpp.
+  void configure_flow_logs(const std::optional<portal::FlowLogs>& told);
+  [[nodiscard]] std::shared_ptr<const flow_log::Attribution> attribution_of(
+      const portal::Authorize& message);
+  void announce_token(const std::shared_ptr<const flow_log::Attribution>& whose);
+  void attribute(const ClientId& client, const portal::Resource& resource,
+                 std::shared_ptr<const flow_log::Attribution> whose);
+  // Generation A: no more is told than who asked and what for.
+  void attribute_known(const ClientId& client, const portal::Resource& resource);
+  void forget_attributions(const ClientId& client);
 
   // Connections: controller_connections.cpp.
   struct NewConnection {
@@ -320,6 +342,9 @@ class Controller {
 
   Endings endings_;
   std::map<WorkerIndex, std::unique_ptr<pipeline::TrafficPage>> pages_;  // lent to the workers
+  std::map<std::pair<ClientId, ResourceId>, std::shared_ptr<const flow_log::Attribution>>
+      attributions_;
+  bool is_tracking_flows_ = false;
 
   std::vector<portal::Relay> told_relays_;  // the portal's newest word on each relay
   std::optional<Instant> retry_relays_at_;
@@ -329,6 +354,7 @@ class Controller {
   CommandQueue commands_;
   std::deque<PortalOutput> portal_;
   std::deque<SetInterface> interfaces_;
+  std::deque<FlowLogNews> flow_log_news_;
   bool is_reachable_news_ = false;
   DropCounters drops_;
   Instant last_now_;

@@ -95,7 +95,7 @@ Connection* Controller::create(NewConnection request, Instant now) {
 
   tell(options.worker,
        pipeline::AddClient{*slot, request.v4, request.v6, borrow_policy(request.client),
-                           request.is_legacy, request.use_iceless});
+                           request.is_legacy, request.use_iceless, request.client});
   // What the client announced over an earlier connection still holds (spec policy 2.8).
   if (const auto* names = access_.names_of(options.client);
       names != nullptr && !names->proxies().empty()) {

@@ -55,6 +55,7 @@ void Controller::on(const portal::Init& message, Instant now) {
   interface_ = SetInterface{message.v4, message.v6};
   interfaces_.push_back(*interface_);
   tell_all(pipeline::SetGatewayAddresses{message.v4, message.v6});
+  configure_flow_logs(message.flow_logs);
   // Absent on portals of generation A: nothing is revoked (spec policy 2.6).
   if (message.authorizations) {
     apply(access_.retain(*message.authorizations, now), now);
@@ -153,6 +154,8 @@ void Controller::accept(const portal::Authorize& message, Instant now) {
                          message.resource,        message.expires_at, std::nullopt,
                          acl::GrantStyle::replace};
   if (refuses(grant)) return;
+  const auto whose = attribution_of(message);
+  announce_token(whose);
   Connection* connection = find(message.client.id);
   if (connection != nullptr && is_same_connection(*connection, message)) {
     // The client may have lost what it knew of us without changing keys (spec connectivity 4.8).
@@ -179,6 +182,7 @@ void Controller::accept(const portal::Authorize& message, Instant now) {
   const auto change = access_.grant(grant, now);
   FG_ASSERT(change);
   apply(*change, now);
+  attribute(message.client.id, message.resource, whose);
   portal_.emplace_back(portal::Egress{portal::Authorized{message.dialect, message.ref}});
   log_.debug("access granted", {{"client", message.client.id}, {"resource", message.resource.id}});
 }
@@ -249,6 +253,7 @@ void Controller::accept(const portal::RequestConnection& message, const dns::Res
   const auto change = access_.grant(grant, now);
   FG_ASSERT(change);
   apply(*change, now);
+  attribute_known(message.client.id, message.resource);
   portal_.emplace_back(portal::Egress{
       portal::ConnectionReady{message.ref, portal::IceCredentials{ours.ufrag, ours.password},
                               response_to(message.domain, resolved)}});
@@ -264,6 +269,7 @@ void Controller::accept(const portal::AllowAccess& message, const dns::Resolved&
   const auto change = access_.grant(grant, now);
   FG_ASSERT(change);
   apply(*change, now);
+  attribute_known(message.client, message.resource);
   // Only grants that asked for a name are answered.
   if (message.domain) {
     portal_.emplace_back(portal::Egress{
@@ -375,6 +381,8 @@ void Controller::apply(const acl::Change& change, Instant now) {
   for (const auto& client : change.recompile) {
     if (auto* connection = find(client)) set_policy(*connection);
   }
+  for (const auto* list : {&change.recompile, &change.translate, &change.emptied})
+    for (const auto& client : *list) forget_attributions(client);
   for (const auto& client : change.emptied) {
     auto* connection = find(client);
     if (connection == nullptr) continue;

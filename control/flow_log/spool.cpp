@@ -96,6 +96,7 @@ Picked pick(std::vector<std::string> names, std::size_t batch_size) {
   for (const auto& name : names) {
     const std::string_view view = name;
     Pick taken{name, {}};
+    if (view.starts_with('.')) continue;  // half written
     if (view.ends_with(kEnd)) {
       auto start = std::string{view.substr(0, view.size() - kEnd.size())} + std::string{kStart};
       if (known.contains(start)) taken.superseded = std::move(start);

@@ -1,5 +1,5 @@
-// TCP with or without TLS as one stream type, so that Beast is instantiated once. For
-// web_socket.cpp only.
+// TCP with or without TLS as one stream type, so that Beast is instantiated once. For the rest of
+// this room only.
 #pragma once
 
 #include <boost/asio/ip/tcp.hpp>

@@ -1,5 +1,5 @@
 // A tunnel through an HTTP proxy: CONNECT on a fresh TCP connection, until the proxy has answered.
-// For web_socket.cpp only; the caller limits the time.
+// For dial.cpp only; the caller limits the time.
 #pragma once
 
 #include <boost/asio/ip/tcp.hpp>

@@ -1,25 +1,18 @@
 #include "control/net/web_socket.h"
 
-#include <netinet/tcp.h>
-#include <openssl/ssl.h>
-#include <openssl/x509_vfy.h>
 #include <sys/socket.h>
 
-#include <algorithm>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ip/udp.hpp>
-#include <boost/asio/ssl/context.hpp>
-#include <boost/asio/ssl/host_name_verification.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/field.hpp>
 #include <boost/beast/websocket/error.hpp>
 #include <boost/beast/websocket/stream.hpp>
 #include <optional>
-#include <vector>
 
 #include "control/net/boot_timer.h"
+#include "control/net/dial.h"
 #include "control/net/portal_stream.h"
-#include "control/net/proxy_tunnel.h"
 #include "control/portal/codec.h"
 
 namespace fg::net {
@@ -28,80 +21,27 @@ namespace asio = boost::asio;
 namespace beast = boost::beast;
 namespace http = boost::beast::http;
 namespace websocket = boost::beast::websocket;
-using boost::asio::ip::tcp;
 using ErrorCode = boost::system::error_code;
 
 namespace {
 
-// Unacknowledged data for as long as four heartbeats take means a dead path.
-constexpr unsigned kTcpUserTimeoutMs = 40'000;
 constexpr std::size_t kReadBufferKept = std::size_t{1} << 20;
 
-tcp::endpoint endpoint_of(const IpAddress& ip, std::uint16_t port) {
-  if (ip.is_v4()) {
-    asio::ip::address_v4::bytes_type bytes{};
-    std::copy(ip.bytes().begin(), ip.bytes().end(), bytes.begin());
-    return {asio::ip::address_v4{bytes}, port};
-  }
-  return {asio::ip::address_v6{ip.raw()}, port};
-}
-
-// OpenSSL's words for a certificate it refused say why; the error code does not.
-std::string tls_failure(SSL* tls, const ErrorCode& error) {
-  const long verdict = SSL_get_verify_result(tls);
-  if (verdict == X509_V_OK) return "TLS handshake failed: " + error.message();
-  const std::string why = X509_verify_cert_error_string(verdict);
-  return "the portal's certificate is refused: " + why;
-}
-
 }  // namespace
-
-struct TlsContext::Impl {
-  asio::ssl::context context{asio::ssl::context::tls_client};
-};
-
-TlsContext::TlsContext() : impl_(std::make_unique<Impl>()) {}
-TlsContext::~TlsContext() = default;
-
-Result<std::shared_ptr<TlsContext>, std::string> TlsContext::create(const std::string& ca_file) {
-  std::shared_ptr<TlsContext> tls{new TlsContext};
-  auto& context = tls->impl_->context;
-  SSL_CTX_set_min_proto_version(context.native_handle(), TLS1_2_VERSION);
-  ErrorCode error;
-  context.set_verify_mode(asio::ssl::verify_peer, error);
-  context.set_default_verify_paths(error);
-  if (!ca_file.empty()) {
-    context.load_verify_file(ca_file, error);
-    if (error) return fail("Failed to read trust anchors from " + ca_file + ": " + error.message());
-  }
-  return tls;
-}
 
 struct WebSocket::Impl : std::enable_shared_from_this<WebSocket::Impl> {
   using Stream = websocket::stream<PortalStream>;
 
   Impl(Loop& l, Resolver& r, std::shared_ptr<TlsContext> t, Log log_to, std::uint32_t m)
-      : loop(l), resolver(r), tls(std::move(t)), log(std::move(log_to)), mark(m) {}
+      : loop(l),
+        tls(std::move(t)),
+        mark(m),
+        dial(std::make_shared<Dial>(l, r, std::move(log_to), m)) {}
 
   void connect(portal::UpgradeRequest wanted, Callbacks to);
   void set_timer(std::optional<BootTimer>& timer, Duration after, void (Impl::*on_expired)());
-  void on_tcp_timeout() { lose("failed to connect to " + dialled_name() + ": timed out"); }
   void on_upgrade_timeout() { lose("upgrade timed out"); }
-  // The host and port dialled: the proxy's if there is one.
-  [[nodiscard]] const std::string& dialled_host() const {
-    return request.proxy ? request.proxy->host : request.host;
-  }
-  [[nodiscard]] std::uint16_t dialled_port() const {
-    return request.proxy ? request.proxy->port : request.port;
-  }
-  [[nodiscard]] std::string dialled_name() const {
-    return (request.proxy ? "proxy " : "") + portal::authority_of(dialled_host(), dialled_port());
-  }
-  void on_resolved(Resolver::Answer answer);
-  void start_dial(const IpAddress& address);
-  void on_dialled(std::size_t index, const ErrorCode& error);
-  void cross_proxy();
-  void start_tls();
+  void on_dialled(const std::string& error, std::optional<Dial::Socket> socket);
   void upgrade();
   void on_upgraded(const ErrorCode& error);
   void read();
@@ -115,18 +55,13 @@ struct WebSocket::Impl : std::enable_shared_from_this<WebSocket::Impl> {
   [[nodiscard]] std::string reason_of(const ErrorCode& error) const;
 
   Loop& loop;
-  Resolver& resolver;
   std::shared_ptr<TlsContext> tls;
-  Log log;
   std::uint32_t mark;
+  std::shared_ptr<Dial> dial;
   portal::UpgradeRequest request;
   Callbacks callbacks;
-  std::optional<BootTimer> tcp_timer;
   std::optional<BootTimer> upgrade_timer;
   std::optional<BootTimer> close_timer;
-  std::vector<tcp::socket> dialling;
-  std::size_t pending_dials = 0;
-  std::string last_error;
   std::optional<Stream> stream;
   websocket::response_type response;
   beast::flat_buffer buffer;
@@ -142,12 +77,11 @@ void WebSocket::Impl::connect(portal::UpgradeRequest wanted, Callbacks to) {
   request = std::move(wanted);
   callbacks = std::move(to);
   set_timer(upgrade_timer, kUpgradeTimeout, &Impl::on_upgrade_timeout);
-  resolver.resolve(
-      dialled_host(),
-      [weak = weak_from_this()](Resolver::Answer answer) {
-        if (const auto self = weak.lock()) self->on_resolved(std::move(answer));
-      },
-      Resolver::Families::first_best);
+  dial->start(
+      {request.host, request.port, request.proxy},
+      [self = shared_from_this()](const std::string& error, std::optional<Dial::Socket> socket) {
+        self->on_dialled(error, std::move(socket));
+      });
 }
 
 void WebSocket::Impl::set_timer(std::optional<BootTimer>& timer, Duration after,
@@ -158,86 +92,17 @@ void WebSocket::Impl::set_timer(std::optional<BootTimer>& timer, Duration after,
   timer->set(loop.now() + after);
 }
 
-void WebSocket::Impl::on_resolved(Resolver::Answer answer) {
+void WebSocket::Impl::on_dialled(const std::string& error, std::optional<Dial::Socket> socket) {
   if (is_ended) return;
-  if (!answer) return lose("failed to resolve " + dialled_host() + ": " + answer.error());
-  set_timer(tcp_timer, kTcpTimeout, &Impl::on_tcp_timeout);
-  dialling.reserve(answer->size());
-  for (const auto& address : *answer) start_dial(address);
-  if (pending_dials == 0) lose(last_error.empty() ? "no IP addresses available" : last_error);
-}
-
-void WebSocket::Impl::start_dial(const IpAddress& address) {
-  const auto endpoint = endpoint_of(address, dialled_port());
-  tcp::socket socket{loop.context()};
-  ErrorCode error;
-  socket.open(endpoint.protocol(), error);
-  if (error) {
-    last_error = "failed to open a socket: " + error.message();
-    return;
-  }
-  if (mark != 0 &&
-      ::setsockopt(socket.native_handle(), SOL_SOCKET, SO_MARK, &mark, sizeof mark) != 0) {
-    log.debug("cannot mark the socket to the portal", {{"errno", errno}});
-  }
-  const std::size_t index = dialling.size();
-  ++pending_dials;
-  dialling.push_back(std::move(socket));
-  dialling.back().async_connect(endpoint,
-                                [self = shared_from_this(), index](const ErrorCode& result) {
-                                  self->on_dialled(index, result);
-                                });
-}
-
-void WebSocket::Impl::on_dialled(std::size_t index, const ErrorCode& error) {
-  --pending_dials;
-  if (is_ended || stream) return;
-  if (error) {
-    last_error = "failed to connect to " + dialled_name() + ": " + error.message();
-    if (pending_dials == 0) lose(last_error);
-    return;
-  }
-  tcp_timer.reset();
-  auto winner = std::move(dialling[index]);
-  ErrorCode ignored;
-  for (auto& socket : dialling) socket.close(ignored);
-  winner.set_option(tcp::no_delay{true}, ignored);
-  (void)::setsockopt(winner.native_handle(), IPPROTO_TCP, TCP_USER_TIMEOUT, &kTcpUserTimeoutMs,
-                     sizeof kTcpUserTimeoutMs);
-  stream.emplace(std::move(winner));
-  if (request.proxy)
-    cross_proxy();
-  else
-    start_tls();
-}
-
-void WebSocket::Impl::cross_proxy() {
-  open_tunnel(stream->next_layer().tcp(), *request.proxy,
-              portal::authority_of(request.host, request.port),
-              [self = shared_from_this()](const std::string& error) {
-                if (self->is_ended) return;
-                if (!error.empty()) return self->lose(error);
-                self->start_tls();
-              });
-}
-
-void WebSocket::Impl::start_tls() {
+  if (!socket) return lose(error);
+  stream.emplace(std::move(*socket));
   if (!request.is_tls) return upgrade();
-  auto& secure = stream->next_layer().start_tls(tls->impl().context);
-  if (!IpAddress::parse(request.host)) {
-    // The macro for it casts in the old style.
-    SSL_ctrl(secure.native_handle(), SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
-             request.host.data());
-  }
-  ErrorCode error;
-  secure.set_verify_callback(asio::ssl::host_name_verification{request.host}, error);
-  if (error) return lose(error.message());
-  secure.async_handshake(
-      asio::ssl::stream_base::client, [self = shared_from_this()](const ErrorCode& result) {
-        if (self->is_ended) return;
-        if (result) return self->lose(tls_failure(self->stream->next_layer().tls(), result));
-        self->upgrade();
-      });
+  start_tls(stream->next_layer(), *tls, request.host, "the portal",
+            [self = shared_from_this()](const std::string& failure) {
+              if (self->is_ended) return;
+              if (!failure.empty()) return self->lose(failure);
+              self->upgrade();
+            });
 }
 
 void WebSocket::Impl::upgrade() {
@@ -362,11 +227,9 @@ void WebSocket::Impl::end() {
   is_ended = true;
   is_open = false;
   callbacks = {};
-  tcp_timer.reset();
   upgrade_timer.reset();
   close_timer.reset();
-  ErrorCode ignored;
-  for (auto& socket : dialling) socket.close(ignored);
+  dial->cancel();
   if (stream) stream->next_layer().close();
 }
 

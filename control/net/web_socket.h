@@ -16,28 +16,13 @@
 #include "base/time.h"
 #include "control/net/loop.h"
 #include "control/net/resolver.h"
+#include "control/net/tls.h"
 #include "control/portal/login.h"
 
 namespace fg::net {
 
-inline constexpr Duration kTcpTimeout = 5s;       // spec portal 1.4
 inline constexpr Duration kUpgradeTimeout = 15s;  // spec portal 1.4: TCP, TLS and upgrade together
 inline constexpr Duration kCloseTimeout = 1s;     // spec portal 1.12 "Ours"
-
-// Trust anchors and limits of TLS, shared by all connections.
-class TlsContext {
- public:
-  // The system's anchors and, if named, those of a PEM file. The error is a sentence.
-  static Result<std::shared_ptr<TlsContext>, std::string> create(const std::string& ca_file);
-  ~TlsContext();
-
-  struct Impl;
-  [[nodiscard]] Impl& impl() { return *impl_; }
-
- private:
-  TlsContext();
-  std::unique_ptr<Impl> impl_;
-};
 
 class WebSocket {
  public:

@@ -134,6 +134,22 @@ Check read_proxy(const Reader& reader, Configuration& out) {
       ", or name the portal's host in no_proxy"};
 }
 
+// Records of flows go to another host than the portal's, always over TLS.
+void read_upload_proxy(const Reader& reader, Configuration& out) {
+  const auto& environment = reader.environment();
+  if (const auto exceptions = first_of(environment, {"no_proxy", "NO_PROXY"}))
+    out.no_proxy = exceptions->value;
+  const auto setting =
+      first_of(environment, {"https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"});
+  if (!setting) return;
+  if (auto proxy = portal::parse_proxy(setting->value)) {
+    out.upload_proxy = std::move(*proxy);
+  } else {
+    out.notices.push_back(setting->key +
+                          " names no proxy that is spoken to: flow records are uploaded without");
+  }
+}
+
 constexpr std::string_view kTokenMend =
     "set FIREZONE_TOKEN to the token of the portal's deploy page, or give it as the systemd "
     "credential FIREZONE_TOKEN";
@@ -339,6 +355,14 @@ Check read_words(const Reader& reader, Configuration& out) {
   if (const auto filter = reader.environment().get("RUST_LOG"); filter && !filter->empty())
     out.log_filter = *filter;
   if (const auto file = reader.get("ca-file", "FIREGATE_CA_FILE")) out.ca_file = file->value;
+  if (const auto file = reader.get("flow-log-file", "FIREGATE_FLOW_LOG_FILE");
+      file && !file->value.empty()) {
+    if (!file->value.starts_with('/') || file->value.ends_with('/') || !is_printable(file->value)) {
+      return usage(file->key + "='" + (is_printable(file->value) ? file->value : "(unprintable)") +
+                   "' is not a file's absolute path: set e.g. /var/log/firegate/flows.json");
+    }
+    out.flow_log_file = file->value;
+  }
   if (const auto directory = reader.get("", "FIREGATE_STATE_DIRECTORY"))
     out.state_directory = directory->value;
   if (const auto aead = reader.get("", "FIREGATE_AEAD")) {
@@ -360,7 +384,7 @@ Check read_rest(const Reader& reader, Configuration& out) {
        {read_bool(reader, "no-check", "", no_check),
         read_bool(reader, "no-inc-buf", "FIREZONE_NO_INC_BUF", no_buffers),
         read_bool(reader, "no-telemetry", "FIREZONE_NO_TELEMETRY", ignored),
-        read_bool(reader, "flow-logs", "FIREZONE_FLOW_LOGS", ignored),
+        read_bool(reader, "flow-logs", "FIREZONE_FLOW_LOGS", out.flow_logs),
         read_bool(reader, "validate-checksums", "FIREZONE_VALIDATE_CHECKSUMS", ignored),
         read_bool(reader, "set-forwarding", "FIREGATE_SET_FORWARDING", out.set_forwarding),
         read_bool(reader, "lenient-turn", "FIREGATE_LENIENT_TURN", out.lenient_turn),
@@ -377,8 +401,7 @@ Check read_rest(const Reader& reader, Configuration& out) {
     if (reader.environment().get(removed))
       out.notices.push_back(std::string(removed) + " has no effect any more: remove it");
   }
-  if (reader.get("flow-logs", "FIREZONE_FLOW_LOGS"))
-    out.notices.emplace_back("flow logs are not offered yet");
+  if (out.flow_logs) out.log_filter += ",flow_logs=trace";  // spec operations 1.1
   return std::nullopt;
 }
 
@@ -425,6 +448,8 @@ Result<CommandLine, ConfigurationError> parse_command_line(std::vector<std::stri
             "Version told to the portal [FIREGATE_REPORTED_VERSION]"},
            {"--ca-file", "ca-file",
             "Additional trust anchors for the portal, PEM [FIREGATE_CA_FILE]"},
+           {"--flow-log-file", "flow-log-file",
+            "File for records of flows, a JSON object a line [FIREGATE_FLOW_LOG_FILE]"},
            {"--masquerade", "masquerade", "on or off [FIREGATE_MASQUERADE]"},
            {"--preserve-source", "preserve-source",
             "Networks that see clients' own addresses [FIREGATE_PRESERVE_SOURCE]"},
@@ -439,7 +464,7 @@ Result<CommandLine, ConfigurationError> parse_command_line(std::vector<std::stri
             "Leave net.core.{r,w}mem_max alone [FIREZONE_NO_INC_BUF]"},
            {"--no-telemetry", "no-telemetry",
             "Accepted; there is no telemetry [FIREZONE_NO_TELEMETRY]"},
-           {"--flow-logs", "flow-logs", "Accepted for compatibility [FIREZONE_FLOW_LOGS]"},
+           {"--flow-logs", "flow-logs", "Records of flows in the log [FIREZONE_FLOW_LOGS]"},
            {"--validate-checksums", "validate-checksums",
             "Accepted for compatibility [FIREZONE_VALIDATE_CHECKSUMS]"},
            {"--set-forwarding", "set-forwarding",
@@ -488,6 +513,7 @@ Result<Parsed, ConfigurationError> parse_configuration(const std::vector<std::st
         read_control_socket(reader, out), read_preserved(reader, out)}) {
     if (check) return fail(*check);
   }
+  read_upload_proxy(reader, out);
   if (auto error = read_token(reader, line->token, out)) return fail(std::move(*error));
   parsed.configuration = std::move(out);
   return parsed;

@@ -46,6 +46,10 @@ struct Configuration {
   std::string state_directory = "/var/lib/firezone";
   std::string aead;                                           // empty: measured at start
   std::string control_socket = "/run/firegate/control.sock";  // empty: none
+  bool flow_logs = false;                     // to the log, whatever the portal says
+  std::string flow_log_file;                  // likewise to a file; empty: none
+  std::optional<portal::Proxy> upload_proxy;  // for flow records, except to hosts of no_proxy
+  std::string no_proxy;
 
   std::vector<std::string> notices;  // removed settings still present, worth a log line
 };

@@ -22,6 +22,7 @@
 #include "crypto/random.h"
 #include "gateway/data_path.h"
 #include "gateway/dns_service.h"
+#include "gateway/flow_logs.h"
 #include "gateway/host.h"
 #include "gateway/host_checks.h"
 #include "gateway/identity.h"
@@ -40,6 +41,7 @@ constexpr Duration kShutdownMax = 1s;
 constexpr std::string_view kConflict = "status 409";  // spec portal 1.5: gateway_already_connected
 constexpr Duration kDoubleAfter = 10s;
 constexpr int kPuntsPerTurnMax = 512;
+constexpr int kFlowEventsPerTurnMax = 512;
 constexpr Duration kBusyWorkerWait = 1ms;  // before a worker whose ring is full is tried again
 constexpr std::size_t kDatagramsAtOnce = 128;
 constexpr Duration kReportInterval = 60s;
@@ -84,7 +86,8 @@ class Gateway final : public net::PortalHandler {
               {configuration.tun_name, configuration.masquerade, configuration.preserved_sources},
               Log{sink, "host"}),
         dns_(loop_, random_, configuration.tun_name, Log{sink, "dns"}),
-        left_behind_(configuration.state_directory) {}
+        left_behind_(configuration.state_directory),
+        flow_logs_(loop_, configuration, sink) {}
 
   int run() {
     if (auto ready = prepare(); !ready) {
@@ -92,10 +95,14 @@ class Gateway final : public net::PortalHandler {
       clean_up();
       return 1;
     }
-    loop_.on_signals({SIGINT, SIGTERM}, [this](int) {
+    const auto on_signal = [this](int signal) {
+      if (signal == SIGHUP) return flow_logs_.reopen();
       if (stop_at_) stop_at_ = loop_.now();  // asked twice: no more goodbyes
       begin_shutdown(0);
-    });
+    };
+    loop_.on_signals({SIGINT, SIGTERM}, on_signal);
+    // It ends a program that has nothing to reopen, as it does the original.
+    if (!configuration_.flow_log_file.empty()) loop_.on_signals({SIGHUP}, on_signal);
     loop_.watch(pool_->notify_fd(), [this] { pool_->awake(); });
     host_.on_change([this](const HostChange& change) { on_host_change(change); });
     host_.on_mended([this] {
@@ -107,7 +114,9 @@ class Gateway final : public net::PortalHandler {
     turn(loop_.now());
     loop_.run();
     pool_->stop();
-    drain_workers(loop_.now(), loop_.wall_now());
+    while (drain_workers(loop_.now(), loop_.wall_now())) {
+    }
+    flow_logs_.stop();
     report_drops(LogLevel::info);
     clean_up();
     log_.info("Goodbye!");
@@ -125,6 +134,7 @@ class Gateway final : public net::PortalHandler {
   void begin_shutdown(int status);
   void clean_up();
   void report_drops(LogLevel level);
+  void report_untracked_flows();
   [[nodiscard]] std::uint64_t dropped_by_portal(DropReason reason) const;
   void on_host_change(const HostChange& change);
   void offer_health();
@@ -148,6 +158,7 @@ class Gateway final : public net::PortalHandler {
   Host host_;
   DnsService dns_;
   LeftBehind left_behind_;
+  FlowLogs flow_logs_;
   std::unique_ptr<runtime::WorkerPool> pool_;
   std::unique_ptr<controller::Controller> controller_;
   std::vector<controller::Datagram> outgoing_;  // in the hands of the system
@@ -171,6 +182,7 @@ class Gateway final : public net::PortalHandler {
   std::optional<Instant> network_check_at_;  // the host changed
   Instant network_checked_{};
   Instant report_at_{};
+  std::uint64_t untracked_ = 0;
   std::uint64_t reported_ = 0;  // drops the last report counted
   bool portal_closed_ = false;
   int exit_status_ = 0;
@@ -204,11 +216,14 @@ Result<void, std::string> Gateway::prepare() {
   if (auto started = start_workers(); !started) return started;
   if (auto opened = host_.open(std::move(upkeep_)); !opened) return opened;
   controller_ = std::make_unique<controller::Controller>(
-      controller::Options{.workers = pool_->size(),
-                          .turn = {.first_allocate_without_auth = configuration_.lenient_turn,
-                                   .accept_unsigned_challenges = configuration_.lenient_turn},
-                          .left_behind = left_behind_.read()},
+      controller::Options{
+          .workers = pool_->size(),
+          .track_flows = configuration_.flow_logs || !configuration_.flow_log_file.empty(),
+          .turn = {.first_allocate_without_auth = configuration_.lenient_turn,
+                   .accept_unsigned_challenges = configuration_.lenient_turn},
+          .left_behind = left_behind_.read()},
       identity_, random_, Log{log_.sink(), "controller"}, loop_.now(), loop_.wall_now());
+  flow_logs_.start();
   start_portal(std::move(id));
   offer_health();
   console_ = std::make_unique<OperatorConsole>(loop_, log_, configuration_.control_socket,
@@ -320,7 +335,8 @@ void Gateway::turn(Instant now) {
   }
   console_->on_turn(now);
   const bool are_workers_told = drain_controller();
-  if (stop_at_ && (portal_closed_ || *stop_at_ <= now)) {
+  const bool is_done = portal_closed_ && pool_->total().flows_open == 0;
+  if (stop_at_ && (is_done || *stop_at_ <= now)) {
     loop_.stop();
     return;
   }
@@ -334,6 +350,7 @@ void Gateway::turn(Instant now) {
   }
   if (report_at_ <= now) {
     report_drops(LogLevel::debug);
+    report_untracked_flows();
     report_at_ = now + kReportInterval;
   }
   auto deadline = std::min({host_.wakeup(), data_path_at_, stop_at_.value_or(Instant::max())});
@@ -347,6 +364,12 @@ void Gateway::turn(Instant now) {
 
 bool Gateway::drain_workers(Instant now, WallTime wall) {
   while (auto event = pool_->poll_event()) controller_->on_event(event->event, now, wall);
+  for (int i = 0;; ++i) {
+    if (i == kFlowEventsPerTurnMax) return true;
+    const auto flow = pool_->poll_flow_event();
+    if (!flow) break;
+    flow_logs_.on_event(flow->worker, flow->event, *controller_);
+  }
   for (int i = 0; i < kPuntsPerTurnMax; ++i) {
     const auto* punt = pool_->poll_punt();
     if (punt == nullptr) return false;
@@ -372,6 +395,7 @@ bool Gateway::drain_controller() {
     else
       portal_->forget_client(std::get<controller::ForgetClient>(*output).client);
   }
+  while (auto news = controller_->poll_flow_log_news()) flow_logs_.on_news(*news);
   while (auto query = controller_->poll_query()) {
     resolver_.look_up(query->name, [this, id = query->id](dns::Resolved resolved) {
       controller_->on_resolved(id, std::move(resolved), loop_.now(), loop_.wall_now());
@@ -459,6 +483,14 @@ std::array<std::uint64_t, kDropReasons> Gateway::drops() const {
     out[i] += controller_->drops().of(reason) + dns_.drops().of(reason) + dropped_by_portal(reason);
   }
   return out;
+}
+
+// Once a minute at most, when there is something new to say.
+void Gateway::report_untracked_flows() {
+  const auto untracked = pool_->total().flows_untracked;
+  if (untracked == std::exchange(untracked_, untracked)) return;
+  log_.warn("flows are not recorded: a worker follows 65536 at once, use more workers or gateways",
+            {{"packets", untracked}});
 }
 
 // One line with every reason that has counted anything, when something new was dropped.

@@ -29,6 +29,7 @@ Client* ClientTable::add(const AddClient& command) {
   client->tunnel_v4 = command.tunnel_v4;
   client->tunnel_v6 = command.tunnel_v6;
   client->policy = command.policy;
+  client->id = command.id;
   client->grants_may_lag = command.grants_may_lag;
   client->is_iceless = command.is_iceless;
   if (command.is_iceless) client->timers = wireguard::TrafficTimers{kIcelessTimers};

@@ -113,6 +113,7 @@ struct alignas(64) Client {
   Path path;
   wireguard::SessionRing sessions;
 
+  ClientId id;
   std::optional<std::uint32_t> connection;  // of its receiver indices, pipeline/commands.h
   RouteReports routes;
   TokenBucket answers{kAnswerInterval, kAnswerBurst};

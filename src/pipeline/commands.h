@@ -67,6 +67,9 @@ struct Route {
   ChannelNumber channel{};
 };
 
+// The number of a name in events about flows, where none is zero.
+[[nodiscard]] constexpr std::uint32_t flow_name_of(nat::NameId name) { return number(name) + 1; }
+
 // ---- control thread -> worker ----
 
 struct AddClient {
@@ -78,6 +81,7 @@ struct AddClient {
   // Client::grants_may_lag.
   bool grants_may_lag = false;
   bool is_iceless = false;  // its way is found by probes inside the session
+  ClientId id{};            // for flow logs
 };
 struct RemoveClient {
   ClientSlot slot{};
@@ -158,10 +162,15 @@ struct ReadTraffic {
   TrafficPage* page = nullptr;  // never null
 };
 
+// Whether flows are tracked for flow logs. Off: what is open is completed.
+struct SetFlowTracking {
+  bool is_on = false;
+};
+
 using Command =
     std::variant<std::monostate, AddClient, RemoveClient, ForgetFlows, SetPolicy, SetTranslations,
                  SetPath, InstallSession, AskRoute, SendInner, SendProbe, SetRelay, SetChannel,
-                 SetTunnelOwner, SetGatewayAddresses, ExpectSource, ReadTraffic>;
+                 SetTunnelOwner, SetGatewayAddresses, ExpectSource, ReadTraffic, SetFlowTracking>;
 
 // ---- worker -> control thread ----
 

@@ -162,7 +162,7 @@ void Pipeline::deliver(Arrival& arrival, Instant now) noexcept {
   client.timers.on_data_received(now);
   if (client.is_iceless && take_probe(arrival, inner, now)) return;
   if (client.is_iceless || client.is_route_asked) note_route(arrival, now);
-  deliver_inner(client, inner, arrival.ecn, now);
+  deliver_inner(arrival, inner, now);
 }
 
 Route Pipeline::route_of(const Arrival& arrival) noexcept {
@@ -207,8 +207,8 @@ void Pipeline::note_route(const Arrival& arrival, Instant now) noexcept {
   }
 }
 
-void Pipeline::deliver_inner(Client& client, MutableBytes inner, std::uint8_t outer_ecn,
-                             Instant now) noexcept {
+void Pipeline::deliver_inner(const Arrival& arrival, MutableBytes inner, Instant now) noexcept {
+  auto& client = *arrival.client;
   const auto length =
       packet::inner_length(inner);  // padding goes before anything else is looked at
   if (!length) return drop(DropReason::malformed_packet);
@@ -219,19 +219,25 @@ void Pipeline::deliver_inner(Client& client, MutableBytes inner, std::uint8_t ou
   note_activity(client, now);
   if (parsed->is_control()) {
     if (!packet::ControlMessage::parse(*parsed)) return drop(DropReason::control_malformed);
-    return punt_inner(client, inner, outer_ecn);
+    return punt_inner(client, inner, arrival.ecn);
   }
   if (const auto refusal = refusal_of(parties(client), *client.policy, *parsed))
     return refuse(client, *refusal, *parsed, now);
   auto leaving = inner;
   if (filter::is_proxy(parsed->destination())) {
     const auto translated = translate_outbound(client, inner, *parsed, now);
+    if (translated) leaving = *translated;
+    if (tracker_.is_on()) {
+      // The client was authorized, wherever its packet ends.
+      const auto sent = translated ? InnerPacket::parse(leaving) : parsed;
+      track_tx(client, *parsed, sent.value_or(*parsed), *arrival.from, now);
+    }
     if (!translated) return refuse(client, translated.error(), *parsed, now);
-    leaving = *translated;
-  } else if (client.flows != nullptr) {
-    note_direct(client, *parsed);
+  } else {
+    if (client.flows != nullptr) note_direct(client, *parsed);
+    if (tracker_.is_on()) track_tx(client, *parsed, *parsed, *arrival.from, now);
   }
-  packet::copy_congestion(leaving, outer_ecn);
+  packet::copy_congestion(leaving, arrival.ecn);
   Counters::add(counters_.bytes_to_resources, leaving.size());
   ++client.traffic.packets_in;
   client.traffic.bytes_in += inner.size();

@@ -142,6 +142,7 @@ std::optional<DropReason> Pipeline::refusal_towards(const Client& client, const 
 void Pipeline::depart(Departure& departure, Instant now) noexcept {
   auto& client = *departure.client;
   auto source = departure.packet->source();
+  const auto seen = tracker_.is_on() ? departure.packet : std::nullopt;  // before it is translated
   if (client.flows != nullptr) {
     const auto translated = translate_inbound(departure, now);
     if (!translated) return;
@@ -170,6 +171,7 @@ void Pipeline::depart(Departure& departure, Instant now) noexcept {
   if (sent < count) drop(DropReason::nonce_exhausted, count - sent);
   Counters::add(counters_.to_clients, sent);
   Counters::add(counters_.bytes_to_clients, bytes);
+  if (seen && sent != 0) track_rx(client, *seen, source, sent, bytes, now);
   client.traffic.packets_out += sent;
   client.traffic.bytes_out += bytes;
   client.timers.on_data_sent(now);

@@ -9,6 +9,7 @@
 
 #include "base/datagram.h"
 #include "base/ids.h"
+#include "flow/tracker.h"
 #include "pipeline/commands.h"
 
 namespace fg::pipeline {
@@ -27,13 +28,8 @@ struct Handoff {
   std::array<std::uint8_t, 1600> bytes{};
 };
 
-class Output {
+class Output : public flow::Sink {
  public:
-  Output() = default;
-  Output(const Output&) = delete;
-  Output& operator=(const Output&) = delete;
-  virtual ~Output() = default;
-
   // The bytes stay until the call returns.
   virtual void write_tun(const TunWrite& packet) noexcept = 0;
   virtual void transmit(std::span<const OutgoingDatagrams> batch) noexcept = 0;
@@ -42,6 +38,8 @@ class Output {
   [[nodiscard]] virtual Event* reserve_event() noexcept = 0;
   [[nodiscard]] virtual Punt* reserve_punt(PuntClass punt_class) noexcept = 0;
   [[nodiscard]] virtual Handoff* reserve_handoff(WorkerIndex to) noexcept = 0;
+  // By default nobody keeps records of flows.
+  [[nodiscard]] flow::Event* reserve_flow_event() noexcept override { return nullptr; }
   virtual void publish() noexcept = 0;
 };
 

@@ -12,6 +12,7 @@ Pipeline::Pipeline(const PipelineOptions& options, crypto::AeadEngine& engine, O
     : options_(options),
       engine_(engine),
       output_(output),
+      tracker_(output, options.seed),
       clients_(options.worker, options.workers, options.clients_max),
       coalescer_(options.offloads),
       deadlines_(options.clients_max) {
@@ -143,6 +144,9 @@ void Pipeline::on_command(const SetGatewayAddresses& command, Instant) {
   gateway_v6_ = command.v6;
 }
 void Pipeline::on_command(const ExpectSource& command, Instant) { expected_.add(command.address); }
+void Pipeline::on_command(const SetFlowTracking& command, Instant now) {
+  tracker_.set(command.is_on, now);
+}
 
 void Pipeline::on_command(const ReadTraffic& command, Instant) {
   for (auto& line : command.page->lines) {
@@ -172,6 +176,7 @@ void Pipeline::on_timeout(Instant now) noexcept {
     if (client.flows != nullptr) sweep_translation(client, now);
     arm(client);
   }
+  tracker_.on_timeout(now);
   finish(now);
 }
 
@@ -185,7 +190,7 @@ std::optional<Wakeup> Pipeline::wakeup() const {
   if (!pending_events_.empty()) at = Wakeup{last_now_ + 1ms, "events wait for their ring"};
   if (const auto next = deadlines_.next())
     at = earlier(at, Wakeup{*next, "a client's WireGuard timer"});
-  return at;
+  return earlier(at, tracker_.wakeup());
 }
 
 void Pipeline::touch(Client& client) noexcept {
@@ -271,7 +276,7 @@ void Pipeline::finish(Instant) noexcept {
   if (reported != 0)
     pending_events_.erase(pending_events_.begin(),
                           pending_events_.begin() + static_cast<std::ptrdiff_t>(reported));
-  if (unpublished_) output_.publish();
+  if (tracker_.take_reported() || unpublished_) output_.publish();
   unpublished_ = false;
 }
 

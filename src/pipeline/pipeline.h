@@ -18,6 +18,7 @@
 #include "base/datagram.h"
 #include "base/time.h"
 #include "crypto/aead.h"
+#include "flow/tracker.h"
 #include "nat/family.h"
 #include "packet/coalesce.h"
 #include "packet/demux.h"
@@ -76,6 +77,7 @@ class Pipeline {
 
   [[nodiscard]] std::optional<Wakeup> wakeup() const;
   [[nodiscard]] const Counters& counters() const { return counters_; }
+  [[nodiscard]] const flow::Counters& flow_counters() const { return tracker_.counters(); }
   [[nodiscard]] std::size_t clients() const { return clients_.size(); }
 
  private:
@@ -123,6 +125,7 @@ class Pipeline {
   void on_command(const SetTunnelOwner& command, Instant now);
   void on_command(const SetGatewayAddresses& command, Instant now);
   void on_command(const ExpectSource& command, Instant now);
+  void on_command(const SetFlowTracking& command, Instant now);
   void on_command(const ReadTraffic& command, Instant now);
   void remove_client(Client& client);
 
@@ -139,8 +142,7 @@ class Pipeline {
   // True: it was a probe, and that is all about it.
   bool take_probe(const Arrival& arrival, Bytes inner, Instant now) noexcept;
   void note_route(const Arrival& arrival, Instant now) noexcept;
-  void deliver_inner(Client& client, MutableBytes inner, std::uint8_t outer_ecn,
-                     Instant now) noexcept;
+  void deliver_inner(const Arrival& arrival, MutableBytes inner, Instant now) noexcept;
   // Every line of that many bytes: the stages after this one read most of them.
   template <class T>
   static void prefetch_lines(const T* object, std::size_t size) noexcept {
@@ -194,6 +196,13 @@ class Pipeline {
   void write_alone(MutableBytes packet) noexcept;
   void sweep_translation(Client& client, Instant now) noexcept;
 
+  // flow logs (tracking.cpp)
+  void track_tx(const Client& client, const packet::InnerPacket& asked,
+                const packet::InnerPacket& sent, const ReceivedDatagrams& from,
+                Instant now) noexcept;
+  void track_rx(const Client& client, const packet::InnerPacket& seen, const IpAddress& source,
+                std::uint64_t packets, std::uint64_t bytes, Instant now) noexcept;
+
   // shared (pipeline.cpp)
   void drop(DropReason reason, std::uint64_t n = 1) noexcept { counters_.drops.count(reason, n); }
   void touch(Client& client) noexcept;
@@ -209,6 +218,7 @@ class Pipeline {
   crypto::AeadEngine& engine_;
   Output& output_;
   Counters counters_;
+  flow::Tracker tracker_;
 
   ClientTable clients_;
   RelayTable relays_;

@@ -151,6 +151,7 @@ void Pipeline::cross(Departure& departure, wireguard::Session& session, Instant 
     auto* message = place_for(client.mark, client.path, size, parsed->ecn());
     std::ranges::copy(Bytes{crossed_}.first(size), message + packet::kDataHeader);
     (void)session.seal(message, size);
+    if (tracker_.is_on()) track_rx(client, *parsed, inside.address, 1, whole, now);
     Counters::add(counters_.to_clients);
     Counters::add(counters_.bytes_to_clients, size);
     ++client.traffic.packets_out;

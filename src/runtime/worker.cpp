@@ -223,6 +223,12 @@ pipeline::Event* Worker::reserve_event() noexcept {
   return place;
 }
 
+flow::Event* Worker::reserve_flow_event() noexcept {
+  auto* place = flow_events_.reserve();
+  has_control_output_ |= place != nullptr;
+  return place;
+}
+
 pipeline::Punt* Worker::reserve_punt(pipeline::PuntClass punt_class) noexcept {
   auto* place = punts(punt_class).reserve();
   has_control_output_ |= place != nullptr;
@@ -241,6 +247,7 @@ void Worker::publish() noexcept {
   if (has_control_output_) {
     has_control_output_ = false;
     events_.publish();
+    flow_events_.publish();
     for (auto& ring : punts_) ring.publish();
     control_.ring();
   }

@@ -25,6 +25,7 @@ namespace fg::runtime {
 
 inline constexpr std::size_t kCommandRing = 4096;
 inline constexpr std::size_t kEventRing = 4096;
+inline constexpr std::size_t kFlowEventRing = 4096;
 inline constexpr std::size_t kPuntRing = 1024;
 inline constexpr std::size_t kStrangerRing = 256;
 inline constexpr std::size_t kHandoffRing = 256;
@@ -59,11 +60,12 @@ class Worker final : private pipeline::Output {
   }
   SpscRing<pipeline::Command>& commands() { return commands_; }
   SpscRing<pipeline::Event>& events() { return events_; }
+  SpscRing<flow::Event>& flow_events() { return flow_events_; }
   SpscRing<pipeline::Punt>& punts(pipeline::PuntClass punt_class) {
     return punts_[static_cast<std::size_t>(punt_class)];
   }
   [[nodiscard]] bool has_output() {
-    return !events_.is_empty() ||
+    return !events_.is_empty() || !flow_events_.is_empty() ||
            std::ranges::any_of(punts_, [](auto& ring) { return !ring.is_empty(); });
   }
   void ring() noexcept { bell_.ring(); }
@@ -75,6 +77,7 @@ class Worker final : private pipeline::Output {
   };
   [[nodiscard]] const Turns& turns() const { return turns_; }
   [[nodiscard]] const pipeline::Counters& counters() const { return pipeline_.counters(); }
+  [[nodiscard]] const flow::Counters& flow_counters() const { return pipeline_.flow_counters(); }
   [[nodiscard]] const io::Port& port() const { return port_; }
 
  private:
@@ -85,6 +88,7 @@ class Worker final : private pipeline::Output {
   void write_tun(const TunWrite& packet) noexcept override;
   void transmit(std::span<const OutgoingDatagrams> batch) noexcept override;
   pipeline::Event* reserve_event() noexcept override;
+  flow::Event* reserve_flow_event() noexcept override;
   pipeline::Punt* reserve_punt(pipeline::PuntClass punt_class) noexcept override;
   pipeline::Handoff* reserve_handoff(WorkerIndex to) noexcept override;
   void publish() noexcept override;
@@ -108,6 +112,7 @@ class Worker final : private pipeline::Output {
   io::TunOffloads offloads_;
   SpscRing<pipeline::Command> commands_{kCommandRing};
   SpscRing<pipeline::Event> events_{kEventRing};
+  SpscRing<flow::Event> flow_events_{kFlowEventRing};
   std::array<SpscRing<pipeline::Punt>, pipeline::kPuntClasses> punts_{
       {SpscRing<pipeline::Punt>{kPuntRing}, SpscRing<pipeline::Punt>{kPuntRing},
        SpscRing<pipeline::Punt>{kStrangerRing}}};

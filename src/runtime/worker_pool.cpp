@@ -117,6 +117,18 @@ std::optional<WorkerEvent> WorkerPool::poll_event() {
   return std::nullopt;
 }
 
+std::optional<WorkerFlowEvent> WorkerPool::poll_flow_event() {
+  for (std::size_t at = 0; at < state_->workers.size(); ++at) {
+    auto& ring = state_->workers[at]->flow_events();
+    const auto* event = ring.front();
+    if (event == nullptr) continue;
+    WorkerFlowEvent out{WorkerIndex{static_cast<std::uint8_t>(at)}, *event};
+    ring.pop();
+    return out;
+  }
+  return std::nullopt;
+}
+
 const pipeline::Punt* WorkerPool::State::poll_punt(pipeline::PuntClass punt_class) {
   const auto n = workers.size();
   for (std::size_t i = 0; i < n; ++i) {
@@ -203,7 +215,9 @@ WorkerCounters WorkerPool::counters(WorkerIndex worker) const {
                      .turns = w.turns().turns,
                      .sleeps = w.turns().sleeps,
                      .tun_reads = p.tun_reads,
-                     .tun_writes = p.tun_writes};
+                     .tun_writes = p.tun_writes,
+                     .flows_open = w.flow_counters().open,
+                     .flows_untracked = w.flow_counters().table_full};
   add_drops(out.drops, c.drops);
   add_drops(out.drops, w.port().drops());
   out.drops[static_cast<std::size_t>(DropReason::event_ring_full)] += c.events_lost;
@@ -219,7 +233,8 @@ WorkerCounters WorkerPool::total() const {
           &WorkerCounters::bytes_to_resources, &WorkerCounters::bytes_to_clients,
           &WorkerCounters::datagrams_received, &WorkerCounters::datagrams_sent,
           &WorkerCounters::punts, &WorkerCounters::handed_over, &WorkerCounters::turns,
-          &WorkerCounters::sleeps, &WorkerCounters::tun_reads, &WorkerCounters::tun_writes}) {
+          &WorkerCounters::sleeps, &WorkerCounters::tun_reads, &WorkerCounters::tun_writes,
+          &WorkerCounters::flows_open, &WorkerCounters::flows_untracked}) {
       sum.*member += one.*member;
     }
     for (std::size_t r = 0; r < kDropReasons; ++r) sum.drops[r] += one.drops[r];

@@ -19,6 +19,7 @@
 #include "base/result.h"
 #include "base/sys_error.h"
 #include "crypto/aead.h"
+#include "flow/tracker.h"
 #include "io/port.h"
 #include "pipeline/commands.h"
 
@@ -44,12 +45,19 @@ struct WorkerCounters {
   std::uint64_t sleeps = 0;
   std::uint64_t tun_reads = 0;  // super-packets
   std::uint64_t tun_writes = 0;
+  std::uint64_t flows_open = 0;
+  std::uint64_t flows_untracked = 0;  // packets that found the table of flows full
   std::array<std::uint64_t, kDropReasons> drops{};
 };
 
 struct WorkerEvent {
   WorkerIndex worker{};
   pipeline::Event event;
+};
+
+struct WorkerFlowEvent {
+  WorkerIndex worker{};
+  flow::Event event;
 };
 
 // Cores but one, at least one, at most 16.
@@ -73,6 +81,7 @@ class WorkerPool {
   bool send(WorkerIndex worker, pipeline::Command&& command);
 
   std::optional<WorkerEvent> poll_event();
+  std::optional<WorkerFlowEvent> poll_flow_event();
   // A punt, in place, oldest first in its class; stays valid until the next poll_punt() or
   // prepare_to_sleep(). When all classes wait, four of eight are trusted, three expected, one of a
   // stranger.

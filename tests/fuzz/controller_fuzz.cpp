@@ -458,6 +458,7 @@ class World {
         std::visit([this](const auto& m) { hear(m); }, *said);
     }
     while (controller_.poll_interface()) ++outputs;
+    while (controller_.poll_flow_log_news()) ++outputs;
     if (controller_.poll_reachable()) ++outputs;
     for (; auto query = controller_.poll_query(); ++outputs) {
       if (choices_.flag()) controller_.on_resolved(query->id, resolved(query->id), now_, wall());

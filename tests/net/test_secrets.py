@@ -13,7 +13,7 @@ from lab.lab import Lab
 from lab.services import TOKENS
 from steps import healed
 
-SECRET_KEYS = {"preshared_key", "client_preshared_key", "password", "ingest_token", "flow_log_token"}
+SECRET_KEYS = {"preshared_key", "client_preshared_key", "password", "ingest_token", "flow_logs_ingest_token"}
 SHAPES = {"direct": t.Shape(), "relayed": t.Shape(client_nat="random", gateway_nat="random")}
 
 

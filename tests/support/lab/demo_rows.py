@@ -1,4 +1,5 @@
 """What the demonstration does in each lab, row by row."""
+import json
 import os
 import time
 from dataclasses import dataclass
@@ -56,6 +57,20 @@ class Show:
         yield self.row("ICMP", self.probes.ping(t.RESOURCE4))
         yield self.row("3 MB to the client", self.probes.download(t.RESOURCE4, BULK))
         yield self.row("3 MB to the resource", self.probes.upload(t.RESOURCE4, BULK))
+
+    def flow_record(self):
+        """One page, and what the gateway wrote about it."""
+        page = self.probes.get(t.RESOURCE4, "/whoami", seconds=5)
+
+        def look():
+            with open(self.lab.world.path("flows.json"), encoding="utf-8") as f:
+                records = [json.loads(line) for line in f if line.endswith("\n")]
+            done = [r for r in records if r["message"] == "TCP flow completed" and r["inner_dst_ip"] == t.RESOURCE4]
+            return done[-1:]
+        record = wait_for("flow record", look, 10)[0]
+        received = f"{record['message']}: tx {record['tx_bytes']} B, rx {record['rx_bytes']} B"
+        fits = page.ok and record["tx_bytes"] > 0 and record["rx_bytes"] > len(page.body)
+        return Row(self.lab.generation, self.title, "flow record written", page.sent, received, None, fits)
 
     def refusals(self):
         for what, address, port in (("forbidden port", t.RESOURCE4, t.WEB_ALT),
@@ -198,6 +213,8 @@ def direct4(show):
     yield from show.refusals()
     if "FG_GATEWAY" not in os.environ:
         yield show.explained()
+        if show.lab.generation != "A":
+            yield show.flow_record()
     yield from show.names()
     if show.lab.generation != "A":
         yield show.dns_service()
@@ -269,6 +286,7 @@ def run_plan(plan, generation, portal, keep):
     plan = PLANS[plan]
     lab = Lab(generation, portal, t.Shape(**plan.shape),
               {"iceless": plan.is_iceless, "resources": resources() + site_names.TUNNEL}, keep=keep)
+    lab.gateway.env["FIREGATE_FLOW_LOG_FILE"] = lab.world.path("flows.json")
     with lab:
         lab.world.failed = True             # until the end is reached, logs stay
         yield from plan.steps(Show(lab, plan.title))

@@ -61,7 +61,7 @@ def reference():
     return "SFMyNTY." + url64_bare(os.urandom(150)) + "." + url64_bare(os.urandom(32))
 
 
-def ingest_token(role, initiator, responder, resource, expires_at):
+def ingest_token(role, initiator, responder, resource, expires_at, uploads=False):
     """A structurally valid flow-log token (spec portal A.4); its signature is nobody's to verify."""
     now = int(time.time())
     expiry = int(expires_at or now + DAY)
@@ -72,7 +72,7 @@ def ingest_token(role, initiator, responder, resource, expires_at):
         "resource_name": resource.get("name") or "internet", "initiator_actor_id": str(uuid.uuid4()),
         "initiator_actor_name": "Lab User", "authorized_at": time.strftime(stamp, time.gmtime(now)),
         "authorization_expires_at": time.strftime(stamp, time.gmtime(expiry)), "iat": now,
-        "exp": expiry + 30 * DAY, "uploads_enabled": False, "role": role}
+        "exp": expiry + 30 * DAY, "uploads_enabled": uploads, "role": role}
     head = url64_bare(json.dumps({"alg": "HS256", "typ": "JWT"}).encode())
     body = url64_bare(json.dumps(claims).encode())
     signature = hmac.new(b"lab-portal", f"{head}.{body}".encode(), hashlib.sha256).digest()

@@ -206,7 +206,8 @@ class Routes:
             return "authorize_flow", message
         message["use_iceless"] = pending.use_iceless
         message["flow_logs_ingest_token"] = derive.ingest_token(
-            "responder", client.id, gateway.id, pending.resource, pending.expires_at)
+            "responder", client.id, gateway.id, pending.resource, pending.expires_at,
+            self.portal.scenario.get("uploads", False))
         return "create_authorization", message
 
     def _arm(self, pending):

@@ -126,7 +126,7 @@ class Portal:
             if session.v2:
                 payload["authorizations"] = []
         if session.v2:
-            payload["flow_logs"] = FLOW_LOGS
+            payload["flow_logs"] = FLOW_LOGS | self.scenario.get("flow_logs", {})
         self.log("init", to=session.kind, id=session.id, payload=payload)
         await session.send("init", payload)
 

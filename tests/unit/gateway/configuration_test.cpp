@@ -291,6 +291,41 @@ TEST(Configuration, EverySettingOfTheOriginalIsAcceptedAsAFlagAndAsAVariable) {
   EXPECT_FALSE(says(by_variable, "FIREZONE_TOKEN"));
 }
 
+TEST(Configuration, FlowLogsGoToTheLogAndToAFileOfTheirOwn) {
+  Table table;
+  table.variables["FIREZONE_TOKEN"] = ".token";
+  EXPECT_FALSE(accept(table).flow_logs);
+  EXPECT_EQ(accept(table).log_filter, "info");
+  table.variables["FIREZONE_FLOW_LOGS"] = "true";
+  table.variables["RUST_LOG"] = "warn";
+  table.variables["FIREGATE_FLOW_LOG_FILE"] = "/var/log/flows.json";
+  const auto on = accept(table);
+  EXPECT_TRUE(on.flow_logs);
+  EXPECT_EQ(on.log_filter, "warn,flow_logs=trace");
+  EXPECT_EQ(on.flow_log_file, "/var/log/flows.json");
+  for (const auto* path : {"flows.json", "/var/log/", "/a\nb"}) {
+    table.variables["FIREGATE_FLOW_LOG_FILE"] = path;
+    const auto error = refuse(table);
+    EXPECT_EQ(error.exit_code, 2);
+    EXPECT_NE(error.text.find("FIREGATE_FLOW_LOG_FILE"), std::string::npos);
+  }
+}
+
+TEST(Configuration, UploadsOfFlowRecordsHaveTheProxyOfHttpsWhateverThePortals) {
+  Table table;
+  table.variables = {{"FIREZONE_TOKEN", ".token"},
+                     {"FIREZONE_API_URL", "ws://portal.test"},
+                     {"https_proxy", "http://proxy.test:3128"},
+                     {"no_proxy", "direct.test"}};
+  const auto on = accept(table);
+  EXPECT_FALSE(on.proxy);
+  ASSERT_TRUE(on.upload_proxy);
+  EXPECT_EQ(on.upload_proxy->host, "proxy.test");
+  EXPECT_EQ(on.no_proxy, "direct.test");
+  table.variables["https_proxy"] = "socks5://proxy.test";
+  EXPECT_FALSE(accept(table).upload_proxy);
+}
+
 TEST(Configuration, UnknownFlagsAreCommandLineErrors) {
   EXPECT_EQ(refuse({}, {"--no-such-flag"}).exit_code, 2);
 }

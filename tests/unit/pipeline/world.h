@@ -47,6 +47,7 @@ class Recorder final : public Output {
   std::vector<SentDatagram> sent;
   std::size_t batches = 0;
   std::deque<Event> events;
+  std::deque<flow::Event> flow_events;
   std::deque<Punt> punts;
   std::vector<PuntClass> punt_classes;  // of all there ever were
   std::deque<std::pair<WorkerIndex, Handoff>> handoffs;
@@ -86,6 +87,7 @@ class Recorder final : public Output {
   Event* reserve_event() noexcept override {
     return events.size() < events_max ? &events.emplace_back() : nullptr;
   }
+  flow::Event* reserve_flow_event() noexcept override { return &flow_events.emplace_back(); }
   Punt* reserve_punt(PuntClass punt_class) noexcept override {
     if (punts.size() >= punts_max) return nullptr;
     punt_classes.push_back(punt_class);

@@ -144,6 +144,7 @@ class World {
         if (auto* egress = std::get_if<portal::Egress>(&*out)) said.push_back(std::move(*egress));
       }
       while (auto out = controller.poll_interface()) interfaces.push_back(*out);
+      while (auto out = controller.poll_flow_log_news()) flow_log_news.push_back(*out);
       if (auto lines = controller.poll_reachable()) reachable = std::move(*lines);
       while (auto out = controller.poll_query()) queries.push_back(*out);
       if (!any) return;
@@ -223,6 +224,7 @@ class World {
   std::vector<portal::Egress> said;
   std::vector<pipeline::Command> commands;
   std::vector<controller::SetInterface> interfaces;
+  std::vector<controller::FlowLogNews> flow_log_news;
   std::vector<std::string> reachable;
   std::vector<dns::Resolutions::Query> queries;
   controller::Controller controller;

@@ -74,9 +74,10 @@ TEST(FlowSpool, TheChecksumIsOverTheCompactPayloadWithSortedKeys) {
 }
 
 TEST(FlowSpool, TheEndReplacesTheBeginning) {
-  const auto picked = pick({"0000000003-c.start.json", "0000000001-a.start.json", "token",
-                            "0000000002-b.end.json", "0000000001-a.end.json", ".tmp-1"},
-                           10);
+  const auto picked =
+      pick({"0000000003-c.start.json", "0000000001-a.start.json", "token", "0000000002-b.end.json",
+            "0000000001-a.end.json", ".new-0000000001-d.end.json"},
+           10);
   ASSERT_EQ(picked.picks.size(), 3U);
   EXPECT_EQ(picked.picks[0].name, "0000000001-a.end.json");
   EXPECT_EQ(picked.picks[0].superseded, "0000000001-a.start.json");

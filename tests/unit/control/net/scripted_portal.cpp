@@ -54,6 +54,15 @@ std::string Peer::read_request() {
   return request;
 }
 
+std::string Peer::read_post() {
+  auto request = read_request();
+  constexpr std::string_view kLength = "Content-Length: ";
+  const auto at = request.find(kLength);
+  if (at != std::string::npos)
+    (void)read_exactly(request, std::stoul(request.substr(at + kLength.size())));
+  return request;
+}
+
 void Peer::send(std::string_view bytes) {
   while (is_good_ && !bytes.empty()) {
     const auto sent = ssl_ != nullptr

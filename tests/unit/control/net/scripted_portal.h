@@ -29,6 +29,7 @@ class Peer {
 
   [[nodiscard]] bool has_stream() const { return is_good_; }
   std::string read_request();
+  std::string read_post();  // with its body
   void send(std::string_view bytes);
   // Reads the request, answers 101, returns the request.
   std::string upgrade();
