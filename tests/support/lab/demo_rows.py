@@ -63,7 +63,10 @@ class Show:
         page = self.probes.get(t.RESOURCE4, "/whoami", seconds=5)
 
         def look():
-            with open(self.lab.world.path("flows.json"), encoding="utf-8") as f:
+            path = self.lab.world.path("flows.json")
+            if not os.path.exists(path):
+                return []               # of generation B only what has ended is recorded
+            with open(path, encoding="utf-8") as f:
                 records = [json.loads(line) for line in f if line.endswith("\n")]
             done = [r for r in records if r["message"] == "TCP flow completed" and r["inner_dst_ip"] == t.RESOURCE4]
             return done[-1:]
