@@ -222,7 +222,6 @@ class AccessList {
   // Without a reason: replaced, not ended.
   void erase_resource(ClientId id, Client& client, ResourceId resource,
                       std::optional<EndedWhy> why);
-  void erase_resource(ClientId id, Client& client, ResourceId resource);
   void set_real(Entry& entry, std::vector<IpAddress> real);
   [[nodiscard]] std::size_t room_for_names(const Client& client) const;
   bool assign_names(Client& client, const Grant& grant, Change& change);

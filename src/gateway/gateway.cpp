@@ -1,14 +1,12 @@
 #include "gateway/gateway.h"
 
 #include <net/if.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
-#include <fstream>
 #include <optional>
 #include <utility>
 
@@ -22,6 +20,7 @@
 #include "crypto/random.h"
 #include "gateway/data_path.h"
 #include "gateway/dns_service.h"
+#include "gateway/double_watch.h"
 #include "gateway/flow_logs.h"
 #include "gateway/host.h"
 #include "gateway/host_checks.h"
@@ -38,8 +37,6 @@ namespace {
 constexpr std::uint32_t kReceiveBuffer = 16U << 20;  // spec operations 10.2
 constexpr std::uint32_t kSendBuffer = 2U << 20;      // spec operations 10.2
 constexpr Duration kShutdownMax = 1s;
-constexpr std::string_view kConflict = "status 409";  // spec portal 1.5: gateway_already_connected
-constexpr Duration kDoubleAfter = 10s;
 constexpr int kPuntsPerTurnMax = 512;
 constexpr int kFlowEventsPerTurnMax = 512;
 constexpr Duration kBusyWorkerWait = 1ms;  // before a worker whose ring is full is tried again
@@ -47,26 +44,6 @@ constexpr std::size_t kDatagramsAtOnce = 128;
 constexpr Duration kReportInterval = 60s;
 // The first announcement acts at once, those that follow it together.
 constexpr Duration kNetworkCheckInterval = 300ms;
-
-portal::SystemFacts read_system_facts() {
-  portal::SystemFacts out{"Linux", "", "", ""};
-  std::ifstream in{"/etc/os-release"};
-  for (std::string line; std::getline(in, line);) {
-    const auto value = [&](std::size_t at) {
-      auto text = line.substr(at);
-      std::erase(text, '"');
-      return text;
-    };
-    if (line.starts_with("NAME=")) out.os = value(5);
-    if (line.starts_with("VERSION_ID=")) out.version = value(11);
-  }
-  utsname name{};
-  if (::uname(&name) == 0) {
-    out.arch = name.machine;
-    out.kernel = name.release;
-  }
-  return out;
-}
 
 net::ResolverOptions resolver_options() {
   net::ResolverOptions out;
@@ -174,8 +151,7 @@ class Gateway final : public net::PortalHandler {
   bool was_joined_ = false;                       // when it was last heard of
   std::string cipher_;
   const Instant started_ = loop_.now();
-  std::optional<Instant> double_since_;  // refused as already connected, without a pause
-  bool double_is_said_ = false;
+  DoubleWatch double_;
   Instant data_path_at_{};
   DataPath data_path_;
   std::optional<Instant> stop_at_;           // shutting down
@@ -257,34 +233,7 @@ Result<void, std::string> Gateway::start_workers() {
   options.send_buffer = configuration_.udp_send_buffer.value_or(kSendBuffer);
   auto opened = io::kernel::open_kernel_backend(options);
   if (!opened) return fail(describe(opened.error(), options.tun_name));
-  const auto& capabilities = opened->capabilities;
-  for (const auto& [name, udp, error] :
-       {std::tuple{"IPv4", &capabilities.v4, &capabilities.v4_error},
-        std::tuple{"IPv6", &capabilities.v6, &capabilities.v6_error}}) {
-    if (!*udp) {
-      log_.info("no UDP socket for this family",
-                {{"family", name}, {"reason", *error ? (*error)->to_string() : ""}});
-      continue;
-    }
-    if ((*udp)->mark_error) {
-      return fail("SO_MARK is refused (" + (*udp)->mark_error->to_string() +
-                  "), so own traffic could enter the tunnel: run with CAP_NET_ADMIN");
-    }
-    if ((*udp)->receive_buffer < options.receive_buffer) {
-      log_.info("the UDP receive buffer is smaller than wanted: run 'sysctl -w net.core.rmem_max=" +
-                    std::to_string(options.receive_buffer) + "'",
-                {{"bytes", (*udp)->receive_buffer}});
-    }
-    log_.info("UDP socket", {{"family", name},
-                             {"port", (*udp)->port},
-                             {"segmentation", (*udp)->segmentation},
-                             {"receive_offload", (*udp)->receive_offload},
-                             {"receive_buffer", (*udp)->receive_buffer}});
-  }
-  log_.info("TUN device", {{"name", capabilities.tun.name},
-                           {"checksum", capabilities.tun.checksum},
-                           {"tcp_segmentation", capabilities.tun.tcp_segmentation},
-                           {"udp_segmentation", capabilities.tun.udp_segmentation}});
+  if (auto told = report(opened->capabilities, options.receive_buffer, log_); !told) return told;
   const auto forced = crypto::parse_aead_provider(configuration_.aead);
   const auto aead = crypto::choose_aead([this] { return loop_.now(); }, forced);
   log_.info("cipher chosen", {{"choice", aead.to_string()}});
@@ -581,8 +530,7 @@ void Gateway::on_portal_joined(portal::Generation generation) {
   generation_ = generation;
   portal_since_ = loop_.now();
   was_joined_ = true;
-  double_since_.reset();
-  double_is_said_ = false;
+  double_.on_joined();
   controller_->on_portal_joined(generation);
 }
 
@@ -590,19 +538,11 @@ void Gateway::on_portal_message(portal::Ingress message) {
   controller_->on_portal(std::move(message), loop_.now(), loop_.wall_now());
 }
 
-// The session logs each hiccup with its reason; tunnels live on without the portal. A crash leaves
-// the portal with our old socket for a while; who is refused for longer has a double.
+// The session logs each hiccup with its reason; tunnels live on without the portal.
 void Gateway::on_portal_disconnected(const std::string& reason, Duration) {
   if (std::exchange(was_joined_, false) || !portal_since_) portal_since_ = loop_.now();
-  if (reason.find(kConflict) == std::string::npos) {
-    double_since_.reset();
-    return;
-  }
-  const auto now = loop_.now();
-  if (!double_since_) double_since_ = now;
-  if (now - *double_since_ < kDoubleAfter || double_is_said_) return;
-  double_is_said_ = true;
-  log_.warn("the portal keeps saying that this gateway is connected already: " + double_mend());
+  if (double_.on_disconnected(reason, loop_.now()))
+    log_.warn("the portal keeps saying that this gateway is connected already: " + double_mend());
 }
 
 std::string Gateway::double_mend() const {

@@ -1,11 +1,13 @@
 #include "gateway/host_checks.h"
 
 #include <linux/capability.h>
+#include <sys/utsname.h>
 
 #include <cerrno>
 #include <charconv>
 #include <fstream>
 #include <string>
+#include <tuple>
 
 namespace fg::gateway {
 namespace {
@@ -131,6 +133,58 @@ std::string describe(const SysError& error, const std::string& tun_name) {
   if (error.error == EMFILE || error.error == ENFILE)
     return text + ": raise the limit of open files (systemd: LimitNOFILE)";
   return text + ": check whether the host has IPv4 or IPv6 (ip addr)";
+}
+
+portal::SystemFacts read_system_facts() {
+  portal::SystemFacts out{"Linux", "", "", ""};
+  std::ifstream in{"/etc/os-release"};
+  for (std::string line; std::getline(in, line);) {
+    const auto value = [&](std::size_t at) {
+      auto text = line.substr(at);
+      std::erase(text, '"');
+      return text;
+    };
+    if (line.starts_with("NAME=")) out.os = value(5);
+    if (line.starts_with("VERSION_ID=")) out.version = value(11);
+  }
+  utsname name{};
+  if (::uname(&name) == 0) {
+    out.arch = name.machine;
+    out.kernel = name.release;
+  }
+  return out;
+}
+
+Result<void, std::string> report(const io::kernel::Capabilities& capabilities,
+                                 std::uint32_t receive_buffer, const Log& log) {
+  for (const auto& [name, udp, error] :
+       {std::tuple{"IPv4", &capabilities.v4, &capabilities.v4_error},
+        std::tuple{"IPv6", &capabilities.v6, &capabilities.v6_error}}) {
+    if (!*udp) {
+      log.info("no UDP socket for this family",
+               {{"family", name}, {"reason", *error ? (*error)->to_string() : ""}});
+      continue;
+    }
+    if ((*udp)->mark_error) {
+      return fail("SO_MARK is refused (" + (*udp)->mark_error->to_string() +
+                  "), so own traffic could enter the tunnel: run with CAP_NET_ADMIN");
+    }
+    if ((*udp)->receive_buffer < receive_buffer) {
+      log.info("the UDP receive buffer is smaller than wanted: run 'sysctl -w net.core.rmem_max=" +
+                   std::to_string(receive_buffer) + "'",
+               {{"bytes", (*udp)->receive_buffer}});
+    }
+    log.info("UDP socket", {{"family", name},
+                            {"port", (*udp)->port},
+                            {"segmentation", (*udp)->segmentation},
+                            {"receive_offload", (*udp)->receive_offload},
+                            {"receive_buffer", (*udp)->receive_buffer}});
+  }
+  log.info("TUN device", {{"name", capabilities.tun.name},
+                          {"checksum", capabilities.tun.checksum},
+                          {"tcp_segmentation", capabilities.tun.tcp_segmentation},
+                          {"udp_segmentation", capabilities.tun.udp_segmentation}});
+  return {};
 }
 
 }  // namespace fg::gateway

@@ -6,8 +6,11 @@
 #include <string>
 #include <vector>
 
+#include "base/log.h"
 #include "base/result.h"
 #include "base/sys_error.h"
+#include "control/portal/login.h"
+#include "io/kernel/kernel_backend.h"
 
 namespace fg::gateway {
 
@@ -35,5 +38,13 @@ std::vector<std::string> raise_buffer_limits(std::uint32_t receive, std::uint32_
 // What the operating system refused when sockets and device were opened, in one line with the mend
 // (spec operations 3.4).
 [[nodiscard]] std::string describe(const SysError& error, const std::string& tun_name);
+
+// What the portal is told of the host; unknown parts are empty.
+[[nodiscard]] portal::SystemFacts read_system_facts();
+
+// Logs what sockets and device can do. An error when SO_MARK is refused: own traffic could enter
+// the tunnel.
+Result<void, std::string> report(const io::kernel::Capabilities& capabilities,
+                                 std::uint32_t receive_buffer, const Log& log);
 
 }  // namespace fg::gateway

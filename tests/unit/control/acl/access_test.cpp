@@ -1,4 +1,4 @@
-#include "control/acl/access.h"
+#include "tests/unit/control/acl/access_list.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -6,96 +6,10 @@
 namespace fg::acl {
 namespace {
 
-using portal::Filter;
-using portal::Resource;
+using namespace test;
 using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::UnorderedElementsAre;
-
-// The wall clock at process start is 1'790'000'000.25 s, the monotonic one 1000 s.
-constexpr ProcessStart kStart{Instant{1000s}, WallTime{1'790'000'000'250ms}};
-constexpr portal::UnixSeconds kNowUnix = 1'790'000'000;
-constexpr Instant kNow = kStart.instant + 10s;
-constexpr Duration kSecondOfStart = 250ms;
-
-ClientId client(std::uint8_t n) { return ClientId{std::array<std::uint8_t, 16>{n}}; }
-ResourceId id(std::uint8_t n) { return ResourceId{std::array<std::uint8_t, 16>{n}}; }
-const IpAddress k4a = IpAddress::v4(100, 64, 0, 1);
-const IpAddress k4b = IpAddress::v4(100, 64, 0, 2);
-const IpAddress k6a = IpAddress::parse("fd00:2021:1111::1").value();
-const IpAddress k6b = IpAddress::parse("fd00:2021:1111::2").value();
-const IpAddress k6c = IpAddress::parse("fd00:2021:1111::3").value();
-
-Filter tcp(std::uint16_t first, std::uint16_t last) { return {Filter::Protocol::tcp, first, last}; }
-Filter udp(std::uint16_t first, std::uint16_t last) { return {Filter::Protocol::udp, first, last}; }
-Filter icmp() { return {Filter::Protocol::icmp, 0, 65535}; }
-
-Resource cidr(std::uint8_t n, std::string_view network, std::vector<Filter> filters = {}) {
-  Resource r;
-  r.type = Resource::Type::cidr;
-  r.id = id(n);
-  r.network = Cidr::parse(network, true).value();
-  r.filters = std::move(filters);
-  return r;
-}
-Resource dns(std::uint8_t n, std::string pattern, std::vector<Filter> filters = {}) {
-  Resource r;
-  r.type = Resource::Type::dns;
-  r.id = id(n);
-  r.pattern = std::move(pattern);
-  r.filters = std::move(filters);
-  return r;
-}
-Resource internet(std::uint8_t n) {
-  Resource r;
-  r.type = Resource::Type::internet;
-  r.id = id(n);
-  return r;
-}
-
-class Access : public testing::Test {
- protected:
-  static Grant newest(Resource resource,
-                      std::optional<portal::UnixSeconds> expires_at = std::nullopt) {
-    return {client(1),          k4a, k6a, std::move(resource), expires_at, std::nullopt,
-            GrantStyle::replace};
-  }
-  static Grant old_style(Resource resource,
-                         std::optional<portal::UnixSeconds> expires_at = std::nullopt,
-                         std::optional<portal::Domain> domain = std::nullopt) {
-    return {client(1),         k4a, k6a, std::move(resource), expires_at, std::move(domain),
-            GrantStyle::extend};
-  }
-  static Grant for_client(std::uint8_t n, Grant grant) {
-    grant.client = client(n);
-    grant.v4 = IpAddress::v4(100, 64, 1, n);
-    grant.v6 = IpAddress::parse("fd00:2021:1111::1:0").value();
-    auto bytes = copy_of(grant.v6.bytes());
-    bytes[15] = n;
-    grant.v6 = IpAddress::from_bytes(bytes);
-    return grant;
-  }
-  Change grant(const Grant& g) {
-    auto change = list_.grant(g, kNow);
-    EXPECT_TRUE(change);
-    return change ? *change : Change{};
-  }
-  [[nodiscard]] bool allows(std::string_view address, filter::ProtoKind kind, std::uint16_t port,
-                            std::uint8_t n = 1) const {
-    const auto policy = filter::Policy::compile(list_.rules_for(client(n)));
-    return policy->classify(IpAddress::parse(address).value(), {kind, port}).is_allowed();
-  }
-  [[nodiscard]] bool allows_tcp(std::string_view address, std::uint16_t port,
-                                std::uint8_t n = 1) const {
-    return allows(address, filter::ProtoKind::tcp, port, n);
-  }
-  // The moment the wall clock of process start says `unix`.
-  static Instant at(portal::UnixSeconds unix) {
-    return kStart.instant + std::chrono::seconds{unix - kNowUnix} - kSecondOfStart;
-  }
-
-  AccessList list_{kStart};
-};
 
 TEST_F(Access, UnknownClientHasNothing) {
   EXPECT_EQ(list_.rules_for(client(1)), filter::PolicyRules{});
@@ -491,121 +405,6 @@ TEST_F(Access, RemoveForgetsTheClientAtOnce) {
   EXPECT_THAT(change.addresses, UnorderedElementsAre(k4a, k6a));
   EXPECT_FALSE(list_.has(client(1)));
   EXPECT_THAT(list_.clients(), IsEmpty());
-}
-
-TEST_F(Access, HoldsAsManyClientsAsAllowedAndNotOneMore) {
-  AccessList list{kStart, {.clients = 2, .grants = 10}};
-  EXPECT_TRUE(list.grant(for_client(1, newest(cidr(1, "10.0.0.0/8"))), kNow));
-  EXPECT_TRUE(list.grant(for_client(2, newest(cidr(1, "10.0.0.0/8"))), kNow));
-  const auto refused = list.grant(for_client(3, newest(cidr(1, "10.0.0.0/8"))), kNow);
-  ASSERT_FALSE(refused);
-  EXPECT_EQ(drop_reason_of(refused.error()), DropReason::clients_full);
-  EXPECT_FALSE(list.has(client(3)));
-  EXPECT_TRUE(list.grant(for_client(2, newest(cidr(2, "10.0.0.0/8"))), kNow));
-  list.remove(client(1));
-  EXPECT_TRUE(list.grant(for_client(3, newest(cidr(1, "10.0.0.0/8"))), kNow));
-}
-TEST_F(Access, ClientHoldsAsManyGrantsAsAllowedAndNotOneMore) {
-  AccessList list{kStart, {.clients = 2, .grants = 2}};
-  EXPECT_TRUE(list.grant(newest(cidr(1, "10.0.0.0/8")), kNow));
-  EXPECT_TRUE(list.grant(old_style(cidr(2, "10.0.0.0/8")), kNow));
-  const auto refused = list.grant(newest(cidr(3, "10.0.0.0/8")), kNow);
-  ASSERT_FALSE(refused);
-  EXPECT_EQ(drop_reason_of(refused.error()), DropReason::grants_full);
-  EXPECT_EQ(list.grant(old_style(cidr(2, "11.0.0.0/8")), kNow).error(), Refusal::grants_full);
-  EXPECT_TRUE(list.grant(newest(cidr(1, "10.0.0.0/8"), kNowUnix + 5), kNow))
-      << "renewal of what is held";
-  EXPECT_TRUE(list.grant(old_style(cidr(2, "10.0.0.0/8"), kNowUnix + 5), kNow))
-      << "renewal of what is held";
-  EXPECT_EQ(list.grant_count(client(1)), 2U);
-}
-TEST_F(Access, AllClientsTogetherHoldAsMuchAsAllowedAndNotOneFilterMore) {
-  AccessList list{kStart, {.clients = 9, .grants = 9, .weight = 6}};
-  const auto two = [](std::uint8_t n) { return cidr(n, "10.0.0.0/8", {tcp(1, 1), udp(1, 1)}); };
-  EXPECT_TRUE(list.grant(for_client(1, newest(two(1))), kNow));
-  EXPECT_TRUE(list.grant(for_client(2, newest(two(1), kNowUnix + 5)), kNow));
-  EXPECT_EQ(list.weight(), 6U);
-  const auto refused = list.grant(for_client(3, newest(cidr(1, "10.0.0.0/8"))), kNow);
-  ASSERT_FALSE(refused);
-  EXPECT_EQ(drop_reason_of(refused.error()), DropReason::access_full);
-  EXPECT_FALSE(list.has(client(3)));
-  EXPECT_TRUE(list.grant(for_client(1, newest(two(1))), kNow)) << "renewal of what is held";
-  EXPECT_TRUE(list.grant(for_client(1, newest(cidr(1, "10.0.0.0/8", {icmp()}))), kNow))
-      << "less than what it replaces";
-  EXPECT_EQ(list.weight(), 5U);
-  list.expire(kNow + 1h);
-  EXPECT_EQ(list.weight(), 2U);
-  EXPECT_TRUE(list.grant(for_client(3, old_style(two(2))), kNow));
-  list.reject(client(3), id(2));
-  list.remove(client(1));
-  EXPECT_EQ(list.weight(), 0U);
-}
-TEST_F(Access, FiltersThatDoNotFitEndTheGrantInsteadOfKeepingTheOldOnes) {
-  AccessList list{kStart, {.clients = 9, .grants = 9, .weight = 5}};
-  EXPECT_TRUE(list.grant(for_client(1, newest(cidr(1, "10.0.0.0/8", {icmp()}))), kNow));
-  EXPECT_TRUE(list.grant(for_client(2, newest(cidr(1, "10.0.0.0/8", {icmp()}))), kNow));
-  const auto change = list.update_filters(cidr(1, "10.0.0.0/8", {icmp(), tcp(1, 1)}), kNow);
-  EXPECT_EQ(change.recompile, std::vector{client(1)});
-  EXPECT_EQ(change.emptied, std::vector{client(2)});
-  EXPECT_EQ(list.weight(), 3U);
-}
-TEST_F(Access, WhatEndedIsToldWithItsReasonAndWhatIsReplacedIsNot) {
-  grant(newest(cidr(1, "10.1.0.0/16")));
-  grant(newest(cidr(1, "10.1.0.0/16", {icmp()})));
-  EXPECT_FALSE(list_.poll_ended());
-  grant(newest(cidr(2, "10.2.0.0/16"), kNowUnix + 60));
-  grant(newest(cidr(3, "10.3.0.0/16")));
-  grant(newest(cidr(4, "10.4.0.0/16")));
-  list_.expire(kNow + 2min);
-  list_.reject(client(1), id(1));
-  list_.retain({{client(1), id(4), kNowUnix + 600}}, kNow + 3min);
-  list_.remove(client(1));
-  std::vector<std::pair<ResourceId, EndedWhy>> ended;
-  while (const auto one = list_.poll_ended()) {
-    EXPECT_EQ(one->client, client(1));
-    EXPECT_EQ(one->addresses.v4, k4a);
-    EXPECT_EQ(one->since, kNow);
-    ended.emplace_back(one->resource.id, one->why);
-  }
-  EXPECT_THAT(ended,
-              ElementsAre(std::pair{id(2), EndedWhy::expired}, std::pair{id(1), EndedWhy::rejected},
-                          std::pair{id(3), EndedWhy::unlisted}, std::pair{id(4), EndedWhy::left}));
-}
-TEST_F(Access, EndingsThatNobodyTakesAreForgottenOldestFirst) {
-  for (std::size_t i = 0; i < kEndedMax + 1; ++i) {
-    grant(newest(cidr(i == 0 ? 1 : 2, "10.1.0.0/16")));
-    list_.reject(client(1), id(i == 0 ? 1 : 2));
-  }
-  std::size_t count = 0;
-  while (const auto one = list_.poll_ended()) {
-    EXPECT_EQ(one->resource.id, id(2));
-    ++count;
-  }
-  EXPECT_EQ(count, kEndedMax);
-}
-TEST_F(Access, HoldingsRememberSinceWhenTheyAreHeldAndSinceWhenTheirFiltersAreAsTheyAre) {
-  grant(newest(cidr(1, "10.1.0.0/16"), kNowUnix + 600));
-  list_.update_filters(cidr(1, "10.1.0.0/16", {icmp()}), kNow + 1min);
-  ASSERT_TRUE(list_.grant(newest(cidr(1, "10.1.0.0/16", {icmp()})), kNow + 2min));
-  const auto held = list_.holdings_of(client(1));
-  ASSERT_EQ(held.size(), 1U);
-  EXPECT_EQ(held[0].resource.id, id(1));
-  EXPECT_EQ(held[0].since, kNow);
-  EXPECT_EQ(held[0].filters_since, kNow + 1min);
-  EXPECT_FALSE(held[0].deadline);
-  EXPECT_TRUE(list_.holdings_of(client(2)).empty());
-}
-TEST_F(Access, DefaultLimitsFitTheCompiledPolicy) {
-  EXPECT_EQ(kClientsMax, 8'192U);
-  for (std::uint32_t n = 0; n < 10'000; ++n) {
-    auto g = newest(cidr(1, "10.0.0.0/8"));
-    std::array<std::uint8_t, 16> bytes{};
-    store_be32(bytes.data(), n);
-    g.resource.id = ResourceId{bytes};
-    ASSERT_TRUE(list_.grant(g, kNow));
-  }
-  EXPECT_EQ(list_.grant(newest(cidr(255, "10.0.0.0/8")), kNow).error(), Refusal::grants_full);
-  EXPECT_NE(filter::Policy::compile(list_.rules_for(client(1))), nullptr);
 }
 
 }  // namespace
