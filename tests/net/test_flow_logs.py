@@ -17,6 +17,7 @@ from lab.world import PYTHON, SUPPORT
 from steps import healed
 
 DATAGRAM = b"x" * 900
+REPORT = re.compile(r"\d{10}-[0-9a-f]{16}\.(start|end)\.json")
 
 
 class Flows(Lab):
@@ -62,9 +63,12 @@ class Flows(Lab):
         entries = (json.loads(line) for line in self.gateway.process.log_text().splitlines() if line.startswith("{"))
         return [e for e in entries if e["target"].split("::")[0] == "flow_logs"]
 
+    def spooled(self):
+        return [os.path.join(d, f) for d, _, files in os.walk(self.spool) for f in files]
+
     def reports(self):
-        return [os.path.join(d, f) for d, _, files in os.walk(self.spool) for f in files if f.endswith((".start.json",
-                                                                                                        ".end.json"))]
+        """Whole ones: what is being written has another name."""
+        return [path for path in self.spooled() if REPORT.fullmatch(os.path.basename(path))]
 
     def refuse(self, on):
         path = self.uploads + ".refuse"
@@ -176,11 +180,11 @@ def test_what_a_killed_gateway_left_is_uploaded_by_the_next_one(flows):
     for path in left:
         with open(path, encoding="utf-8") as f:
             assert set(json.load(f)) == {"checksum", "payload"}, "a report is whole or not there"
-        assert re.fullmatch(r"\d{10}-[0-9a-f]{16}\.(start|end)\.json", os.path.basename(path))
     lab.refuse(False)
     lab.gateway.start()
     record = wait_for("the page's record", lambda: [r for r in of(source, lab.stored()) if "flow_end" in r], 40)
     wait_for("an empty spool", lambda: not set(left) & set(lab.reports()), 20)
+    wait_for("no half a file", lambda: not [f for f in lab.spooled() if os.path.basename(f).startswith(".new-")], 20)
     print(f"{len(left)} reports left behind, {len(lab.stored())} stored; TCP {record[0]['tx_bytes']} bytes sent")
 
 
