@@ -229,7 +229,7 @@ void Pipeline::deliver_inner(const Arrival& arrival, MutableBytes inner, Instant
     if (translated) leaving = *translated;
     if (tracker_.is_on()) {
       // The client was authorized, wherever its packet ends.
-      const auto sent = translated ? InnerPacket::parse(leaving) : parsed;
+      const auto sent = translated ? InnerPacket::parse(leaving, nat::kCrossedMax) : parsed;
       track_tx(client, *parsed, sent.value_or(*parsed), *arrival.from, now);
     }
     if (!translated) return refuse(client, translated.error(), *parsed, now);

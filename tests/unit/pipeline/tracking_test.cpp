@@ -134,6 +134,23 @@ TEST_F(TrackingTest, AFlowToANameIsToldWithItsRealAddressAndCountsItsAnswers) {
   EXPECT_EQ(counts.rx_bytes, 5U);
 }
 
+// NAT46 takes it over the largest inner packet there is.
+TEST_F(TrackingTest, APacketThatGrowsWithItsFamilyCountsForTheFlowItBelongsTo) {
+  auto client = begin();
+  const auto translations =
+      nat::Translations::compile({{ip("100.96.0.1"), ip("2001:db8::1"), nat::NameId{4}}}, false);
+  apply(SetTranslations{ClientSlot{1}, translations.get(), false});
+  for (const std::size_t size : {10U, 1252U}) {
+    receive(
+        client.seal(udp().from(tunnel_v4(1), 5000).to("100.96.0.1", 53).payload_size(size).build()),
+        1);
+  }
+  const auto events = take();
+  ASSERT_EQ(events.size(), 1U);
+  EXPECT_EQ(std::get<flow::Started>(events[0].what).key.remote, ip("2001:db8::1"));
+  EXPECT_EQ(completed().tx_bytes, 1262U);
+}
+
 TEST_F(TrackingTest, AnswersThatCannotBeSentAreNotCounted) {
   auto client = begin();
   receive(client.seal(request(1)), 1);
