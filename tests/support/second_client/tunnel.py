@@ -28,9 +28,8 @@ class Tunnel:
                                         "LOG_LEVEL": "error"}, preexec_fn=_die_with_parent)
         self._await_control()
         self._set(f"private_key={private_key.hex()}", "listen_port=0")
-        answer = self._ask("get=1\n\n")
-        self.port = int(next(line for line in answer.splitlines() if line.startswith("listen_port=")).split("=")[1])
         self._ip("link", "set", name, "mtu", str(MTU), "up")
+        self.port = self._await_port()
         self.peer = None
 
     def addresses(self, ipv4, ipv6):
@@ -62,6 +61,16 @@ class Tunnel:
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError("wireguard-go does not start")
             time.sleep(0.01)
+
+    def _await_port(self):
+        """wireguard-go opens its socket when it has noticed that the device is up, and tells no port before."""
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            for line in self._ask("get=1\n\n").splitlines():
+                if line.startswith("listen_port="):
+                    return int(line.split("=")[1])
+            time.sleep(0.01)
+        raise RuntimeError("wireguard-go opens no socket")
 
     def _set(self, *lines):
         answer = self._ask("\n".join(("set=1", *lines)) + "\n\n")
