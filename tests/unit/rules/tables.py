@@ -12,6 +12,7 @@ ARROWS: dict[str, set[str]] = {
     "pipeline": {"crypto", "packet", "wireguard", "filter", "flow", "nat"},
     "io": {"packet"},
     "io/kernel": {"io", "packet"},
+    "io/xdp": {"io", "io/kernel", "packet"},
     "runtime": {"pipeline", "flow", "io", "io/kernel", "crypto/aead.h"},
     "control/stun": {"crypto"},
     "control/turn": {"control/stun", "packet"},
@@ -36,7 +37,7 @@ ARROWS: dict[str, set[str]] = {
 GATEWAY = "gateway"
 
 # Rooms that touch the operating system; every other room sees bytes and time only.
-OS_ROOMS = ("io/kernel", "runtime", "control/net", GATEWAY)
+OS_ROOMS = ("io/kernel", "io/xdp", "runtime", "control/net", GATEWAY)
 
 # What the sans-IO rooms never include: sockets, threads, clocks, files.
 OS_HEADERS = (
@@ -59,7 +60,7 @@ CASTS_ALLOWED = {
 # Third-party headers that cost seconds for each file that includes them.
 HEAVY = (
     "nlohmann/", "boost/", "CLI/", "spdlog/", "fmt/", "netlink/", "nftables/", "ares", "sodium", "openssl/",
-    "intel-ipsec-mb", "gcrypt", "gtest/", "rapidcheck",
+    "intel-ipsec-mb", "gcrypt", "gtest/", "rapidcheck", "bpf/libbpf", "bpf/bpf.h", "xdp/",
 )
 HEAVY_EXCEPTIONS = {
     "control/net/portal_stream.h": "of three sources of the room",

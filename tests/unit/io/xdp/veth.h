@@ -1,0 +1,41 @@
+// A pair of Ethernet devices in a network namespace of the test's own, `wan` and `far`; the BPF
+// file system in a mount namespace of its own. Needs root.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/mount.h>
+
+#include <cstdio>
+#include <string>
+
+#include "tests/unit/io/kernel/network.h"
+
+namespace fg::io::xdp {
+
+inline std::string output_of(const std::string& command) {
+  std::string out;
+  FILE* pipe = ::popen((command + " 2>&1").c_str(), "r");
+  if (pipe == nullptr) return out;
+  std::array<char, 512> buffer{};
+  while (std::fgets(buffer.data(), buffer.size(), pipe) != nullptr) out += buffer.data();
+  const int status = ::pclose(pipe);
+  EXPECT_EQ(status, 0) << command << ": " << out;
+  return out;
+}
+
+class VethTest : public kernel::NetworkTest {
+ protected:
+  void SetUp() override {
+    NetworkTest::SetUp();
+    output_of(
+        "ip link add wan type veth peer name far && ip link set wan up && ip link set far up");
+    ASSERT_EQ(::unshare(CLONE_NEWNS), 0) << "these tests need root";
+    ASSERT_EQ(::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr), 0);
+  }
+  static void mount_bpf_file_system() {
+    ASSERT_EQ(::mount("bpf", "/sys/fs/bpf", "bpf", 0, nullptr), 0);
+  }
+};
+
+}  // namespace fg::io::xdp
