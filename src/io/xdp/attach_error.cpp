@@ -71,9 +71,8 @@ std::string AttachError::to_string() const {
       break;
     case Reason::occupied:
       text = interface +
-             " has another XDP program that shares with nobody: load that one by xdp-loader, or "
-             "detach it (ip link set dev " +
-             interface + " xdp off)";
+             " has an XDP program that shares with nobody: detach it (ip link set dev " +
+             interface + " xdp off), or load it by xdp-loader, which lets programs share";
       break;
     case Reason::no_bpffs:
       text = "other XDP programs are on " + interface +

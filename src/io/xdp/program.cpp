@@ -34,6 +34,7 @@ using kernel::FileDescriptor;
 using Reason = AttachError::Reason;
 
 constexpr const char* kProgramName = "firegate_xdp";
+constexpr const char* kDispatcherName = "xdp_dispatcher";  // libxdp's
 constexpr const char* kFileSystem = "/sys/fs/bpf";
 
 // What the libraries said last: they report by a process-wide function, and print otherwise.
@@ -110,7 +111,7 @@ Skeleton open_skeleton(const ProgramOptions& options) {
   return skeleton;
 }
 
-// None: no program there, or none that libxdp can read.
+// None: libxdp cannot read it.
 Dispatcher dispatcher_of(unsigned index) {
   auto* found = ::xdp_multiprog__get_from_ifindex(static_cast<int>(index));
   return Dispatcher{::libxdp_get_error(found) != 0 ? nullptr : found};
@@ -128,15 +129,15 @@ std::string name_of_program(std::uint32_t id) {
   const FileDescriptor program{::bpf_prog_get_fd_by_id(id)};
   bpf_prog_info info{};
   std::uint32_t size = sizeof info;
-  if (::bpf_obj_get_info_by_fd(program.get(), &info, &size) != 0) info.name[0] = '\0';
-  return "program " + std::to_string(id) + " \"" + info.name + "\"";
+  if (::bpf_obj_get_info_by_fd(program.get(), &info, &size) != 0) return {};
+  return info.name;
 }
 
 void remove_leftovers(unsigned index) {
   // Removing changes what is walked: start again each time. The dispatcher holds ten.
   for (int i = 0; i < 10; ++i) {
     const auto dispatcher = dispatcher_of(index);
-    if (!dispatcher || ::xdp_multiprog__is_legacy(dispatcher.get())) return;
+    if (!dispatcher) return;
     xdp_program* ours = nullptr;
     for (auto* p = ::xdp_multiprog__next_prog(nullptr, dispatcher.get()); p != nullptr;
          p = ::xdp_multiprog__next_prog(p, dispatcher.get())) {
@@ -240,7 +241,10 @@ class Program::State {
     return std::nullopt;
   }
 
-  std::optional<AttachError> attach_shared(xdp_attach_mode mode, FileDescriptor claim) {
+  std::optional<AttachError> attach_shared(FileDescriptor claim) {
+    const auto dispatcher = dispatcher_of(index_);
+    if (!dispatcher) return error_of(Reason::dispatcher_refused, errno, last_words.data());
+    const auto mode = ::xdp_multiprog__attach_mode(dispatcher.get());
     mode_ = mode == XDP_MODE_SKB ? AttachMode::generic : AttachMode::native;
     if (options_.only && *options_.only != mode_)
       return error_of(Reason::dispatcher_refused, 0,
@@ -326,26 +330,24 @@ Result<Program, AttachError> Program::attach(const ProgramOptions& options) {
   if (index == 0) return refused(Reason::no_interface, 0);
   if (!is_ethernet(options.interface)) return refused(Reason::not_ethernet, 0);
 
-  auto state = std::make_unique<State>(options, index);
-  std::optional<AttachError> error;
-  if (attached_program(index) != 0) {
-    auto claim = claim_sharing(index);
+  FileDescriptor claim;
+  if (name_of_program(attached_program(index)) == kDispatcherName) {
+    if (!has_bpf_file_system()) return refused(Reason::no_bpffs, 0);
+    claim = claim_sharing(index);
     if (!claim.is_open()) return refused(Reason::another_gateway, 0);
     remove_leftovers(index);
-    const auto other = attached_program(index);
-    const auto dispatcher = other != 0 ? dispatcher_of(index) : nullptr;
-    if (other == 0) {
-      error = state->attach_alone();
-    } else if (!has_bpf_file_system()) {
-      return refused(Reason::no_bpffs, 0, name_of_program(other));
-    } else if (!dispatcher || ::xdp_multiprog__is_legacy(dispatcher.get())) {
-      return refused(Reason::occupied, 0, name_of_program(other));
-    } else {
-      error =
-          state->attach_shared(::xdp_multiprog__attach_mode(dispatcher.get()), std::move(claim));
-    }
-  } else {
+  }
+
+  auto state = std::make_unique<State>(options, index);
+  std::optional<AttachError> error;
+  if (const auto other = attached_program(index); other == 0) {
     error = state->attach_alone();
+  } else if (const auto name = name_of_program(other); name == kDispatcherName) {
+    error = state->attach_shared(std::move(claim));
+  } else if (name == kProgramName) {
+    return refused(Reason::another_gateway, 0);
+  } else {
+    return refused(Reason::occupied, 0, "program " + std::to_string(other) + " \"" + name + "\"");
   }
   if (error) return fail(std::move(*error));
   return Program{std::move(state)};

@@ -28,8 +28,11 @@ class VethTest : public kernel::NetworkTest {
  protected:
   void SetUp() override {
     NetworkTest::SetUp();
+    // Without IPv6 the kernel itself sends nothing.
     output_of(
-        "ip link add wan type veth peer name far && ip link set wan up && ip link set far up");
+        "ip link add wan type veth peer name far && "
+        "for i in wan far; do echo 1 >/proc/sys/net/ipv6/conf/$i/disable_ipv6 && "
+        "ip link set $i up; done");
     ASSERT_EQ(::unshare(CLONE_NEWNS), 0) << "these tests need root";
     ASSERT_EQ(::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr), 0);
   }
