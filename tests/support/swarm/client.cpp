@@ -18,12 +18,6 @@ std::string id_of(std::uint32_t number) {
   std::snprintf(text.data(), text.size(), "5a5a5a5a-0000-4000-8000-%012x", number);
   return text.data();
 }
-// 100.64.0.0/11 holds two million (spec policy 1.1); the first few are the gateway's and its kin's.
-IpAddress tunnel_of(std::uint32_t number) {
-  std::array<std::uint8_t, 4> ip;
-  store_be32(ip.data(), 0x64410000U + number);
-  return IpAddress::from_bytes(ip);
-}
 IpAddress tunnel6_of(std::uint32_t number) {
   auto ip = IpAddress::parse("fd00:2021:1111::")->raw();
   store_be32(ip.data() + 12, 0x10000U + number);
@@ -61,9 +55,17 @@ client::PeerConfig peer_config(std::uint32_t number, const std::string& gateway_
 
 }  // namespace
 
+// 100.64.0.0/11 holds two million (spec policy 1.1); the first few are the gateway's and its kin's.
+IpAddress tunnel_of(std::uint32_t number) {
+  std::array<std::uint8_t, 4> ip;
+  store_be32(ip.data(), 0x64410000U + number);
+  return IpAddress::from_bytes(ip);
+}
+
 Client::Client(const Place& place, const std::string& gateway_key, crypto::AeadEngine& engine,
-               Random& random, Instant now)
+               Random& random, Instant now, std::optional<SocketAddress> gateway)
     : place_(place),
+      gateway_(gateway),
       id_(id_of(place.number)),
       tunnel_(tunnel_of(place.number)),
       identity_(crypto::generate_key_pair(random)),
@@ -119,7 +121,7 @@ void Client::on_wireguard(MutableBytes message, const SocketAddress& from, Insta
 }
 
 void Client::on_timeout(Instant now, WallTime wall) {
-  agent_.on_timeout(now);
+  if (!is_plain()) agent_.on_timeout(now);
   peer_.on_timeout(now, wall);
   if (!is_idle_ && agent_.is_connected() && now - active_ >= kIdleAfter) {
     is_idle_ = true;
@@ -133,13 +135,13 @@ void Client::pump(Instant now, WallTime wall) {
     if (!out->relayed) outgoing_.push_back({out->remote, std::move(out->bytes), out->transaction});
   }
   while (auto event = agent_.poll_event()) {
-    if (std::holds_alternative<ice::Nominated>(*event) && !has_session_)
+    if (std::holds_alternative<ice::Nominated>(*event) && !has_session())
       peer_.start_handshake(now, wall);
     if (std::holds_alternative<ice::Failed>(*event)) has_failed_ = true;
   }
   while (auto event = peer_.poll_event()) {
     if (*event == client::Peer::Event::established)
-      has_session_ = true;
+      session_since_ = now;
     else
       has_failed_ = true;
   }
@@ -147,8 +149,34 @@ void Client::pump(Instant now, WallTime wall) {
 }
 
 void Client::send(ByteVector message) {
-  if (const auto& path = agent_.nominated())
-    outgoing_.push_back({path->remote, std::move(message), std::nullopt});
+  if (const auto to = remote()) outgoing_.push_back({*to, std::move(message), std::nullopt});
+}
+
+std::optional<SocketAddress> Client::remote() const {
+  if (gateway_) return gateway_;
+  const auto& path = agent_.nominated();
+  return path ? std::optional{path->remote} : std::nullopt;
+}
+
+void Client::shake_hands(Instant now, WallTime wall) {
+  peer_.start_handshake(now, wall);
+  pump(now, wall);
+}
+
+bool Client::seal(std::uint8_t* message, std::size_t length, Instant now) {
+  become_active(now);
+  return peer_.seal(message, length, now);
+}
+
+MutableBytes Client::open(MutableBytes message, Instant now) {
+  return peer_.open(message, now).inner;
+}
+
+void Client::become_active(Instant now) {
+  active_ = now;
+  if (!is_idle_) return;
+  is_idle_ = false;
+  agent_.set_profile(ice::kClientDefault, now);
 }
 
 bool Client::send_inner(Bytes inner, Instant now) {
@@ -162,11 +190,7 @@ bool Client::send_inner(Bytes inner, Instant now) {
 bool Client::request(const SocketAddress& to, std::uint32_t sequence, Instant now) {
   ByteVector payload(64);
   store_be32(payload.data(), sequence);
-  active_ = now;
-  if (is_idle_) {
-    is_idle_ = false;
-    agent_.set_profile(ice::kClientDefault, now);
-  }
+  become_active(now);
   return send_inner(
       test::udp().from(tunnel_, kEchoFrom).to(to.ip, to.port).payload(std::move(payload)).build(),
       now);
@@ -189,6 +213,7 @@ std::optional<Echoed> Client::poll_echoed() {
 }
 
 std::optional<Wakeup> Client::wakeup() const {
+  if (is_plain()) return peer_.wakeup();
   auto out = earlier(agent_.wakeup(), peer_.wakeup());
   if (!is_idle_ && agent_.is_connected()) out = earlier(out, Wakeup{active_ + kIdleAfter, "idle"});
   return out;

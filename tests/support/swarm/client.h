@@ -18,6 +18,8 @@ struct Place {
   std::uint32_t number = 0;  // below 2^20; also in its ids and addresses
   SocketAddress address;
 };
+[[nodiscard]] IpAddress tunnel_of(std::uint32_t number);  // inside
+
 struct Outgoing {
   SocketAddress to;
   ByteVector bytes;
@@ -29,8 +31,9 @@ struct Echoed {
 
 class Client {
  public:
+  // With `gateway` a plain WireGuard peer: no ICE, its handshake starts at once.
   Client(const Place& place, const std::string& gateway_key, crypto::AeadEngine& engine,
-         Random& random, Instant now);
+         Random& random, Instant now, std::optional<SocketAddress> gateway = std::nullopt);
 
   // What the portal tells the gateway to let it in, and where it is.
   [[nodiscard]] Json authorization(const Json& resource) const;
@@ -43,14 +46,27 @@ class Client {
   // False without a session.
   bool request(const SocketAddress& to, std::uint32_t sequence, Instant now);
   void say_goodbye(Instant now);
+  // A new session before the old one is too old.
+  void shake_hands(Instant now, WallTime wall);
+  // For loads: nothing is queued. message: [16 header][length inner][16 tag]. False without a
+  // session.
+  [[nodiscard]] bool seal(std::uint8_t* message, std::size_t length, Instant now);
+  // Empty unless authentic and with content.
+  [[nodiscard]] MutableBytes open(MutableBytes message, Instant now);
 
   std::optional<Outgoing> poll_outgoing();
   std::optional<Echoed> poll_echoed();
   [[nodiscard]] std::optional<Wakeup> wakeup() const;
 
+  // Where sealed packets go to; none yet while nothing is nominated.
+  [[nodiscard]] std::optional<SocketAddress> remote() const;
+  [[nodiscard]] std::optional<Instant> session_since() const { return session_since_; }
+  [[nodiscard]] const IpAddress& tunnel() const { return tunnel_; }
+  [[nodiscard]] const crypto::PublicKey& public_key() const { return identity_.public_key(); }
+  [[nodiscard]] bool is_plain() const { return gateway_.has_value(); }
   [[nodiscard]] const Place& place() const { return place_; }
   [[nodiscard]] const std::string& id() const { return id_; }
-  [[nodiscard]] bool has_session() const { return has_session_; }
+  [[nodiscard]] bool has_session() const { return session_since_.has_value(); }
   [[nodiscard]] bool has_failed() const { return has_failed_; }
   [[nodiscard]] const ice::Credentials& ours() const { return ours_; }
   [[nodiscard]] const ice::Credentials& theirs() const { return theirs_; }
@@ -61,8 +77,10 @@ class Client {
   void pump(Instant now, WallTime wall);
   bool send_inner(Bytes inner, Instant now);
   void send(ByteVector message);
+  void become_active(Instant now);
 
   Place place_;
+  std::optional<SocketAddress> gateway_;
   std::string id_;
   IpAddress tunnel_;
   wireguard::Identity identity_;
@@ -75,7 +93,7 @@ class Client {
   std::deque<Echoed> echoed_;
   Instant active_;
   bool wants_handshake_ = false;
-  bool has_session_ = false;
+  std::optional<Instant> session_since_;
   bool has_failed_ = false;
   bool is_idle_ = false;
 };

@@ -14,28 +14,18 @@ namespace {
 constexpr std::size_t kClientSockets = 16;
 constexpr Duration kAskAgain = 1s;
 constexpr int kWaitMs = 2;
-constexpr const char* kResource = "c2a9e4d7-0b35-4f18-92c6-5d71f3e8ab04";
-
-Json resource_for(const IpAddress& ip) {
-  return {{"type", "cidr"},
-          {"id", kResource},
-          {"name", "echo"},
-          {"address", ip.to_string() + "/32"},
-          {"filters", Json::array()}};
-}
-
 double seconds_of(Duration d) { return std::chrono::duration<double>(d).count(); }
 
 }  // namespace
 
 Swarm::Swarm(Options options)
     : options_(std::move(options)),
-      portal_(
-          io_, options_.listen, [this] { on_joined(); },
-          [this](const std::string& event, const Json& payload) { on_message(event, payload); }),
-      relay_(options_.listen.ip),
-      now_(runtime::monotonic_now()),
-      wall_(runtime::wall_now()) {
+      crowd_({options_.listen, options_.echo.ip},
+             {.send = [this](const Place& by, const SocketAddress& to,
+                             Bytes bytes) { send(to, bytes, socket_of(by)); },
+              .on_turn = [this](Member& one) { introduce(one); },
+              .on_echoed = [this](Member& one, const Echoed& what) { on_echoed(one, what); }}),
+      now_(crowd_.now()) {
   for (std::size_t i = 0; i <= kClientSockets; ++i) {
     auto opened = client::Sockets::open(i == 0 ? Relay::kPort : std::uint16_t{0}, 0);
     if (!opened) throw std::runtime_error(opened.error().to_string());
@@ -61,20 +51,14 @@ void Swarm::turn() {
   }
   (void)::poll(fds.data(), fds.size(), kWaitMs);
   now_ = runtime::monotonic_now();
-  wall_ = runtime::wall_now();
-  io_.poll();
-  io_.restart();
+  crowd_.set_time(now_, runtime::wall_now());
+  crowd_.poll();
   receive();
-  while (!deadlines_.empty() && deadlines_.begin()->first <= now_) {
-    const auto number = deadlines_.begin()->second;
-    deadlines_.erase(deadlines_.begin());
-    auto& due = members_.at(number);
-    due.due.reset();
-    serve(due);
-  }
-  if (!joined_) return;
+  crowd_.serve_due();
+  if (!crowd_.joined()) return;
   while (tally_.let_in < options_.clients &&
-         static_cast<double>(tally_.let_in) < seconds_of(now_ - *joined_) * options_.rate + 1) {
+         static_cast<double>(tally_.let_in) <
+             seconds_of(now_ - *crowd_.joined()) * options_.rate + 1) {
     let_in();
   }
   ask();
@@ -85,69 +69,23 @@ void Swarm::turn() {
   replace_some();
 }
 
-// ---- portal ----
-
-void Swarm::on_joined() {
-  const auto relay = Json{{"id", "4a7e0b9d-5c21-4f38-86ad-d3f9172c6e50"},
-                          {"type", "turn"},
-                          {"addr", SocketAddress{options_.listen.ip, Relay::kPort}.to_string()},
-                          {"username", Relay::kUsername},
-                          {"password", Relay::kPassword},
-                          {"expires_at", 2'145'916'800}};
-  portal_.send("init",
-               {{"interface", {{"ipv4", "100.64.0.1"}, {"ipv6", "fd00:2021:1111::1"}}},
-                {"config", {{"ipv4_masquerade_enabled", true}, {"ipv6_masquerade_enabled", true}}},
-                {"relays", Json::array({relay})}});
-  joined_ = now_;
-}
-
-void Swarm::on_message(const std::string& event, const Json& payload) {
-  const auto number_of = [](const std::string& id) {
-    return static_cast<std::uint32_t>(std::stoul(id.substr(id.size() - 8), nullptr, 16));
-  };
-  if (event == "flow_authorized") {
-    if (auto* known = member(number_of(payload.at("ref")))) {
-      portal_.send("ice_candidates", known->client->candidates());
-      known->is_let_in = true;
-      serve(*known);
-    }
-  } else if (event == "broadcast_ice_candidates") {
-    for (const auto& id : payload.at("client_ids")) {
-      if (auto* known = member(number_of(id))) {
-        known->client->on_candidates(payload.at("candidates"), now_);
-        serve(*known);
-      }
-    }
-  }
-}
-
 void Swarm::let_in() {
   const auto number = next_number_++;
   const auto& by = sockets_[1 + number % kClientSockets];
-  auto& added = members_[number];
-  added.client = std::make_unique<Client>(Place{number, {options_.listen.ip, by.port()}},
-                                          portal_.gateway_key(), engine_, random_, now_);
-  (void)dispatch_.add(added.client->ours().ufrag, added.client->theirs().ufrag, number);
-  portal_.send("authorize_flow", added.client->authorization(resource_for(options_.echo.ip)));
+  crowd_.let_in({number, {options_.listen.ip, by.port()}});
   ++tally_.let_in;
-}
-
-void Swarm::forget(std::uint32_t number) {
-  auto& gone = members_.at(number);
-  (void)dispatch_.remove(gone.client->ours().ufrag, gone.client->theirs().ufrag, number);
-  if (gone.due) deadlines_.erase({*gone.due, number});
-  members_.erase(number);
 }
 
 // The oldest but the steady one say goodbye, others come.
 void Swarm::replace_some() {
   if (!complete_ || options_.churn <= 0) return;
+  auto& members = crowd_.members();
   while (static_cast<double>(tally_.left) < seconds_of(now_ - *complete_) * options_.churn) {
-    const auto oldest = std::next(members_.begin());
-    if (oldest == members_.end()) return;
+    const auto oldest = std::next(members.begin());
+    if (oldest == members.end()) return;
     oldest->second.client->say_goodbye(now_);
-    drain(oldest->second);
-    forget(oldest->first);
+    crowd_.drain(oldest->second);
+    crowd_.forget(oldest->first);
     ++tally_.left;
     let_in();
   }
@@ -175,95 +113,50 @@ void Swarm::receive() {
 void Swarm::on_datagram(MutableBytes datagram, const SocketAddress& from,
                         const SocketAddress& local) {
   if (local.port == Relay::kPort) {
-    if (const auto answer = relay_.answer(datagram, from)) send(from, *answer, sockets_[0]);
+    if (const auto answer = crowd_.relay_answer(datagram, from)) send(from, *answer, sockets_[0]);
     return;
   }
-  std::optional<std::uint32_t> number;
-  if (const auto message = stun::Message::parse(datagram)) {
-    if (message->is(stun::Method::binding, stun::Class::request)) {
-      const auto found = dispatch_.find(message->username().value_or(""));
-      if (!found.empty()) number = found.front();
-    } else {
-      number = dispatch_.take(message->transaction(), now_);
-    }
-    if (auto* known = number ? member(*number) : nullptr) {
-      known->client->on_check(*message, from, now_);
-      serve(*known);
-    }
-    return;
-  }
-  const auto type = wireguard::classify(datagram);
-  // An initiation of the gateway names no session; clients of the swarm never need one.
-  if (!type || type == wireguard::MessageType::initiation) return;
-  const std::size_t at = type == wireguard::MessageType::response ? 8 : 4;
-  if (auto* known = member(load_le32(datagram.data() + at) >> 8)) {
-    known->client->on_wireguard(datagram, from, now_);
-    serve(*known);
-  }
+  crowd_.on_datagram(datagram, from);
 }
 
-void Swarm::serve(Member& one) {
-  one.client->on_timeout(now_, wall_);
-  if (one.client->has_failed()) {
-    ++tally_.failed;
-    const auto number = one.client->place().number;
-    forget(number);
-    return;
-  }
-  if (one.client->has_session() && !one.is_served &&
-      (!one.asked || *one.asked + kAskAgain <= now_)) {
-    if (!one.asked) ++tally_.sessions;
-    one.asked = now_;
-    (void)one.client->request(options_.echo, 0, now_);
-    one.client->on_timeout(now_, wall_);
-  }
-  drain(one);
-  reschedule(one);
-}
-
-void Swarm::drain(Member& one) {
-  while (auto out = one.client->poll_outgoing()) {
-    if (out->check) dispatch_.on_check_sent(*out->check, one.client->place().number, now_);
-    send(out->to, out->bytes, socket_of(*one.client));
-  }
-  while (const auto echoed = one.client->poll_echoed()) {
-    if (!one.is_served) {
-      one.is_served = true;
-      ++tally_.served;
-    }
-    if (const auto sent = outstanding_.extract(echoed->sequence); !sent.empty()) {
-      ++tally_.answers;
-      tally_.milliseconds.push_back(seconds_of(now_ - sent.mapped()) * 1e3);
-    }
-  }
-}
-
-void Swarm::reschedule(Member& one) {
+// A client with a session sends its first request, again and again until it is answered.
+void Swarm::introduce(Member& one) {
   const auto number = one.client->place().number;
-  if (one.due) deadlines_.erase({*one.due, number});
-  one.due.reset();
-  if (!one.is_let_in) return;
-  auto wake = one.client->wakeup();
-  if (one.asked && !one.is_served) wake = earlier(wake, Wakeup{*one.asked + kAskAgain, "ask"});
-  if (!wake) return;
-  one.due = wake->at;
-  deadlines_.insert({wake->at, number});
+  if (!one.client->has_session() || served_.contains(number)) return;
+  if (one.again && *one.again > now_) return;
+  if (waiting_.insert(number).second) ++tally_.sessions;
+  one.again = now_ + kAskAgain;
+  (void)one.client->request(options_.echo, 0, now_);
+}
+
+void Swarm::on_echoed(Member& one, const Echoed& echoed) {
+  const auto number = one.client->place().number;
+  if (served_.insert(number).second) {
+    waiting_.erase(number);
+    one.again.reset();
+    ++tally_.served;
+  }
+  if (const auto sent = outstanding_.extract(echoed.sequence); !sent.empty()) {
+    ++tally_.answers;
+    tally_.milliseconds.push_back(seconds_of(now_ - sent.mapped()) * 1e3);
+  }
 }
 
 // ---- the steady client ----
 
 void Swarm::ask() {
-  if (options_.steady <= 0 || members_.empty()) return;
+  if (options_.steady <= 0 || crowd_.members().empty()) return;
   if (options_.calm > 0 && complete_ && seconds_of(now_ - *complete_) > options_.calm) return;
-  auto& first = members_.begin()->second;
-  if (!first.is_served) return;
-  static const Instant since = now_;
-  while (static_cast<double>(tally_.requests) < seconds_of(now_ - since) * options_.steady) {
+  auto& [number, first] = *crowd_.members().begin();
+  if (!served_.contains(number)) return;
+  if (!steady_since_) steady_since_ = now_;
+  while (static_cast<double>(tally_.requests) <
+         seconds_of(now_ - *steady_since_) * options_.steady) {
     ++tally_.requests;
     outstanding_[next_sequence_] = now_;
     (void)first.client->request(options_.echo, next_sequence_++, now_);
   }
-  serve(first);
+  crowd_.serve(first);
 }
 
 void Swarm::send(const SocketAddress& to, Bytes bytes, client::Sockets& by) {
@@ -272,13 +165,8 @@ void Swarm::send(const SocketAddress& to, Bytes bytes, client::Sockets& by) {
   by.send({&one, 1});
 }
 
-client::Sockets& Swarm::socket_of(const Client& client) {
-  return sockets_[1 + client.place().number % kClientSockets];
-}
-
-Swarm::Member* Swarm::member(std::uint32_t number) {
-  const auto found = members_.find(number);
-  return found == members_.end() ? nullptr : &found->second;
+client::Sockets& Swarm::socket_of(const Place& place) {
+  return sockets_[1 + place.number % kClientSockets];
 }
 
 void Swarm::report(const char* what) {
@@ -295,9 +183,9 @@ void Swarm::report(const char* what) {
       "{\"event\": \"%s\", \"seconds\": %.2f, \"let_in\": %lu, \"sessions\": %lu, \"served\": %lu, "
       "\"failed\": %lu, \"left\": %lu, \"requests\": %lu, \"answers\": %lu, \"lost\": %lu, "
       "\"median_ms\": %.2f, \"p99_ms\": %.2f, \"worst_ms\": %.2f}\n",
-      what, joined_ ? seconds_of(now_ - *joined_) : 0.0, tally_.let_in, tally_.sessions,
-      tally_.served, tally_.failed, tally_.left, tally_.requests, tally_.answers, late, at(0.5),
-      at(0.99), at(1.0));
+      what, crowd_.joined() ? seconds_of(now_ - *crowd_.joined()) : 0.0, tally_.let_in,
+      tally_.sessions, tally_.served, crowd_.failed(), tally_.left, tally_.requests, tally_.answers,
+      late, at(0.5), at(0.99), at(1.0));
   std::fflush(stdout);
 }
 

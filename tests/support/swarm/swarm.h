@@ -2,21 +2,13 @@
 // the books.
 #pragma once
 
-#include <chrono>
 #include <map>
-#include <memory>
+#include <optional>
 #include <set>
-#include <string>
 #include <vector>
 
-#include <boost/asio/io_context.hpp>
-
-#include "control/ice/dispatch.h"
-#include "crypto/aead.h"
-#include "crypto/random.h"
 #include "tests/support/client/sockets.h"
-#include "tests/support/swarm/client.h"
-#include "tests/support/swarm/relay.h"
+#include "tests/support/swarm/crowd.h"
 
 namespace fg::swarm {
 
@@ -35,7 +27,6 @@ struct Tally {
   std::uint64_t let_in = 0;
   std::uint64_t sessions = 0;
   std::uint64_t served = 0;  // clients whose first request was answered
-  std::uint64_t failed = 0;
   std::uint64_t left = 0;
   std::uint64_t requests = 0;  // of the steady client
   std::uint64_t answers = 0;
@@ -50,47 +41,28 @@ class Swarm {
   void run(const volatile int& stop);
 
  private:
-  struct Member {
-    std::unique_ptr<Client> client;
-    std::optional<Instant> asked;  // its first request, sent again until answered
-    std::optional<Instant> due;
-    bool is_let_in = false;
-    bool is_served = false;
-  };
-
-  void on_joined();
-  void on_message(const std::string& event, const Json& payload);
-  void let_in();
-  void forget(std::uint32_t number);
   void turn();
   void receive();
   void on_datagram(MutableBytes datagram, const SocketAddress& from, const SocketAddress& local);
-  void serve(Member& member);
-  void drain(Member& member);
-  void reschedule(Member& member);
+  void let_in();
+  void introduce(Member& member);
+  void on_echoed(Member& member, const Echoed& echoed);
   void replace_some();
   void ask();
   void send(const SocketAddress& to, Bytes bytes, client::Sockets& by);
-  [[nodiscard]] client::Sockets& socket_of(const Client& client);
-  [[nodiscard]] Member* member(std::uint32_t number);
+  [[nodiscard]] client::Sockets& socket_of(const Place& place);
   void report(const char* what);
 
   Options options_;
-  crypto::SystemRandom random_;
-  crypto::AeadEngine engine_;
-  boost::asio::io_context io_;
-  Portal portal_;
-  Relay relay_;
+  Crowd crowd_;
   std::vector<client::Sockets> sockets_;  // the first is the relay's
-  ice::Dispatch<std::uint32_t> dispatch_;
-  std::map<std::uint32_t, Member> members_;
-  std::set<std::pair<Instant, std::uint32_t>> deadlines_;
+  std::set<std::uint32_t> waiting_;       // asked for the first time, not answered yet
+  std::set<std::uint32_t> served_;
   std::map<std::uint32_t, Instant> outstanding_;  // steady requests by sequence
   std::uint32_t next_number_ = 1;
   std::uint32_t next_sequence_ = 1;
   Instant now_;
-  WallTime wall_;
-  std::optional<Instant> joined_;
+  std::optional<Instant> steady_since_;
   std::optional<Instant> complete_;
   Tally tally_;
 };
