@@ -66,6 +66,10 @@ namespace fg {
   X(udp_send_failed, "UDP socket refused a datagram")                                              \
   X(tun_read_failed, "read from the TUN device failed")                                            \
   X(udp_receive_failed, "receive from a UDP socket failed")                                        \
+  X(xdp_malformed, "AF_XDP socket received a frame that is no datagram of ours")                   \
+  X(xdp_ring_full, "AF_XDP receive ring was full: the worker did not keep up")                     \
+  X(xdp_no_frame, "AF_XDP socket had no free frame: the worker did not keep up")                   \
+  X(xdp_refused, "AF_XDP socket refused a frame: too long, or of another queue")                   \
   /* control plane */                                                                              \
   X(command_ring_full, "ring to a worker is full")                                                 \
   X(command_queue_full, "connection, handshake or message refused as workers do not keep up")      \

@@ -24,6 +24,9 @@ struct PortCounters {
   std::atomic<std::uint64_t> send_calls{0};
   std::atomic<std::uint64_t> tun_reads{0};   // super-packets
   std::atomic<std::uint64_t> tun_writes{0};  // super-packets
+  // Of a port with two ways in: tunnel packets, in datagrams. Both 0 where there is one way.
+  std::atomic<std::uint64_t> data_by_xdp{0};
+  std::atomic<std::uint64_t> data_by_socket{0};
 
   static void add(std::atomic<std::uint64_t>& counter, std::uint64_t n) {
     counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);

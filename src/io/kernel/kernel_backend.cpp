@@ -58,7 +58,8 @@ std::optional<UdpSocket> take(Result<Group, SysError>& group, std::size_t worker
 
 }  // namespace
 
-Result<KernelBackend, SysError> open_kernel_backend(const KernelOptions& options) {
+Result<KernelBackend, SysError> open_kernel_backend(const KernelOptions& options,
+                                                    const MakePort& make_port) {
   auto v4 = open_group(options, Family::v4);
   auto v6 = open_group(options, Family::v6);
   if (!v4 && !v6) return fail(v4.error());
@@ -85,8 +86,13 @@ Result<KernelBackend, SysError> open_kernel_backend(const KernelOptions& options
     for (const auto& socket : (*group)->sockets) out.upkeep->add(socket);
   }
   for (std::size_t i = 0; i < options.workers; ++i) {
+    auto v4_socket = take(v4, i);
+    auto v6_socket = take(v6, i);
+    auto& queue = tun->queues[i];
     out.backend.ports.push_back(
-        std::make_unique<KernelPort>(take(v4, i), take(v6, i), std::move(tun->queues[i])));
+        make_port ? make_port(std::move(v4_socket), std::move(v6_socket), std::move(queue))
+                  : std::make_unique<KernelPort>(std::move(v4_socket), std::move(v6_socket),
+                                                 std::move(queue)));
   }
   return out;
 }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -54,6 +55,12 @@ struct Capabilities {
 };
 
 class Upkeep;
+class UdpSocket;
+class TunQueue;
+
+// What a port is made of; another backend may add to it.
+using MakePort = std::function<std::unique_ptr<Port>(std::optional<UdpSocket> v4,
+                                                     std::optional<UdpSocket> v6, TunQueue tun)>;
 
 struct KernelBackend {
   Backend backend;
@@ -63,6 +70,7 @@ struct KernelBackend {
 
 // Fails when neither family can be bound or the TUN device cannot be had (another process holds it:
 // EBUSY).
-[[nodiscard]] Result<KernelBackend, SysError> open_kernel_backend(const KernelOptions& options);
+[[nodiscard]] Result<KernelBackend, SysError> open_kernel_backend(const KernelOptions& options,
+                                                                  const MakePort& make_port = {});
 
 }  // namespace fg::io::kernel

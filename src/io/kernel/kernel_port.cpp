@@ -23,15 +23,18 @@ KernelPort::KernelPort(std::optional<UdpSocket> v4, std::optional<UdpSocket> v6,
     : tun_(std::move(tun)) {
   add(v4_, std::move(v4));
   add(v6_, std::move(v6));
-  tun_bit_ = ReadySet{1} << fds_used_;
-  fds_[fds_used_++] = tun_.fd();
+  tun_bit_ = add_fd(tun_.fd());
+}
+
+ReadySet KernelPort::add_fd(int fd) noexcept {
+  fds_[fds_used_] = fd;
+  return ReadySet{1} << fds_used_++;
 }
 
 void KernelPort::add(std::optional<Udp>& place, std::optional<UdpSocket> socket) {
   if (!socket) return;
   UdpSender sender{socket->fd(), socket->capabilities().segmentation};
-  const auto bit = ReadySet{1} << fds_used_;
-  fds_[fds_used_++] = socket->fd();
+  const auto bit = add_fd(socket->fd());
   place.emplace(Udp{std::move(*socket), std::move(sender), bit});
 }
 

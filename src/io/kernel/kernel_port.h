@@ -12,7 +12,7 @@
 
 namespace fg::io::kernel {
 
-class KernelPort final : public Port {
+class KernelPort : public Port {
  public:
   KernelPort(std::optional<UdpSocket> v4, std::optional<UdpSocket> v6, TunQueue tun);
 
@@ -24,6 +24,10 @@ class KernelPort final : public Port {
   std::span<TunRead> read_tun(ReadySet ready) noexcept override;
   bool write_tun(const TunWrite& packet) noexcept override;
   [[nodiscard]] TunOffloads tun_offloads() const noexcept override { return tun_.offloads(); }
+
+ protected:
+  // One more descriptor to wait for; its bit. Before anyone waits.
+  ReadySet add_fd(int fd) noexcept;
 
  private:
   struct Udp {
@@ -40,7 +44,7 @@ class KernelPort final : public Port {
   std::optional<Udp> v6_;
   TunQueue tun_;
   ReadySet tun_bit_ = 0;
-  std::array<int, 3> fds_{};
+  std::array<int, 4> fds_{};
   std::size_t fds_used_ = 0;
   std::array<ReceivedDatagrams, 2 * UdpSocket::kReceiveBatch> received_{};
 };

@@ -96,6 +96,27 @@ std::string AttachError::to_string() const {
       text = "the other XDP programs on " + interface +
              " leave no room beside them: look at `xdp-loader status " + interface + "`";
       break;
+    case Reason::frame_memory:
+      text =
+          "the AF_XDP sockets' frames found no memory, 8 MiB a queue (locked memory is limited "
+          "to " +
+          locked_memory_limit() + "): raise it, LimitMEMLOCK=infinity in the unit";
+      break;
+    case Reason::queue_taken:
+      text = "another program has an AF_XDP socket on " + interface +
+             ": stop it (`ss --xdp` names it), or give this gateway --backend kernel";
+      break;
+    case Reason::socket_refused:
+      text = interface +
+             " refuses AF_XDP sockets: the kernel needs CONFIG_XDP_SOCKETS and the device's queues "
+             "are to be up (ip link set dev " +
+             interface + " up)";
+      break;
+    case Reason::only_copies:
+      text = interface +
+             "'s driver cannot hand frames over without copying them, and copies are no cheaper "
+             "than the kernel's socket: set --backend xdp to have it nevertheless";
+      break;
   }
   if (!detail.empty()) text += " [" + detail + "]";
   if (error != 0) text += std::string(" (") + ::strerrordesc_np(error) + ")";

@@ -19,6 +19,10 @@ struct AttachError {
     another_gateway,  // a live one
     device_refused,   // neither mode, or not the one that was asked for; detail: which
     dispatcher_refused,
+    frame_memory,    // of the AF_XDP sockets
+    queue_taken,     // by another AF_XDP socket
+    socket_refused,  // for a queue; detail: which
+    only_copies,     // no zero copy, and copying was not asked for
   };
   Reason reason{};
   int error = 0;  // errno

@@ -27,6 +27,10 @@ TEST(AttachErrorTest, EachReasonNamesItsMend) {
            Case{Reason::another_gateway, "--backend kernel"},
            Case{Reason::device_refused, "dmesg"},
            Case{Reason::dispatcher_refused, "xdp-loader status wan"},
+           Case{Reason::frame_memory, "LimitMEMLOCK"},
+           Case{Reason::queue_taken, "ss --xdp"},
+           Case{Reason::socket_refused, "CONFIG_XDP_SOCKETS"},
+           Case{Reason::only_copies, "--backend xdp"},
        }) {
     const AttachError error{reason, 0, "wan", ""};
     EXPECT_THAT(error.to_string(), HasSubstr(mend));

@@ -1,0 +1,216 @@
+#include "io/xdp/link.h"
+
+#include <bpf/bpf.h>
+
+#include "tests/unit/io/xdp/two_hosts.h"
+
+namespace fg::io::xdp {
+namespace {
+
+using Reason = AttachError::Reason;
+
+class LinkTest : public TwoHosts {
+ protected:
+  // As many queues as said on either end.
+  void make_pair_with(unsigned queues) {
+    const auto n = std::to_string(queues);
+    output_of("ip link delete wan; ip link add wan numtxqueues " + n + " numrxqueues " + n +
+              " type veth peer name far numtxqueues " + n + " numrxqueues " + n +
+              " && ip link set wan up && ip link set far up");
+    move_far();
+  }
+  // What the control thread does until the workers have let go.
+  void finish(std::unique_ptr<Link>& link) {
+    link->leave();
+    for (int i = 0; i < 50 && !link->is_done(); ++i) {
+      for (std::size_t worker = 0; worker < backend_.ports.size(); ++worker)
+        (void)receive(port(worker), 20);
+    }
+    EXPECT_TRUE(link->is_done());
+    link.reset();
+  }
+  void expect_data_arrives(bool by_xdp, std::size_t workers = 1) {
+    auto client = socket_there(Family::v4);
+    const auto count = [&] {
+      std::uint64_t sum = 0;
+      for (const auto* p : backend_.ports)
+        sum += by_xdp ? p->counters().data_by_xdp : p->counters().data_by_socket;
+      return sum;
+    };
+    const auto before = count();
+    for (unsigned i = 0; i < 5; ++i) send_data(client, data_message(100, i));
+    for (int i = 0; i < 250 && count() < before + 5; ++i) {
+      for (std::size_t worker = 0; worker < workers; ++worker) (void)receive(port(worker), 20);
+    }
+    EXPECT_EQ(count(), before + 5) << (by_xdp ? "by AF_XDP" : "by the socket");
+  }
+
+  // By its BPF link, found as bpftool finds it.
+  static void detach_as_another_program(const Program& program) {
+    bpf_prog_info ours{};
+    std::uint32_t size = sizeof ours;
+    ASSERT_EQ(::bpf_obj_get_info_by_fd(program.descriptor(), &ours, &size), 0);
+    bool is_found = false;
+    for (std::uint32_t id = 0; ::bpf_link_get_next_id(id, &id) == 0;) {
+      const kernel::FileDescriptor link{::bpf_link_get_fd_by_id(id)};
+      bpf_link_info info{};
+      size = sizeof info;
+      if (::bpf_obj_get_info_by_fd(link.get(), &info, &size) != 0 || info.prog_id != ours.id)
+        continue;
+      EXPECT_EQ(::bpf_link_detach(link.get()), 0);
+      is_found = true;
+    }
+    ASSERT_TRUE(is_found);
+  }
+
+  DropCounters drops_;
+};
+
+TEST_F(LinkTest, ItSaysWhatItGot) {
+  open();
+  auto link = attach(options());
+  EXPECT_EQ(link->mode(), AttachMode::native);
+  EXPECT_FALSE(link->is_zero_copy());
+  EXPECT_EQ(link->queues(), 1U);
+  expect_data_arrives(true);
+  EXPECT_EQ(link->check(drops_), Link::Fault::none);
+  finish(link);
+}
+
+TEST_F(LinkTest, GenericModeWorksAsWell) {
+  open();
+  auto generic = options();
+  generic.program.only = AttachMode::generic;
+  auto link = attach(generic);
+  EXPECT_EQ(link->mode(), AttachMode::generic);
+  expect_data_arrives(true);
+  finish(link);
+}
+
+TEST_F(LinkTest, CopiesAreRefusedWhereZeroCopyIsWanted) {
+  open();
+  auto zero_copy = options();
+  zero_copy.need_zero_copy = true;
+  const auto link = try_attach(zero_copy);
+  ASSERT_FALSE(link);
+  EXPECT_EQ(link.error().reason, Reason::only_copies);
+  expect_data_arrives(false);
+}
+
+TEST_F(LinkTest, QueuesAreSpreadOverTheWorkers) {
+  make_pair_with(3);
+  open(2);
+  auto link = attach(options());
+  EXPECT_EQ(link->queues(), 3U);
+  EXPECT_EQ(port(0).queues(), 2U);
+  EXPECT_EQ(port(1).queues(), 1U);
+  expect_data_arrives(true, 2);
+  finish(link);
+}
+
+TEST_F(LinkTest, AQueueOfAnotherProgramIsSaid) {
+  open();
+  const auto other = ReceiveSocket::open({.interface = "wan"});
+  ASSERT_TRUE(other);
+  const auto link = Link::attach(options(), backend_.ports);
+  ASSERT_FALSE(link);
+  EXPECT_EQ(link.error().reason, Reason::queue_taken);
+  EXPECT_EQ(port().queues(), 0U);
+}
+
+TEST_F(LinkTest, WhoeverDetachesTheProgramIsNoticedAndTheSocketGoesOn) {
+  open();
+  auto link = attach(options());
+  expect_data_arrives(true);
+  detach_as_another_program(*link->program());
+  EXPECT_EQ(link->check(drops_), Link::Fault::detached);
+  expect_data_arrives(false);
+  finish(link);
+  link = attach(options());
+  ASSERT_TRUE(link);
+  expect_data_arrives(true);
+  finish(link);
+}
+
+TEST_F(LinkTest, AnInterfaceThatGoesDownAndUpKeepsItsProgram) {
+  open();
+  auto link = attach(options());
+  expect_data_arrives(true);
+  output_of("ip link set wan down");
+  EXPECT_EQ(link->check(drops_), Link::Fault::none);
+  EXPECT_TRUE(receive(port(), 50).empty());
+  configure_here();
+  wait_up("wan");
+  expect_data_arrives(true);
+  finish(link);
+}
+
+TEST_F(LinkTest, AnInterfaceThatIsDeletedAndMadeAgainCanBeAttachedAgain) {
+  open();
+  auto link = attach(options());
+  expect_data_arrives(true);
+  make_pair_with(1);
+  EXPECT_EQ(link->check(drops_), Link::Fault::detached);
+  finish(link);
+  expect_data_arrives(false);
+  link = attach(options());
+  ASSERT_TRUE(link);
+  expect_data_arrives(true);
+  finish(link);
+}
+
+TEST_F(LinkTest, AChangedNumberOfQueuesIsNoticed) {
+  make_pair_with(4);
+  output_of("ethtool -L wan rx 2 tx 2");
+  over_there([] { output_of("ethtool -L far rx 2 tx 2"); });
+  open();
+  auto link = attach(options());
+  EXPECT_EQ(link->queues(), 2U);
+  output_of("ethtool -L wan rx 4");
+  EXPECT_EQ(link->check(drops_), Link::Fault::queues_changed);
+  finish(link);
+  link = attach(options());
+  ASSERT_TRUE(link);
+  EXPECT_EQ(link->queues(), 4U);
+  expect_data_arrives(true);
+  finish(link);
+}
+
+TEST_F(LinkTest, WhatIsRedirectedAndNeverArrivesIsNoticed) {
+  open();
+  auto link = attach(options());
+  expect_data_arrives(true);
+  EXPECT_EQ(link->check(drops_), Link::Fault::none);
+  // A socket of another device refuses the frames; no counter of ours tells.
+  output_of("ip link add b0 type veth peer name b1 && ip link set b0 up && ip link set b1 up");
+  const auto stranger = ReceiveSocket::open({.interface = "b0"});
+  ASSERT_TRUE(stranger);
+  ASSERT_FALSE(link->program()->set_socket(0, (*stranger)->fd()));
+  auto client = socket_there(Family::v4);
+  auto fault = Link::Fault::none;
+  for (int look = 0; look < 2; ++look) {
+    EXPECT_EQ(fault, Link::Fault::none);
+    for (unsigned i = 0; i < 10; ++i) send_data(client, data_message(100, i));
+    EXPECT_TRUE(receive(port(), 50).empty());
+    fault = link->check(drops_);
+  }
+  EXPECT_EQ(fault, Link::Fault::silent);
+  finish(link);
+  expect_data_arrives(false);
+}
+
+TEST_F(LinkTest, WhatTheSocketsHadToDropIsCounted) {
+  open();
+  auto link = attach(options());
+  auto client = socket_there(Family::v4);
+  for (unsigned i = 0; i < kReceiveRing + 100; ++i) send_data(client, data_message(32, i));
+  EXPECT_EQ(link->check(drops_), Link::Fault::none) << "the worker's fault, not the mode's";
+  EXPECT_EQ(drops_.of(DropReason::xdp_ring_full), 100U);
+  EXPECT_EQ(link->check(drops_), Link::Fault::none);
+  EXPECT_EQ(drops_.of(DropReason::xdp_ring_full), 100U) << "counted twice";
+  EXPECT_EQ(collect_here(kReceiveRing).size(), kReceiveRing);
+  finish(link);
+}
+
+}  // namespace
+}  // namespace fg::io::xdp

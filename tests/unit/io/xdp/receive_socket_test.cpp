@@ -1,0 +1,138 @@
+#include "io/xdp/receive_socket.h"
+
+#include <linux/capability.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include <cerrno>
+
+#include "tests/unit/io/xdp/two_hosts.h"
+
+namespace fg::io::xdp {
+namespace {
+
+class ReceiveSocketTest : public TwoHosts {
+ protected:
+  // A socket on the only queue, with the program in front of it.
+  void open_socket(const ReceiveSocketOptions& options) {
+    auto program = Program::attach({.interface = "wan"});
+    ASSERT_TRUE(program) << program.error().to_string();
+    program_ = std::move(*program);
+    program_->set_tunnel_ports(kTunnelPort, kTunnelPort);
+    const std::array ours{test_ip(kHere4), test_ip(kHere6)};
+    ASSERT_FALSE(program_->set_addresses(ours));
+    auto socket = ReceiveSocket::open(options);
+    ASSERT_TRUE(socket) << socket.error().to_string();
+    socket_ = std::move(*socket);
+    ASSERT_FALSE(program_->set_socket(0, socket_->fd()));
+  }
+  std::size_t receive(std::size_t room = 64) {
+    batch_.resize(room);
+    return socket_->receive(batch_, drops_);
+  }
+
+  std::optional<Program> program_;
+  std::unique_ptr<ReceiveSocket> socket_;
+  std::vector<ReceivedDatagrams> batch_;
+  DropCounters drops_;
+};
+
+TEST_F(ReceiveSocketTest, VethTakesCopies) {
+  open_socket({.interface = "wan"});
+  EXPECT_FALSE(socket_->is_zero_copy());
+}
+
+TEST_F(ReceiveSocketTest, FramesGoRoundManyTimes) {
+  constexpr std::uint32_t kFew = 64;
+  open_socket({.interface = "wan", .frames = kFew, .ring = kFew});
+  auto client = socket_there(Family::v4);
+  unsigned number = 0;
+  for (std::uint32_t round = 0; round < 4 * kFew; round += 16) {
+    for (unsigned i = 0; i < 16; ++i) send_data(client, data_message(100, number + i));
+    ASSERT_EQ(receive(), 16U);
+    for (unsigned i = 0; i < 16; ++i)
+      ASSERT_EQ(load_be32(batch_[i].bytes.data() + 4), number + i) << "out of order, or lost";
+    number += 16;
+    EXPECT_TRUE(socket_->holds_frames());
+    socket_->refill();
+    EXPECT_FALSE(socket_->holds_frames());
+  }
+  EXPECT_EQ(socket_->received(), 4 * kFew);
+  EXPECT_EQ(socket_->losses().no_frame, 0U);
+}
+
+TEST_F(ReceiveSocketTest, WithoutAFreeFrameWhatComesIsLostAndCountedAndThenItGoesOn) {
+  open_socket({.interface = "wan", .frames = 64, .ring = 256});
+  auto client = socket_there(Family::v4);
+  for (unsigned i = 0; i < 100; ++i) send_data(client, data_message(100, i));
+  EXPECT_EQ(socket_->losses().no_frame, 36U);
+  EXPECT_EQ(receive(), 64U);
+  socket_->refill();
+  send_data(client, data_message(100, 7));
+  ASSERT_EQ(receive(), 1U);
+  EXPECT_EQ(load_be32(batch_[0].bytes.data() + 4), 7U);
+}
+
+TEST_F(ReceiveSocketTest, AFullRingIsCountedAndThenItGoesOn) {
+  open_socket({.interface = "wan", .frames = 256, .ring = 64});
+  auto client = socket_there(Family::v4);
+  for (unsigned i = 0; i < 100; ++i) send_data(client, data_message(100, i));
+  EXPECT_EQ(socket_->losses().ring_full, 36U);
+  EXPECT_EQ(receive(), 64U);
+  socket_->refill();
+  send_data(client, data_message(100));
+  EXPECT_EQ(receive(), 1U);
+}
+
+TEST_F(ReceiveSocketTest, EveryLengthOfATunnelPacketArrivesAsItWas) {
+  open_socket({.interface = "wan"});
+  for (const auto family : {Family::v4, Family::v6}) {
+    auto client = socket_there(family);
+    for (std::size_t size = 32; size <= 1452; size += 20) {
+      const auto sent = data_message(size, static_cast<unsigned>(size));
+      send_data(client, sent);
+      ASSERT_EQ(receive(), 1U) << size;
+      EXPECT_EQ(copy_of(batch_[0].bytes), sent);
+      socket_->refill();
+    }
+  }
+  EXPECT_EQ(drops_.total(), 0U);
+}
+
+TEST_F(ReceiveSocketTest, AQueueHasOneSocket) {
+  open_socket({.interface = "wan"});
+  const auto second = ReceiveSocket::open({.interface = "wan"});
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().error, EBUSY);
+}
+
+TEST_F(ReceiveSocketTest, AQueueThatIsNotThereIsRefused) {
+  EXPECT_FALSE(ReceiveSocket::open({.interface = "wan", .queue = 3}));
+  EXPECT_FALSE(ReceiveSocket::open({.interface = "wan9"}));
+}
+
+// In a process of its own, which gives up what passes over the limit.
+TEST_F(ReceiveSocketTest, TooLittleLockedMemoryIsToldFromOtherRefusals) {
+  const auto child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    const rlimit none{0, 0};
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    std::array<__user_cap_data_struct, 2> capabilities{};
+    if (::setrlimit(RLIMIT_MEMLOCK, &none) != 0 ||
+        ::syscall(SYS_capget, &header, capabilities.data()) != 0)
+      ::_exit(1);
+    capabilities[0].effective &= ~(1U << CAP_IPC_LOCK);
+    if (::syscall(SYS_capset, &header, capabilities.data()) != 0) ::_exit(2);
+    const auto socket = ReceiveSocket::open({.interface = "wan"});
+    ::_exit(!socket && socket.error().error == ENOBUFS ? 0 : 3);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
+}  // namespace
+}  // namespace fg::io::xdp
