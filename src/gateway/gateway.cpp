@@ -106,6 +106,7 @@ class Gateway final : public net::PortalHandler {
   void start_portal(DeviceId id);
   void turn(Instant now);
   bool drain_workers(Instant now, WallTime wall);
+  void steer(const controller::WorkerCommand& command);
   bool drain_controller();
   void send_datagrams();
   void begin_shutdown(int status);
@@ -142,7 +143,7 @@ class Gateway final : public net::PortalHandler {
   std::unique_ptr<net::PortalClient> portal_;
   std::unique_ptr<net::HealthServer> health_;
   std::unique_ptr<OperatorConsole> console_;
-  std::shared_ptr<io::kernel::Upkeep> upkeep_;  // until the host has it
+  std::shared_ptr<io::kernel::Upkeep> upkeep_;
   bool refusal_is_said_ = false;
   bool health_is_missing_ = false;
   std::string id_source_;
@@ -190,7 +191,7 @@ Result<void, std::string> Gateway::prepare() {
     }
   }
   if (auto started = start_workers(); !started) return started;
-  if (auto opened = host_.open(std::move(upkeep_)); !opened) return opened;
+  if (auto opened = host_.open(upkeep_); !opened) return opened;
   controller_ = std::make_unique<controller::Controller>(
       controller::Options{
           .workers = pool_->size(),
@@ -327,12 +328,20 @@ bool Gateway::drain_workers(Instant now, WallTime wall) {
   return true;
 }
 
+// Every worker is told who owns an address; the device once.
+static_assert(io::kernel::TunSteering::kOwnersMax >= 2 * controller::kClientsMax);
+void Gateway::steer(const controller::WorkerCommand& command) {
+  const auto* told = std::get_if<pipeline::SetTunnelOwner>(&command.command);
+  if (told != nullptr && number(command.worker) == 0) upkeep_->steer(told->address, told->owner);
+}
+
 // False: commands wait for room in a worker's ring.
 bool Gateway::drain_controller() {
   // Commands first: a session must be installed before the datagram that lets the client use it
   // leaves.
   controller::WorkerSet busy;
   while (auto command = controller_->poll_command(busy)) {
+    steer(*command);
     if (pool_->send(command->worker, std::move(command->command))) continue;
     busy.set(number(command->worker));
     controller_->unpoll_command(std::move(*command));

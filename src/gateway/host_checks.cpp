@@ -183,7 +183,12 @@ Result<void, std::string> report(const io::kernel::Capabilities& capabilities,
   log.info("TUN device", {{"name", capabilities.tun.name},
                           {"checksum", capabilities.tun.checksum},
                           {"tcp_segmentation", capabilities.tun.tcp_segmentation},
-                          {"udp_segmentation", capabilities.tun.udp_segmentation}});
+                          {"udp_segmentation", capabilities.tun.udp_segmentation},
+                          {"steering", capabilities.tun.steering}});
+  if (capabilities.tun.steering_error) {
+    log.info("packets to clients are handed from worker to worker: run with CAP_BPF",
+             {{"reason", capabilities.tun.steering_error->to_string()}});
+  }
   return {};
 }
 

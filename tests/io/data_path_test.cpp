@@ -8,6 +8,7 @@
 #include "filter/policy.h"
 #include "io/kernel/kernel_backend.h"
 #include "io/kernel/udp_sender.h"
+#include "io/kernel/upkeep.h"
 #include "runtime/clock.h"
 #include "runtime/worker_pool.h"
 #include "tests/support/packets.h"
@@ -39,6 +40,7 @@ class DataPath : public NetworkTest {
     auto pool = WorkerPool::start(std::move(opened->backend), {.clients_max = 64});
     ASSERT_TRUE(pool) << pool.error().to_string();
     pool_ = std::move(*pool);
+    upkeep_ = std::move(opened->upkeep);
     filter::RuleFilter everything;
     everything.everything = true;
     policy_ = filter::Policy::compile(
@@ -59,6 +61,7 @@ class DataPath : public NetworkTest {
       EXPECT_TRUE(pool_->send(WorkerIndex{static_cast<std::uint8_t>(i)},
                               pipeline::SetTunnelOwner{tunnel(n), w}));
     }
+    upkeep_->steer(tunnel(n), w);
     EXPECT_TRUE(
         pool_->send(w, pipeline::AddClient{slot, tunnel(n), IpAddress::v6({}), policy_.get()}));
     EXPECT_TRUE(pool_->send(
@@ -111,6 +114,7 @@ class DataPath : public NetworkTest {
   std::unique_ptr<const filter::Policy> policy_;
   crypto::AeadEngine engine_;
   std::unique_ptr<WorkerPool> pool_;
+  std::shared_ptr<io::kernel::Upkeep> upkeep_;
 };
 
 TEST_F(DataPath, ARunOfDatagramsReachesTheResourceAndItsAnswersTheClient) {
@@ -176,6 +180,37 @@ TEST_F(DataPath, WithSeveralWorkersEachClientIsServedByItsOwn) {
     EXPECT_EQ(sessions[n].open(answers[0].bytes, monotonic_now()).status,
               wireguard::OpenStatus::ok);
   }
+}
+
+TEST_F(DataPath, WhatTheHostSendsToAClientIsReadByItsWorker) {
+  constexpr unsigned kWorkers = 3;
+  constexpr unsigned kClients = 12;
+  constexpr unsigned kFlows = 10;
+  start(kWorkers);
+  std::vector<UdpSocket> sockets;
+  std::vector<wireguard::Session> sessions;
+  for (unsigned n = 0; n < kClients; ++n) {
+    sockets.push_back(open_or_die(Family::v4));
+    sessions.push_back(connect(n % kWorkers, n, sockets[n]));
+    // Once it is served, its worker and all others know it.
+    auto resource = open_or_die(Family::v4);
+    send(sockets[n], sessions[n], {request(n, resource.port(), ByteVector(100, 1))});
+    ASSERT_EQ(collect(resource, 1).size(), 1U);
+  }
+  const ByteVector payload(50, 2);
+  for (unsigned flow = 0; flow < kFlows; ++flow) {
+    auto other = open_or_die(Family::v4);
+    for (unsigned n = 0; n < kClients; ++n) {
+      const OutgoingDatagrams d{
+          .to = {tunnel(n), 5000}, .from = test::ip("10.9.9.9"), .segment = 50, .bytes = payload};
+      ASSERT_EQ((UdpSender{other.fd(), true}.send({&d, 1}).datagrams), 1U);
+    }
+  }
+  for (auto& socket : sockets) EXPECT_EQ(collect(socket, kFlows).size(), kFlows);
+  std::printf("%u packets to clients, %llu handed from worker to worker\n", kClients * kFlows,
+              static_cast<unsigned long long>(pool_->total().handed_over));
+  EXPECT_EQ(pool_->total().to_clients, kClients * kFlows);
+  EXPECT_EQ(pool_->total().handed_over, 0U);
 }
 
 TEST_F(DataPath, HandshakesReachTheControlThreadWithTheirAddresses) {

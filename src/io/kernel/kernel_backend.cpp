@@ -81,6 +81,12 @@ Result<KernelBackend, SysError> open_kernel_backend(const KernelOptions& options
   can.tun = tun->capabilities;
   out.backend.sender = std::make_unique<KernelSender>(first_of(v4), first_of(v6));
   out.upkeep = std::make_shared<Upkeep>(tun_options, tun->queues);
+  if (options.workers > 1) {
+    auto steering = TunSteering::load();
+    can.tun.steering_error =
+        steering ? out.upkeep->add(std::move(*steering)) : std::optional{steering.error()};
+    can.tun.steering = !can.tun.steering_error;
+  }
   for (const auto* group : {&v4, &v6}) {
     if (!*group) continue;
     for (const auto& socket : (*group)->sockets) out.upkeep->add(socket);

@@ -42,7 +42,9 @@ struct TunCapabilities {
   bool checksum = false;
   bool tcp_segmentation = false;
   bool udp_segmentation = false;
-  std::uint32_t queue_length = 0;  // txqueuelen that is set
+  bool steering = false;                   // packets arrive in their worker's queue
+  std::optional<SysError> steering_error;  // why not, with more than one worker
+  std::uint32_t queue_length = 0;          // txqueuelen that is set
 };
 
 struct Capabilities {

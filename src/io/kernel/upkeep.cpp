@@ -24,6 +24,16 @@ void Upkeep::add(const UdpSocket& socket) {
   sockets_.push_back({duplicate(socket.fd()), socket.family(), socket.port()});
 }
 
+std::optional<SysError> Upkeep::add(TunSteering steering) {
+  if (const auto error = steering.attach(queues_.front().get())) return error;
+  steering_ = std::move(steering);
+  return std::nullopt;
+}
+
+void Upkeep::steer(const IpAddress& tunnel, std::optional<WorkerIndex> owner) {
+  if (steering_) steering_->set_owner(tunnel, owner);
+}
+
 std::optional<std::string> Upkeep::tun_name() const {
   for (const auto& queue : queues_) {
     if (auto name = attached_name(queue.get())) return name;
@@ -39,7 +49,9 @@ std::optional<SysError> Upkeep::make_tun() {
     }
     is_first = false;
   }
-  TunCapabilities ignored;  // the same kernel can what it could
+  // Both as before: it is the same kernel.
+  if (steering_) (void)steering_->attach(queues_.front().get());
+  TunCapabilities ignored;
   return configure_tun(options_, ignored);
 }
 

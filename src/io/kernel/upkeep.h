@@ -12,6 +12,7 @@
 #include "base/sys_error.h"
 #include "io/kernel/file_descriptor.h"
 #include "io/kernel/tun_device.h"
+#include "io/kernel/tun_steering.h"
 #include "io/kernel/udp_socket.h"
 
 namespace fg::io::kernel {
@@ -20,6 +21,11 @@ class Upkeep {
  public:
   Upkeep(TunOptions options, const std::vector<TunQueue>& queues);
   void add(const UdpSocket& socket);
+  // Attached to the device, and to each that is made again.
+  [[nodiscard]] std::optional<SysError> add(TunSteering steering);
+
+  // Which worker's queue a client's packets are for; kept up as far as the kernel takes it.
+  void steer(const IpAddress& tunnel, std::optional<WorkerIndex> owner);
 
   // The device's name now: another program may have renamed it. None: it was deleted.
   [[nodiscard]] std::optional<std::string> tun_name() const;
@@ -43,6 +49,7 @@ class Upkeep {
   TunOptions options_;
   std::vector<FileDescriptor> queues_;
   std::vector<Socket> sockets_;
+  std::optional<TunSteering> steering_;
 };
 
 }  // namespace fg::io::kernel

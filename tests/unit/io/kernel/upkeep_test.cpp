@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cstdlib>
 
+#include "io/kernel/os_address.h"
 #include "tests/unit/io/kernel/network.h"
 
 namespace fg::io::kernel {
@@ -52,6 +53,36 @@ TEST_F(UpkeepTest, ADeletedDeviceIsMadeAgainOnTheSameQueues) {
     }
     EXPECT_TRUE(arrived) << queues;
   }
+}
+
+TEST_F(UpkeepTest, ADeviceThatIsMadeAgainIsSteeredAsBefore) {
+  const TunOptions options{.name = "tun-test", .queues = 3};
+  auto device = open_tun(options);
+  ASSERT_TRUE(device) << device.error().to_string();
+  Upkeep upkeep{options, device->queues};
+  auto steering = TunSteering::load();
+  ASSERT_TRUE(steering) << steering.error().to_string();
+  ASSERT_FALSE(upkeep.add(std::move(*steering)));
+  upkeep.steer(ip("100.64.0.9"), WorkerIndex{2});
+  run("ip link delete tun-test");
+  ASSERT_FALSE(upkeep.make_tun());
+  ASSERT_TRUE(set_up("tun-test"));
+  ASSERT_TRUE(set_address("tun-test", "100.64.0.1", "255.224.0.0"));
+  auto socket = open_or_die(Family::v4);
+  for (std::uint16_t port = 1; port <= 20; ++port) {
+    sockaddr_storage to{};
+    const auto length = to_os(SocketAddress{ip("100.64.0.9"), port}, to);
+    ASSERT_EQ(::sendto(socket.fd(), "x", 1, 0, reinterpret_cast<const sockaddr*>(&to), length), 1);
+  }
+  for (const unsigned q : {0U, 1U}) {
+    int error = 0;
+    for (auto reads = device->queues[q].read(error); !reads.empty();
+         reads = device->queues[q].read(error)) {
+      for (const auto& read : reads)
+        EXPECT_NE(read.bytes[kVnetHeaderSize], 0x45) << "in queue " << q;
+    }
+  }
+  EXPECT_TRUE(wait_readable(device->queues[2].fd()));
 }
 
 TEST_F(UpkeepTest, ARenamedDeviceTellsItsNewName) {
