@@ -20,7 +20,6 @@ using packet::InnerPacket;
 namespace {
 
 constexpr std::size_t kPuntMax = std::tuple_size_v<decltype(Punt::bytes)>;
-constexpr std::size_t kSessionHead = sizeof(wireguard::Session) - sizeof(wireguard::ReplayWindow);
 constexpr std::size_t kHandoffMax = std::tuple_size_v<decltype(Handoff::bytes)>;
 
 }  // namespace
@@ -105,7 +104,7 @@ void Pipeline::run_arrivals(Instant now) noexcept {
     auto& a = arrivals[i];
     a.client =
         is_run(i) ? arrivals[i - 1].client : clients_.by_connection(connection_of(a.receiver));
-    if (a.client != nullptr && !is_run(i)) prefetch_lines(a.client, a.client->hot_size());
+    if (a.client != nullptr && !is_run(i)) a.client->prefetch_inbound();
   }
   for (std::size_t i = 0; i < arrivals.size(); ++i) {
     auto& a = arrivals[i];
@@ -113,9 +112,8 @@ void Pipeline::run_arrivals(Instant now) noexcept {
       a.session = arrivals[i - 1].session;
     } else if (a.client != nullptr) {
       a.session = a.client->sessions.find(a.receiver);
-      if (a.session != nullptr) prefetch_lines(a.session, kSessionHead);
+      if (a.session != nullptr) a.session->prefetch_receiving(a.counter);
     }
-    if (a.session != nullptr) a.session->prefetch(a.counter);
   }
   for (auto& a : arrivals) find_session(a, now);
   for (auto& a : arrivals) {

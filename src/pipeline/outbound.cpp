@@ -101,7 +101,7 @@ void Pipeline::run_departures(std::span<Departure> departures, Instant now) noex
     if (!d.packet) continue;
     const auto owner = clients_.owner_of(d.tunnel);
     if (owner && owner->client != nullptr) {
-      prefetch_lines(owner->client, owner->client->hot_size());
+      owner->client->prefetch_outbound();
       d.client = owner->client;
       continue;
     }
@@ -112,8 +112,8 @@ void Pipeline::run_departures(std::span<Departure> departures, Instant now) noex
     d.packet.reset();
   }
   for (const auto& d : departures) {
-    if (d.packet && d.client->sessions.current() != nullptr)
-      prefetch_lines(d.client->sessions.current(), 128);
+    if (!d.packet) continue;
+    if (const auto* session = d.client->sessions.current()) session->prefetch_sending();
   }
   for (auto& d : departures) {
     if (d.packet) depart(d, now);

@@ -32,7 +32,7 @@ void Pipeline::on_command(const AddClient& command, Instant) {
   }
   if (auto* client = clients_.add(command)) {
     client->flows = kept_flows_.take(command.tunnel_v4, command.tunnel_v6);
-    if (client->flows != nullptr) touch(*client);
+    arm(*client);
     return;
   }
   report(PolicyRetired{command.policy}, true);
@@ -44,7 +44,7 @@ void Pipeline::remove_client(Client& client) {
   if (client.translations != nullptr) report(TranslationsRetired{client.translations}, true);
   report(ClientRemoved{client.slot}, true);
   deadlines_.disarm(number(client.slot));
-  if (client.touched) std::erase(touched_, number(client.slot));
+  if (client.touched) std::erase(touched_, &client);
   clients_.remove(client);
 }
 
@@ -77,7 +77,7 @@ void Pipeline::on_command(const SetTranslations& command, Instant now) {
                      ? std::make_unique<nat::SilenceWatch>(*next, now, client->silence.get())
                      : nullptr;
     client->silence = std::move(watch);
-    touch(*client);
+    arm(*client);
   }
   const auto* retired = client != nullptr
                             ? std::exchange(client->translations, command.translations)
@@ -113,7 +113,7 @@ void Pipeline::on_command(InstallSession& command, Instant now) {
     (void)send_keepalive(*client, now);  // confirms the keys to the responder (whitepaper §6.5)
     report(SessionConfirmed{client->slot, index}, true);
   }
-  touch(*client);
+  arm(*client);
 }
 
 void Pipeline::on_command(const SendInner& command, Instant now) {
@@ -196,26 +196,34 @@ std::optional<Wakeup> Pipeline::wakeup() const {
 void Pipeline::touch(Client& client) noexcept {
   if (client.touched) return;
   client.touched = true;
-  touched_.push_back(number(client.slot));
+  touched_.push_back(&client);
 }
 
 void Pipeline::arm(Client& client) noexcept {
+  if (const auto expiry = client.sessions.next_expiry()) arm_until(client, *expiry);
+  arm_after_packets(client);
+}
+
+// Sessions come by commands only.
+void Pipeline::arm_after_packets(Client& client) noexcept {
   auto at = client.timers.next();
-  if (const auto expiry = client.sessions.next_expiry()) at = std::min(at, *expiry);
   if (client.flows != nullptr) {
     at = std::min(at, client.flows->next_sweep().value_or(at));
     if (client.silence != nullptr) at = std::min(at, client.silence->next_sweep().value_or(at));
   }
+  arm_until(client, at);
+}
+
+void Pipeline::arm_until(Client& client, Instant at) noexcept {
   if (at >= client.armed) return;
   client.armed = at;
   deadlines_.arm(number(client.slot), at);
 }
 
 void Pipeline::arm_touched() noexcept {
-  for (const auto slot : touched_) {
-    auto& client = *clients_.get(ClientSlot{slot});
-    client.touched = false;
-    arm(client);
+  for (auto* client : touched_) {
+    client->touched = false;
+    arm_after_packets(*client);
   }
   touched_.clear();
 }

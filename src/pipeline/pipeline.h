@@ -143,12 +143,6 @@ class Pipeline {
   bool take_probe(const Arrival& arrival, Bytes inner, Instant now) noexcept;
   void note_route(const Arrival& arrival, Instant now) noexcept;
   void deliver_inner(const Arrival& arrival, MutableBytes inner, Instant now) noexcept;
-  // Every line of that many bytes: the stages after this one read most of them.
-  template <class T>
-  static void prefetch_lines(const T* object, std::size_t size) noexcept {
-    const auto* bytes = static_cast<const std::uint8_t*>(static_cast<const void*>(object));
-    for (std::size_t at = 0; at < size; at += 64) __builtin_prefetch(bytes + at, 1);
-  }
   [[nodiscard]] Parties parties(const Client& client) const noexcept {
     return {client.tunnel_v4, client.tunnel_v6, gateway_v4_, gateway_v6_};
   }
@@ -209,6 +203,8 @@ class Pipeline {
   void note_activity(Client& client, Instant now) noexcept;
   void report(Event event, bool essential) noexcept;
   void arm(Client& client) noexcept;
+  void arm_after_packets(Client& client) noexcept;
+  void arm_until(Client& client, Instant at) noexcept;
   void arm_touched() noexcept;
   void flush_tun() noexcept;
   void flush_transmit() noexcept;
@@ -234,7 +230,7 @@ class Pipeline {
   packet::Coalescer coalescer_;
   TransmitBatcher batcher_;
   DeadlineHeap deadlines_;
-  std::vector<std::uint32_t> touched_;
+  std::vector<Client*> touched_;
   std::vector<Event> pending_events_;
   std::array<Arrival, kBatch> arrivals_{};
   std::size_t arrivals_used_ = 0;

@@ -5,15 +5,15 @@
 namespace fg::wireguard {
 
 Session::Session(SessionKeys keys, crypto::AeadEngine& engine, std::uint64_t first_counter)
-    : local_index_(keys.local_index),
+    : send_(engine, crypto::AeadDirection::seal, keys.send),
+      receive_(engine, crypto::AeadDirection::open, keys.receive),
+      local_index_(keys.local_index),
       remote_index_(keys.remote_index),
       send_counter_(first_counter),
       receive_until_(keys.established + kRejectAfterTime),
       send_until_(keys.established +
                   (keys.role == Role::initiator ? kInitiatorStopsSending : kRejectAfterTime)),
-      role_(keys.role),
-      send_(engine, crypto::AeadDirection::seal, keys.send),
-      receive_(engine, crypto::AeadDirection::open, keys.receive) {}
+      role_(keys.role) {}
 
 bool Session::seal(std::uint8_t* message, std::size_t inner_length) noexcept {
   if (send_counter_ >= kRejectAfterMessages) return false;
@@ -41,51 +41,52 @@ OpenResult Session::open(MutableBytes message, Instant now) noexcept {
 }
 
 Session& SessionRing::install(SessionKeys keys, crypto::AeadEngine& engine) {
-  Entry& entry = entries_[number(keys.local_index) % kSize];
+  Entry& entry = all_->entries[number(keys.local_index) % kSize];
   if (current_ != nullptr && current_ == entry.session.get()) current_ = nullptr;
   const bool sends_at_once = keys.role == Role::initiator;
   entry.session = std::make_unique<Session>(std::move(keys), engine);
-  entry.order = ++installed_;
-  if (sends_at_once) {
-    current_ = entry.session.get();
-    current_order_ = entry.order;
-  }
-  next_expiry_ = first_expiry();
+  entry.order = ++all_->installed;
+  if (sends_at_once) send_under(entry);
+  all_->next_expiry = first_expiry();
   return *entry.session;
 }
 
-bool SessionRing::on_authenticated(Session& session) noexcept {
-  if (&session == current_) return false;
-  const Entry& entry = entries_[number(session.local_index()) % kSize];
-  if (current_ != nullptr && entry.order < current_order_) return false;
-  current_ = &session;
-  current_order_ = entry.order;
+bool SessionRing::confirm(Session& session) noexcept {
+  Entry& entry = all_->entries[number(session.local_index()) % kSize];
+  if (current_ != nullptr && entry.order < all_->current_order) return false;
+  send_under(entry);
   return true;
 }
 
+void SessionRing::send_under(Entry& entry) noexcept {
+  current_ = entry.session.get();
+  current_index_ = current_->local_index();
+  all_->current_order = entry.order;
+}
+
 void SessionRing::expire(Instant now) noexcept {
-  for (Entry& entry : entries_) {
+  for (Entry& entry : all_->entries) {
     if (!entry.session || entry.session->can_receive(now)) continue;
     if (current_ == entry.session.get()) current_ = nullptr;
     entry.session.reset();
   }
-  next_expiry_ = first_expiry();
+  all_->next_expiry = first_expiry();
 }
 
 void SessionRing::clear() noexcept {
   current_ = nullptr;
-  next_expiry_.reset();
-  for (Entry& entry : entries_) entry.session.reset();
+  all_->next_expiry.reset();
+  for (Entry& entry : all_->entries) entry.session.reset();
 }
 
 std::size_t SessionRing::size() const noexcept {
   return static_cast<std::size_t>(
-      std::ranges::count_if(entries_, [](const Entry& e) { return e.session != nullptr; }));
+      std::ranges::count_if(all_->entries, [](const Entry& e) { return e.session != nullptr; }));
 }
 
 std::optional<Instant> SessionRing::first_expiry() const noexcept {
   std::optional<Instant> first;
-  for (const Entry& entry : entries_) {
+  for (const Entry& entry : all_->entries) {
     if (!entry.session) continue;
     const Instant at = entry.session->established() + kRejectAfterTime;
     if (!first || at < *first) first = at;

@@ -53,8 +53,15 @@ class Session {
   }
   [[nodiscard]] bool decrypt(MutableBytes message) noexcept;
   void commit(std::uint64_t counter) noexcept { window_.commit(counter); }
-  void prefetch(std::uint64_t counter) const noexcept {
+  // What a packet of either direction will touch. The window's word is known with its counter.
+  void prefetch_receiving(std::uint64_t counter) const noexcept {
+    __builtin_prefetch(&local_index_, 1);
+    __builtin_prefetch(&receive_);
     __builtin_prefetch(window_.address_of(counter), 1);
+  }
+  void prefetch_sending() const noexcept {
+    __builtin_prefetch(&local_index_, 1);
+    __builtin_prefetch(&send_);
   }
 
   [[nodiscard]] bool can_send(Instant now) const noexcept {
@@ -72,29 +79,34 @@ class Session {
   }
 
  private:
-  ReceiverIndex local_index_;
+  // A packet touches one key, the line of plain members with the window's edge, and a word of it.
+  alignas(64) crypto::AeadKey send_;
+  alignas(64) crypto::AeadKey receive_;
+  alignas(64) ReceiverIndex local_index_;
   std::uint32_t remote_index_;
   std::uint64_t send_counter_;
   Instant receive_until_;
   Instant send_until_;
   Role role_;
-  crypto::AeadKey send_;
-  crypto::AeadKey receive_;
   ReplayWindow window_;
 };
 
 // Up to eight sessions of one peer, by handshake slot (spec connectivity 4.3). A session we
 // initiated sends at once; one we answered only from the first authenticated packet under it, until
-// then the previous one goes on sending (4.5).
+// then the previous one goes on sending (4.5). Most packets are of the sending session: those touch
+// nothing else here.
 class SessionRing {
  public:
   static constexpr std::size_t kSize = 8;
+
+  SessionRing() : all_(std::make_unique<All>()) {}
 
   // Replaces whatever had the same slot. Allocates: not per packet.
   Session& install(SessionKeys keys, crypto::AeadEngine& engine);
   // By the full 32-bit index.
   [[nodiscard]] Session* find(ReceiverIndex index) noexcept {
-    Entry& entry = entries_[number(index) % kSize];
+    if (index == current_index_ && current_ != nullptr) return current_;
+    Entry& entry = all_->entries[number(index) % kSize];
     return entry.session && entry.session->local_index() == index ? entry.session.get() : nullptr;
   }
   // The session to send under, if there is one and it may still send.
@@ -105,27 +117,35 @@ class SessionRing {
   [[nodiscard]] Session* current() noexcept { return current_; }
   [[nodiscard]] const Session* current() const noexcept { return current_; }
   // A packet under `session` was authenticated. True when this confirmed it: it sends from here on.
-  bool on_authenticated(Session& session) noexcept;
+  bool on_authenticated(Session& session) noexcept {
+    return &session != current_ && confirm(session);
+  }
   // Frees and wipes what is older than 180 s. Cheap enough for each timer tick, not for each
   // packet.
   void expire(Instant now) noexcept;
   void clear() noexcept;
   [[nodiscard]] std::size_t size() const noexcept;
   // When expire() has work again.
-  [[nodiscard]] std::optional<Instant> next_expiry() const noexcept { return next_expiry_; }
+  [[nodiscard]] std::optional<Instant> next_expiry() const noexcept { return all_->next_expiry; }
 
  private:
   struct Entry {
     std::unique_ptr<Session> session;
     std::uint64_t order = 0;  // of installation
   };
+  struct All {
+    std::array<Entry, kSize> entries;
+    std::uint64_t current_order = 0;
+    std::optional<Instant> next_expiry;
+    std::uint64_t installed = 0;
+  };
+  bool confirm(Session& session) noexcept;
+  void send_under(Entry& entry) noexcept;
   [[nodiscard]] std::optional<Instant> first_expiry() const noexcept;
 
-  std::array<Entry, kSize> entries_;
   Session* current_ = nullptr;
-  std::uint64_t current_order_ = 0;
-  std::optional<Instant> next_expiry_;
-  std::uint64_t installed_ = 0;
+  ReceiverIndex current_index_{};
+  std::unique_ptr<All> all_;
 };
 
 // Length of the IP packet at the start of a decrypted text, which may carry padding; none when its

@@ -58,11 +58,11 @@ class TrafficTimers {
   void on_sent(Instant now) noexcept;
   void on_received(Instant now) noexcept;
 
-  TrafficTimersConfig config_;
   Instant keepalive_at_ = kNever;
   Instant persistent_at_ = kNever;
   Instant silence_at_ = kNever;
   Instant rekey_at_ = kNever;
+  TrafficTimersConfig config_;
   Instant established_ = kNever;
   bool is_initiator_ = false;
 };
