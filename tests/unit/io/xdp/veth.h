@@ -1,5 +1,5 @@
-// A pair of Ethernet devices in a network namespace of the test's own, `wan` and `far`; the BPF
-// file system in a mount namespace of its own. Needs root.
+// A pair of Ethernet devices in a network namespace of the test's own, `wan` and `far`; no BPF
+// file system but what the test mounts. Needs root.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -35,6 +35,7 @@ class VethTest : public kernel::NetworkTest {
         "ip link set $i up; done");
     ASSERT_EQ(::unshare(CLONE_NEWNS), 0) << "these tests need root";
     ASSERT_EQ(::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr), 0);
+    (void)::umount2("/sys/fs/bpf", MNT_DETACH);
   }
   static void mount_bpf_file_system() {
     ASSERT_EQ(::mount("bpf", "/sys/fs/bpf", "bpf", 0, nullptr), 0);
