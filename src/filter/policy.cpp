@@ -1,6 +1,7 @@
 #include "filter/policy.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <set>
 #include <span>
@@ -239,6 +240,73 @@ std::uint32_t Policy::Intervals<Key>::find(Key key) const noexcept {
   return networks.data()[base - starts.data()];
 }
 
+// Several searches step by step together: while one waits for memory the others go on.
+template <class Key>
+class Policy::Searches {
+ public:
+  void add(const Intervals<Key>& in, Key key, Place& place, const Network* networks) noexcept {
+    auto& s = all_[used_++];
+    s = {in.starts.data(),
+         in.starts.data(),
+         in.starts.size(),
+         key,
+         in.networks.data(),
+         networks,
+         &place};
+    if (used_ == all_.size()) run();
+  }
+  void run() noexcept {
+    std::size_t longest = 0;
+    for (std::size_t i = 0; i < used_; ++i) longest = std::max(longest, all_[i].n);
+    for (; longest > 1; longest -= longest / 2) {
+      for (std::size_t i = 0; i < used_; ++i) {
+        auto& s = all_[i];
+        const auto half = s.n / 2;  // of one: stays
+        s.base = s.base[half] <= s.key ? s.base + half : s.base;
+        s.n -= half;
+      }
+    }
+    for (std::size_t i = 0; i < used_; ++i) __builtin_prefetch(all_[i].network());
+    for (std::size_t i = 0; i < used_; ++i) {
+      const auto found = *all_[i].network();
+      all_[i].place->network = found;
+      if (found != kNone) __builtin_prefetch(all_[i].records + found);
+    }
+    used_ = 0;
+  }
+
+ private:
+  struct One {
+    const Key* begin;
+    const Key* base;
+    std::size_t n;
+    Key key;
+    const std::uint32_t* networks;
+    const Network* records;
+    Place* place;
+    [[nodiscard]] const std::uint32_t* network() const noexcept {
+      return networks + (base - begin);
+    }
+  };
+  std::array<One, 8> all_;
+  std::size_t used_ = 0;
+};
+
+void Policy::locate(std::span<Place> places) noexcept {
+  Searches<std::uint32_t> v4;
+  Searches<Key128> v6;
+  for (auto& place : places) {
+    const auto& policy = *place.policy;
+    const auto* b = place.ip.raw().data();
+    if (place.ip.is_v4())
+      v4.add(policy.v4_, load_be32(b), place, policy.networks_.data());
+    else
+      v6.add(policy.v6_, Key128{load_be64(b), load_be64(b + 8)}, place, policy.networks_.data());
+  }
+  v4.run();
+  v6.run();
+}
+
 std::uint32_t Policy::network_of(const IpAddress& ip) const noexcept {
   const auto* b = ip.raw().data();
   return ip.is_v4() ? v4_.find(load_be32(b)) : v6_.find(Key128{load_be64(b), load_be64(b + 8)});
@@ -277,7 +345,17 @@ Verdict Policy::classify(const IpAddress& ip, ProtoKey proto) const noexcept {
     if (is_special(ip)) return {Verdict::Kind::unreachable, 0};
     return {Verdict::Kind::allowed, internet_};
   }
-  for (auto n = network_of(ip); n != kNone; n = networks_.data()[n].outer) {
+  return verdict_in(network_of(ip), proto);
+}
+
+Verdict Policy::classify(const Place& place, ProtoKey proto) noexcept {
+  const auto& policy = *place.policy;
+  if (policy.internet_ != kNone && !is_proxy(place.ip)) return policy.classify(place.ip, proto);
+  return policy.verdict_in(place.network, proto);
+}
+
+Verdict Policy::verdict_in(std::uint32_t network, ProtoKey proto) const noexcept {
+  for (auto n = network; n != kNone; n = networks_.data()[n].outer) {
     const auto resource = permitting(networks_.data()[n], proto);
     if (resource != kNone) return {Verdict::Kind::allowed, resource};
   }

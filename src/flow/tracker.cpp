@@ -52,9 +52,18 @@ void Tracker::set(bool is_on, Instant now) {
   swept_ = second_of(now);
 }
 
-void Tracker::on_tx(const Key& key, const OuterPath& path, const Traffic& traffic,
+void Tracker::prefetch_flow(Hash hash) const noexcept {
+  for (std::size_t i = hash & mask_; cells_[i].entry != kNone; i = (i + 1) & mask_) {
+    if (cells_[i].hash != hash) continue;
+    const void* entry = &entries_[cells_[i].entry];
+    for (std::size_t at = 0; at < 3 * 64; at += 64)
+      __builtin_prefetch(static_cast<const std::uint8_t*>(entry) + at, 1);
+    return;
+  }
+}
+
+void Tracker::on_tx(const Key& key, Hash hash, const OuterPath& path, const Traffic& traffic,
                     std::uint32_t name, Instant now) noexcept {
-  const auto hash = hash_of(key);
   const auto at = find(key, hash);
   if (at == kNone) {
     if (opens(key, traffic)) (void)open(key, hash, path, traffic, name, now);
@@ -79,8 +88,8 @@ void Tracker::on_tx(const Key& key, const OuterPath& path, const Traffic& traffi
 
 void Tracker::count_tx(std::uint32_t at, const Traffic& traffic, Instant now) noexcept {
   auto& entry = entries_[at];
-  entry.counts.tx_packets += traffic.packets;
-  entry.counts.tx_bytes += traffic.payload_bytes;
+  entry.tx_packets += traffic.packets;
+  entry.tx_bytes += traffic.payload_bytes;
   entry.last = now;
   if (entry.key.protocol != Protocol::tcp) return;
   if ((traffic.tcp_flags & kSyn) == 0) entry.is_established = true;
@@ -89,12 +98,12 @@ void Tracker::count_tx(std::uint32_t at, const Traffic& traffic, Instant now) no
   if ((traffic.tcp_flags & (kFin | kRst)) != 0) on_ending_flags(at, now);
 }
 
-void Tracker::on_rx(const Key& key, const Traffic& traffic, Instant now) noexcept {
-  const auto at = find(key, hash_of(key));
+void Tracker::on_rx(const Key& key, Hash hash, const Traffic& traffic, Instant now) noexcept {
+  const auto at = find(key, hash);
   if (at == kNone || entries_[at].is_ended) return;
   auto& entry = entries_[at];
-  entry.counts.rx_packets += traffic.packets;
-  entry.counts.rx_bytes += traffic.payload_bytes;
+  entry.rx_packets += traffic.packets;
+  entry.rx_bytes += traffic.payload_bytes;
   entry.last = now;
   if (key.protocol != Protocol::tcp || (traffic.tcp_flags & (kFin | kRst)) == 0) return;
   if ((traffic.tcp_flags & kFin) != 0) entry.has_fin_rx = true;
@@ -150,8 +159,9 @@ bool Tracker::complete(std::uint32_t at, Instant end) noexcept {
   auto* event = reserve();
   if (event == nullptr) return false;
   auto& entry = entries_[at];
-  entry.counts.last_packet = entry.last;
-  *event = {at, end, entry.counts};
+  *event = {
+      at, end,
+      Completed{entry.last, entry.rx_packets, entry.tx_packets, entry.rx_bytes, entry.tx_bytes}};
   unlink(at);
   erase(at);
   entry.is_used = false;

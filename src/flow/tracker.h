@@ -103,11 +103,25 @@ class Tracker {
   void set(bool is_on, Instant now);
   [[nodiscard]] bool is_on() const noexcept { return is_on_; }
 
+  // A key is hashed once a packet. What the packet will touch is fetched ahead in two steps: where
+  // the flow is to be found, then the flow itself.
+  using Hash = std::uint32_t;
+  [[nodiscard]] Hash hash_of(const Key& key) const noexcept;
+  void prefetch(Hash hash) const noexcept { __builtin_prefetch(cells_.data() + (hash & mask_)); }
+  void prefetch_flow(Hash hash) const noexcept;
+
   // Of an authorized packet of the client, whatever became of it behind the access rules.
+  void on_tx(const Key& key, Hash hash, const OuterPath& path, const Traffic& traffic,
+             std::uint32_t name, Instant now) noexcept;
   void on_tx(const Key& key, const OuterPath& path, const Traffic& traffic, std::uint32_t name,
-             Instant now) noexcept;
+             Instant now) noexcept {
+    on_tx(key, hash_of(key), path, traffic, name, now);
+  }
   // Of packets encrypted for the client.
-  void on_rx(const Key& key, const Traffic& traffic, Instant now) noexcept;
+  void on_rx(const Key& key, Hash hash, const Traffic& traffic, Instant now) noexcept;
+  void on_rx(const Key& key, const Traffic& traffic, Instant now) noexcept {
+    on_rx(key, hash_of(key), traffic, now);
+  }
   void on_timeout(Instant now) noexcept;
 
   [[nodiscard]] std::optional<Wakeup> wakeup() const noexcept;
@@ -120,12 +134,15 @@ class Tracker {
   static constexpr std::size_t kBuckets = 256;      // seconds; more than twice kIdleMax
   static constexpr std::size_t kLooksAtOnce = 512;  // flows, each on_timeout()
 
-  struct Entry {
+  // What a packet of a known flow touches fills the first three lines; the third one only those of
+  // the client.
+  struct alignas(64) Entry {
     Key key;
-    OuterPath path;
-    std::uint32_t hash = 0;
-    std::uint32_t previous = kNone;
-    std::uint32_t next = kNone;
+    Instant last;
+    std::uint64_t rx_packets = 0;
+    std::uint64_t tx_packets = 0;
+    std::uint64_t rx_bytes = 0;
+    std::uint64_t tx_bytes = 0;
     std::uint8_t bucket = 0;
     std::uint8_t paths = 1;
     bool is_used = false;
@@ -133,15 +150,16 @@ class Tracker {
     bool has_fin_tx = false;
     bool has_fin_rx = false;
     bool is_ended = false;  // by RST; only its event is missing
-    Instant last;
-    Completed counts;
+    OuterPath path;
+    std::uint32_t hash = 0;
+    std::uint32_t previous = kNone;
+    std::uint32_t next = kNone;
   };
   struct Cell {
     std::uint32_t entry = kNone;
     std::uint32_t hash = 0;
   };
 
-  [[nodiscard]] std::uint32_t hash_of(const Key& key) const noexcept;
   [[nodiscard]] std::uint32_t find(const Key& key, std::uint32_t hash) const noexcept;
   bool open(const Key& key, std::uint32_t hash, const OuterPath& path, const Traffic& traffic,
             std::uint32_t name, Instant now) noexcept;

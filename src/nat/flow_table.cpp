@@ -26,9 +26,10 @@ FlowTable::FlowTable(std::uint64_t seed, Instant now, Limits limits)
 
 // ---- packets ----
 
-std::optional<Outside> FlowTable::on_outgoing(const Inside& inside, const IpAddress& real,
-                                              std::uint8_t tcp_flags, Instant now) noexcept {
-  if (const auto known = find(inside); known != kNone) {
+std::optional<Outside> FlowTable::on_outgoing(const Inside& inside, Hash hash,
+                                              const IpAddress& real, std::uint8_t tcp_flags,
+                                              Instant now) noexcept {
+  if (const auto known = find(inside, hash); known != kNone) {
     auto& flow = at(known);
     flow.last_outgoing = now;
     if ((tcp_flags & (kFin | kSyn | kRst)) != 0) {
@@ -53,16 +54,16 @@ std::optional<Outside> FlowTable::on_outgoing(const Inside& inside, const IpAddr
           .inside_port = inside.port,
           .outside_port = *port,
           .kind = inside.kind};
-  inside_.insert(hash_of(inside), i);
+  inside_.insert(hash, i);
   outside_.insert(hash_of(outside), i);
   push(unconfirmed_, &Flow::waiting, i);
   place(i);
   return outside;
 }
 
-FlowTable::Found FlowTable::on_incoming(const Outside& outside, std::uint8_t tcp_flags, Instant now,
-                                        Inside& inside) noexcept {
-  const auto i = find(outside);
+FlowTable::Found FlowTable::on_incoming(const Outside& outside, Hash hash, std::uint8_t tcp_flags,
+                                        Instant now, Inside& inside) noexcept {
+  const auto i = find(outside, hash);
   if (i == kNone) return Found::unknown;
   auto& flow = at(i);
   if (flow.expired) return Found::expired;
@@ -254,9 +255,9 @@ std::size_t FlowTable::memory() const noexcept {
 // ---- finding ----
 
 // With a secret seed, because a client chooses what is in its table.
-std::uint32_t FlowTable::hash_of(const FlowEnd& end) const noexcept {
+FlowTable::Hash FlowTable::hash_of(std::uint64_t seed, const FlowEnd& end) noexcept {
   const auto* ip = end.address.raw().data();
-  auto h = (seed_ ^ load_be64(ip)) * 0x9E3779B97F4A7C15ULL;
+  auto h = (seed ^ load_be64(ip)) * 0x9E3779B97F4A7C15ULL;
   h = (h ^ h >> 32 ^ load_be64(ip + 8)) * 0xBF58476D1CE4E5B9ULL;
   const auto rest = std::uint64_t{end.port} |
                     std::uint64_t{static_cast<std::uint8_t>(end.kind)} << 16 |
@@ -272,16 +273,16 @@ Outside FlowTable::outside_of(const Flow& flow) noexcept {
   return {{flow.kind, flow.outside_port, flow.real}};
 }
 
-FlowTable::FlowIndex FlowTable::find(const Inside& inside) const noexcept {
-  return inside_.find(hash_of(inside), [&](FlowIndex i) {
+FlowTable::FlowIndex FlowTable::find(const Inside& inside, Hash hash) const noexcept {
+  return inside_.find(hash, [&](FlowIndex i) {
     const auto& flow = at(i);
     return flow.inside_port == inside.port && flow.kind == inside.kind &&
            flow.proxy == inside.address;
   });
 }
 
-FlowTable::FlowIndex FlowTable::find(const Outside& outside) const noexcept {
-  return outside_.find(hash_of(outside), [&](FlowIndex i) {
+FlowTable::FlowIndex FlowTable::find(const Outside& outside, Hash hash) const noexcept {
+  return outside_.find(hash, [&](FlowIndex i) {
     const auto& flow = at(i);
     return flow.outside_port == outside.port && flow.kind == outside.kind &&
            flow.real == outside.address;

@@ -54,14 +54,38 @@ class FlowTable {
   FlowTable(std::uint64_t seed, Instant now, Limits limits);
   FlowTable(std::uint64_t seed, Instant now) : FlowTable(seed, now, Limits{}) {}
 
+  // An end is hashed once a packet. What the packet will touch is fetched ahead in steps: the
+  // table, where in it the flow is to be found, then the flow itself; false: there is none.
+  using Hash = std::uint32_t;
+  [[nodiscard]] static Hash hash_of(std::uint64_t seed, const FlowEnd& end) noexcept;
+  void prefetch() const noexcept {
+    const void* begin = this;
+    for (const auto* line = static_cast<const std::uint8_t*>(begin);
+         line < static_cast<const void*>(&wheel_); line += 64)
+      __builtin_prefetch(line, 1);
+  }
+  void prefetch_outgoing(Hash hash) const noexcept { inside_.prefetch(hash); }
+  void prefetch_incoming(Hash hash) const noexcept { outside_.prefetch(hash); }
+  bool prefetch_outgoing_flow(Hash hash) const noexcept { return prefetch_flow(inside_, hash); }
+  bool prefetch_incoming_flow(Hash hash) const noexcept { return prefetch_flow(outside_, hash); }
+
   // Where a packet to a proxy address that stands for `real` goes. Nothing: no port or no room.
+  [[nodiscard]] std::optional<Outside> on_outgoing(const Inside& inside, Hash hash,
+                                                   const IpAddress& real, std::uint8_t tcp_flags,
+                                                   Instant now) noexcept;
   [[nodiscard]] std::optional<Outside> on_outgoing(const Inside& inside, const IpAddress& real,
-                                                   std::uint8_t tcp_flags, Instant now) noexcept;
+                                                   std::uint8_t tcp_flags, Instant now) noexcept {
+    return on_outgoing(inside, hash_of(inside), real, tcp_flags, now);
+  }
 
   enum class Found : std::uint8_t { unknown, live, expired };
   // A packet of the real address arrived. `inside` is set when the flow lives.
-  Found on_incoming(const Outside& outside, std::uint8_t tcp_flags, Instant now,
+  Found on_incoming(const Outside& outside, Hash hash, std::uint8_t tcp_flags, Instant now,
                     Inside& inside) noexcept;
+  Found on_incoming(const Outside& outside, std::uint8_t tcp_flags, Instant now,
+                    Inside& inside) noexcept {
+    return on_incoming(outside, hash_of(outside), tcp_flags, now, inside);
+  }
 
   // A packet left for this end without translation: its answers are not late ones of an expired
   // flow (spec policy 5.3, REC).
@@ -124,6 +148,13 @@ class FlowTable {
       }
       return kNone;
     }
+    // The first with this hash.
+    [[nodiscard]] FlowIndex find(std::uint32_t hash) const noexcept {
+      return find(hash, [](FlowIndex) { return true; });
+    }
+    void prefetch(std::uint32_t hash) const noexcept {
+      __builtin_prefetch(cells_.data() + (hash & mask()));
+    }
     void insert(std::uint32_t hash, FlowIndex flow) noexcept;
     void erase(std::uint32_t hash, FlowIndex flow) noexcept;
     void grow();
@@ -138,11 +169,19 @@ class FlowTable {
   [[nodiscard]] const Flow& at(FlowIndex i) const noexcept {
     return (*chunks_[i / kChunk])[i % kChunk];
   }
-  [[nodiscard]] std::uint32_t hash_of(const FlowEnd& end) const noexcept;
+  [[nodiscard]] Hash hash_of(const FlowEnd& end) const noexcept { return hash_of(seed_, end); }
+  bool prefetch_flow(const Index& index, Hash hash) const noexcept {
+    const auto i = index.find(hash);
+    if (i != kNone) __builtin_prefetch(&at(i), 1);
+    return i != kNone;
+  }
   [[nodiscard]] static Inside inside_of(const Flow& flow) noexcept;
   [[nodiscard]] static Outside outside_of(const Flow& flow) noexcept;
-  [[nodiscard]] FlowIndex find(const Inside& inside) const noexcept;
-  [[nodiscard]] FlowIndex find(const Outside& outside) const noexcept;
+  [[nodiscard]] FlowIndex find(const Inside& inside, Hash hash) const noexcept;
+  [[nodiscard]] FlowIndex find(const Outside& outside, Hash hash) const noexcept;
+  [[nodiscard]] FlowIndex find(const Outside& outside) const noexcept {
+    return find(outside, hash_of(outside));
+  }
   [[nodiscard]] std::optional<std::uint16_t> free_port(const Inside& inside, const IpAddress& real,
                                                        Instant now) noexcept;
   [[nodiscard]] FlowIndex take_room();
@@ -169,14 +208,14 @@ class FlowTable {
   std::size_t used_ = 0;
   Index inside_{2 * kChunk};
   Index outside_{2 * kChunk};
+  List expired_;
+  std::int64_t tick_;                  // seconds; nothing is ever put into a bucket up to here
+  std::int64_t earliest_;              // no flow lies in a bucket before it
+  std::optional<Instant> unfinished_;  // the sweep then had more to do
   std::array<List, kWheel> wheel_{};
   List unconfirmed_;
-  List expired_;
-  std::int64_t tick_;      // seconds; nothing is ever put into a bucket up to here
-  std::int64_t earliest_;  // no flow lies in a bucket before it
   std::int64_t looks_second_ = 0;
   std::size_t looks_ = 0;
-  std::optional<Instant> unfinished_;  // the sweep then had more to do
 };
 
 }  // namespace fg::nat

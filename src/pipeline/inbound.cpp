@@ -77,14 +77,18 @@ void Pipeline::sort_data_message(MutableBytes message, const ReceivedDatagrams& 
   if (const auto worker = worker_of(receiver); worker != options_.worker)
     return hand_over_datagram(worker, message, from, framing);
   auto& arrival = arrivals_[arrivals_used_++];
-  arrival = {.message = message,
-             .receiver = receiver,
-             .counter = load_le64(message.data() + 8),
-             .client = nullptr,
-             .session = nullptr,
-             .ecn = from.ecn,
-             .from = &from,
-             .framing = framing};
+  arrival.message = message;
+  arrival.receiver = receiver;
+  arrival.counter = load_le64(message.data() + 8);
+  arrival.client = nullptr;
+  arrival.session = nullptr;
+  arrival.ecn = from.ecn;
+  arrival.from = &from;
+  arrival.framing = framing;
+  arrival.has_length = false;
+  arrival.packet.reset();
+  arrival.error = DropReason::malformed_packet;
+  arrival.flow.reset();
   if (arrivals_used_ == kBatch) run_arrivals(now);
 }
 
@@ -113,6 +117,7 @@ void Pipeline::run_arrivals(Instant now) noexcept {
     } else if (a.client != nullptr) {
       a.session = a.client->sessions.find(a.receiver);
       if (a.session != nullptr) a.session->prefetch_receiving(a.counter);
+      if (a.client->flows != nullptr) a.client->flows->prefetch();
     }
   }
   for (auto& a : arrivals) find_session(a, now);
@@ -122,9 +127,50 @@ void Pipeline::run_arrivals(Instant now) noexcept {
     drop(DropReason::bad_tag);
     a.session = nullptr;
   }
+  places_used_ = 0;
+  const Arrival* before = nullptr;
+  for (auto& a : arrivals) {
+    if (a.session == nullptr) continue;
+    look_at(a, before);
+    before = &a;
+  }
+  filter::Policy::locate(std::span{places_}.first(places_used_));
+  for (const auto& a : arrivals) {
+    if (a.flow && a.client->flows != nullptr)
+      (void)a.client->flows->prefetch_outgoing_flow(*a.flow);
+  }
   for (auto& a : arrivals) {
     if (a.session != nullptr) deliver(a, now);
   }
+  flush_tracked(now);
+}
+
+// Reads the packet and has fetched what its verdict will need; `before` was looked at before it.
+void Pipeline::look_at(Arrival& arrival, const Arrival* before) noexcept {
+  arrival.inner = arrival.message.subspan(
+      packet::kDataHeader, arrival.message.size() - packet::kDataHeader - packet::kDataTag);
+  if (arrival.inner.empty()) return;
+  const auto length =
+      packet::inner_length(arrival.inner);  // padding goes before anything else is looked at
+  if (!length) return;
+  arrival.inner = arrival.inner.first(*length);
+  arrival.has_length = true;
+  const auto parsed = InnerPacket::parse(arrival.inner);
+  if (!parsed) {
+    arrival.error = parsed.error();
+    return;
+  }
+  arrival.packet = *parsed;
+  const auto& client = *arrival.client;
+  const auto& destination = parsed->destination();
+  const bool is_run = before != nullptr && before->client == &client && before->packet &&
+                      before->packet->destination() == destination;
+  if (!is_run) places_[places_used_++] = {client.policy, destination};
+  arrival.place = static_cast<std::uint8_t>(places_used_ - 1);
+  if (!filter::is_proxy(destination)) return;
+  const auto& proto = parsed->proto_class();
+  arrival.flow = nat::FlowTable::hash_of(options_.seed, {proto.kind, proto.source, destination});
+  if (client.flows != nullptr) client.flows->prefetch_outgoing(*arrival.flow);
 }
 
 // The cheap reasons to refuse a message, before any cryptography.
@@ -149,18 +195,16 @@ void Pipeline::deliver(Arrival& arrival, Instant now) noexcept {
     client.timers.on_session(session.role(), session.established(), now);
     report(SessionConfirmed{client.slot, session.local_index()}, true);
   }
-  const auto inner = arrival.message.subspan(
-      packet::kDataHeader, arrival.message.size() - packet::kDataHeader - packet::kDataTag);
-  if (inner.empty()) {
+  if (arrival.inner.empty()) {
     client.timers.on_keepalive_received(now);
     Counters::add(counters_.keepalives_in);
     if (client.is_iceless || client.is_route_asked) note_route(arrival, now);
     return;
   }
   client.timers.on_data_received(now);
-  if (client.is_iceless && take_probe(arrival, inner, now)) return;
+  if (client.is_iceless && take_probe(arrival, now)) return;
   if (client.is_iceless || client.is_route_asked) note_route(arrival, now);
-  deliver_inner(arrival, inner, now);
+  deliver_inner(arrival, now);
 }
 
 Route Pipeline::route_of(const Arrival& arrival) noexcept {
@@ -168,11 +212,10 @@ Route Pipeline::route_of(const Arrival& arrival) noexcept {
 }
 
 // Spec connectivity 5.6: before anything that concerns the client's traffic.
-bool Pipeline::take_probe(const Arrival& arrival, Bytes inner, Instant now) noexcept {
-  const auto length = packet::inner_length(inner);
-  if (!length || !packet::Probe::is_addressed_like_one(inner.first(*length))) return false;
+bool Pipeline::take_probe(const Arrival& arrival, Instant now) noexcept {
+  if (!arrival.has_length || !packet::Probe::is_addressed_like_one(arrival.inner)) return false;
   auto& client = *arrival.client;
-  const auto probe = packet::Probe::parse(inner.first(*length));
+  const auto probe = packet::Probe::parse(arrival.inner);
   if (!probe) {
     drop(DropReason::malformed_probe);
   } else if (!client.probes.take(now)) {
@@ -205,35 +248,41 @@ void Pipeline::note_route(const Arrival& arrival, Instant now) noexcept {
   }
 }
 
-void Pipeline::deliver_inner(const Arrival& arrival, MutableBytes inner, Instant now) noexcept {
+void Pipeline::deliver_inner(const Arrival& arrival, Instant now) noexcept {
   auto& client = *arrival.client;
-  const auto length =
-      packet::inner_length(inner);  // padding goes before anything else is looked at
-  if (!length) return drop(DropReason::malformed_packet);
-  inner = inner.first(*length);
-  const auto parsed = InnerPacket::parse(inner);
-  if (!parsed) return drop(parsed.error());
+  const auto inner = arrival.inner;
+  const auto& parsed = arrival.packet;
+  if (!parsed) return drop(arrival.error);
   if (parsed->has_multicast_destination()) return drop(DropReason::multicast);
   note_activity(client, now);
   if (parsed->is_control()) {
     if (!packet::ControlMessage::parse(*parsed)) return drop(DropReason::control_malformed);
     return punt_inner(client, inner, arrival.ecn);
   }
-  if (const auto refusal = refusal_of(parties(client), *client.policy, *parsed))
+  const auto& proto = parsed->proto_class();
+  const auto verdict =
+      filter::Policy::classify(places_[arrival.place], key_of(proto, proto.destination));
+  if (const auto refusal = refusal_of(parties(client), verdict, *parsed))
     return refuse(client, *refusal, *parsed, now);
   auto leaving = inner;
-  if (filter::is_proxy(parsed->destination())) {
-    const auto translated = translate_outbound(client, inner, *parsed, now);
+  if (arrival.flow) {
+    const auto* translation =
+        client.translations != nullptr ? client.translations->find(parsed->destination()) : nullptr;
+    const auto translated = translate_outbound(arrival, translation, now);
     if (translated) leaving = *translated;
     if (tracker_.is_on()) {
       // The client was authorized, wherever its packet ends.
-      const auto sent = translated ? InnerPacket::parse(leaving, nat::kCrossedMax) : parsed;
-      track_tx(client, *parsed, sent.value_or(*parsed), *arrival.from, now);
+      auto sent = parsed;
+      if (translated) {
+        if (const auto after = InnerPacket::parse(leaving, nat::kCrossedMax)) sent = *after;
+      }
+      track_tx(arrival, *sent, verdict,
+               translation != nullptr ? flow_name_of(translation->name) : flow::kNoName, now);
     }
     if (!translated) return refuse(client, translated.error(), *parsed, now);
   } else {
     if (client.flows != nullptr) note_direct(client, *parsed);
-    if (tracker_.is_on()) track_tx(client, *parsed, *parsed, *arrival.from, now);
+    if (tracker_.is_on()) track_tx(arrival, *parsed, verdict, flow::kNoName, now);
   }
   packet::copy_congestion(leaving, arrival.ecn);
   Counters::add(counters_.bytes_to_resources, leaving.size());

@@ -97,12 +97,18 @@ MutableBytes Pipeline::reassemble(Bytes fragment, Instant now) noexcept {
 }
 
 void Pipeline::run_departures(std::span<Departure> departures, Instant now) noexcept {
+  const Departure* before = nullptr;
   for (auto& d : departures) {
     if (!d.packet) continue;
+    if (before != nullptr && before->tunnel == d.tunnel) {
+      d.client = before->client;
+      continue;
+    }
     const auto owner = clients_.owner_of(d.tunnel);
     if (owner && owner->client != nullptr) {
       owner->client->prefetch_outbound();
       d.client = owner->client;
+      before = &d;
       continue;
     }
     if (owner)
@@ -114,14 +120,38 @@ void Pipeline::run_departures(std::span<Departure> departures, Instant now) noex
   for (const auto& d : departures) {
     if (!d.packet) continue;
     if (const auto* session = d.client->sessions.current()) session->prefetch_sending();
+    if (d.client->flows != nullptr) d.client->flows->prefetch();
   }
+  for (auto& d : departures) {
+    if (!d.packet || d.client->flows == nullptr) continue;
+    const auto& proto = d.packet->proto_class();
+    d.flow =
+        nat::FlowTable::hash_of(options_.seed, {proto.kind, proto.destination, d.packet->source()});
+    d.client->flows->prefetch_incoming(d.flow);
+  }
+  places_used_ = 0;
+  before = nullptr;
+  for (auto& d : departures) {
+    if (!d.packet) continue;
+    if (d.client->flows != nullptr && d.client->flows->prefetch_incoming_flow(d.flow)) continue;
+    const auto& source = d.packet->source();
+    const bool is_run =
+        before != nullptr && before->client == d.client && before->packet->source() == source;
+    if (!is_run) places_[places_used_++] = {d.client->policy, source};
+    d.place = static_cast<std::uint8_t>(places_used_ - 1);
+    before = &d;
+  }
+  filter::Policy::locate(std::span{places_}.first(places_used_));
   for (auto& d : departures) {
     if (d.packet) depart(d, now);
   }
+  flush_tracked(now);
 }
 
-std::optional<DropReason> Pipeline::refusal_towards(const Client& client, const InnerPacket& packet,
+std::optional<DropReason> Pipeline::refusal_towards(Departure& departure,
                                                     const IpAddress& source) const noexcept {
+  const auto& client = *departure.client;
+  const auto& packet = *departure.packet;
   if (is_gateway(source)) return std::nullopt;
   if (is_tunnel_address(source)) return DropReason::tunnel_range;
   if (packet.is_icmp_error_type()) {
@@ -134,9 +164,11 @@ std::optional<DropReason> Pipeline::refusal_towards(const Client& client, const 
     return is_about_client ? std::nullopt : std::optional{DropReason::inbound_not_allowed};
   }
   const auto& proto = packet.proto_class();
-  if (client.policy->classify(source, key_of(proto, proto.source)).is_allowed())
-    return std::nullopt;
-  return DropReason::inbound_not_allowed;
+  const auto key = key_of(proto, proto.source);
+  departure.verdict = departure.place ? filter::Policy::classify(places_[*departure.place], key)
+                                      : client.policy->classify(source, key);
+  return departure.verdict.is_allowed() ? std::nullopt
+                                        : std::optional{DropReason::inbound_not_allowed};
 }
 
 void Pipeline::depart(Departure& departure, Instant now) noexcept {
@@ -150,8 +182,7 @@ void Pipeline::depart(Departure& departure, Instant now) noexcept {
   }
   const auto& segments = *departure.segments;
   const auto count = segments.count();
-  if (const auto refusal = refusal_towards(client, *departure.packet, source))
-    return drop(*refusal, count);
+  if (const auto refusal = refusal_towards(departure, source)) return drop(*refusal, count);
   auto* session = client.sessions.sending(now);
   if (session == nullptr || client.path.kind == Path::Kind::none)
     return drop(DropReason::not_connected, count);
@@ -171,7 +202,7 @@ void Pipeline::depart(Departure& departure, Instant now) noexcept {
   if (sent < count) drop(DropReason::nonce_exhausted, count - sent);
   Counters::add(counters_.to_clients, sent);
   Counters::add(counters_.bytes_to_clients, bytes);
-  if (seen && sent != 0) track_rx(client, *seen, source, sent, bytes, now);
+  if (seen && sent != 0) track_rx(client, *seen, departure.verdict, sent, bytes, now);
   client.traffic.packets_out += sent;
   client.traffic.bytes_out += bytes;
   client.timers.on_data_sent(now);
@@ -206,8 +237,14 @@ void Pipeline::on_inner_handoff(Bytes handed, Instant now) noexcept {
                       .segments = *segments,
                       .tunnel = *tunnel,
                       .client = owner->client,
-                      .crossing = {}};
+                      .crossing = {},
+                      .flow = nat::FlowTable::hash_of(
+                          options_.seed, {parsed->proto_class().kind,
+                                          parsed->proto_class().destination, parsed->source()}),
+                      .place = {},
+                      .verdict = {}};
   depart(departure, now);
+  flush_tracked(now);
 }
 
 std::uint8_t* Pipeline::place_for(TransmitBatcher::Mark& mark, const Path& path, std::size_t inner,

@@ -18,6 +18,7 @@
 #include "base/datagram.h"
 #include "base/time.h"
 #include "crypto/aead.h"
+#include "filter/policy.h"
 #include "flow/tracker.h"
 #include "nat/family.h"
 #include "packet/coalesce.h"
@@ -96,6 +97,13 @@ class Pipeline {
     std::uint8_t ecn = 0;
     const ReceivedDatagrams* from = nullptr;
     Framing framing;
+    // After decryption.
+    MutableBytes inner;
+    bool has_length = false;                    // then `inner` is without padding
+    std::optional<packet::InnerPacket> packet;  // of `inner`; none: see error
+    DropReason error = DropReason::malformed_packet;
+    std::uint8_t place = 0;                    // of the destination
+    std::optional<nat::FlowTable::Hash> flow;  // to a proxy address
   };
   // A packet of the TUN device on its way out.
   struct Departure {
@@ -106,6 +114,17 @@ class Pipeline {
     std::uint32_t tunnel = 0;
     Client* client = nullptr;
     std::optional<nat::Inside> crossing;  // leaves as a packet of the other family
+    nat::FlowTable::Hash flow = 0;        // of a packet that may belong to one
+    std::optional<std::uint8_t> place;    // of the source, if that is what the client sees
+    filter::Verdict verdict;              // about what the client sees it from
+  };
+  // Of a packet that flow logs count.
+  struct Tracked {
+    flow::Key key;
+    flow::Tracker::Hash hash = 0;
+    flow::Traffic traffic;
+    std::optional<flow::OuterPath> path;  // none: resource to client
+    std::uint32_t name = flow::kNoName;
   };
 
   // commands (pipeline.cpp)
@@ -137,12 +156,13 @@ class Pipeline {
                          Instant now) noexcept;
   void run_arrivals(Instant now) noexcept;
   void find_session(Arrival& arrival, Instant now) noexcept;
+  void look_at(Arrival& arrival, const Arrival* before) noexcept;
   void deliver(Arrival& arrival, Instant now) noexcept;
   [[nodiscard]] static Route route_of(const Arrival& arrival) noexcept;
   // True: it was a probe, and that is all about it.
-  bool take_probe(const Arrival& arrival, Bytes inner, Instant now) noexcept;
+  bool take_probe(const Arrival& arrival, Instant now) noexcept;
   void note_route(const Arrival& arrival, Instant now) noexcept;
-  void deliver_inner(const Arrival& arrival, MutableBytes inner, Instant now) noexcept;
+  void deliver_inner(const Arrival& arrival, Instant now) noexcept;
   [[nodiscard]] Parties parties(const Client& client) const noexcept {
     return {client.tunnel_v4, client.tunnel_v6, gateway_v4_, gateway_v6_};
   }
@@ -164,8 +184,7 @@ class Pipeline {
   void run_departures(std::span<Departure> departures, Instant now) noexcept;
   void depart(Departure& departure, Instant now) noexcept;
   // `source` is the packet's, or the proxy address it was translated to.
-  [[nodiscard]] std::optional<DropReason> refusal_towards(const Client& client,
-                                                          const packet::InnerPacket& packet,
+  [[nodiscard]] std::optional<DropReason> refusal_towards(Departure& departure,
                                                           const IpAddress& source) const noexcept;
   void on_inner_handoff(Bytes packet, Instant now) noexcept;
   void hand_over_packet(WorkerIndex worker, const packet::Segments& segments) noexcept;
@@ -177,9 +196,8 @@ class Pipeline {
 
   // between proxy and real addresses (translation.cpp)
   // The packet as it leaves: `inner` rewritten, or of the other family in `crossed_`.
-  [[nodiscard]] Result<MutableBytes, Refusal> translate_outbound(Client& client, MutableBytes inner,
-                                                                 const packet::InnerPacket& packet,
-                                                                 Instant now) noexcept;
+  [[nodiscard]] Result<MutableBytes, Refusal> translate_outbound(
+      const Arrival& arrival, const nat::Translation* translation, Instant now) noexcept;
   static void note_direct(Client& client, const packet::InnerPacket& packet) noexcept;
   // The source the client sees; nothing: the packet is dealt with.
   [[nodiscard]] std::optional<IpAddress> translate_inbound(Departure& departure,
@@ -191,11 +209,13 @@ class Pipeline {
   void sweep_translation(Client& client, Instant now) noexcept;
 
   // flow logs (tracking.cpp)
-  void track_tx(const Client& client, const packet::InnerPacket& asked,
-                const packet::InnerPacket& sent, const ReceivedDatagrams& from,
+  void track_tx(const Arrival& arrival, const packet::InnerPacket& sent,
+                const filter::Verdict& verdict, std::uint32_t name, Instant now) noexcept;
+  void track_rx(const Client& client, const packet::InnerPacket& seen,
+                const filter::Verdict& verdict, std::uint64_t packets, std::uint64_t bytes,
                 Instant now) noexcept;
-  void track_rx(const Client& client, const packet::InnerPacket& seen, const IpAddress& source,
-                std::uint64_t packets, std::uint64_t bytes, Instant now) noexcept;
+  void track(const Tracked& tracked, Instant now) noexcept;
+  void flush_tracked(Instant now) noexcept;
 
   // shared (pipeline.cpp)
   void drop(DropReason reason, std::uint64_t n = 1) noexcept { counters_.drops.count(reason, n); }
@@ -235,6 +255,10 @@ class Pipeline {
   std::array<Arrival, kBatch> arrivals_{};
   std::size_t arrivals_used_ = 0;
   std::array<Departure, kBatch> departures_{};
+  std::array<filter::Policy::Place, kBatch> places_{};
+  std::size_t places_used_ = 0;
+  std::array<Tracked, kBatch> tracked_{};
+  std::size_t tracked_used_ = 0;
   std::array<std::array<std::uint8_t, 1600>, kHandoffsHeld> held_{};
   std::array<ReceivedDatagrams, kHandoffsHeld> held_from_{};
   std::size_t held_used_ = 0;

@@ -38,8 +38,9 @@ struct Parties {
   }
 };
 
+// `verdict` is the policy's about the packet's destination.
 [[nodiscard]] inline std::optional<Refusal> refusal_of(const Parties& parties,
-                                                       const filter::Policy& policy,
+                                                       const filter::Verdict& verdict,
                                                        const packet::InnerPacket& packet) noexcept {
   using packet::IcmpAnswer;
   using Kind = packet::ProtoClass::Kind;
@@ -55,7 +56,7 @@ struct Parties {
   }
   if (is_tunnel_address(packet.destination()))
     return Refusal{DropReason::tunnel_range, IcmpAnswer::prohibited};
-  switch (policy.classify(packet.destination(), key_of(proto, proto.destination)).kind) {
+  switch (verdict.kind) {
     case filter::Verdict::Kind::allowed:
       return std::nullopt;
     case filter::Verdict::Kind::prohibited:
@@ -64,6 +65,14 @@ struct Parties {
       break;
   }
   return Refusal{DropReason::special_address, IcmpAnswer::network_unreachable};
+}
+
+[[nodiscard]] inline std::optional<Refusal> refusal_of(const Parties& parties,
+                                                       const filter::Policy& policy,
+                                                       const packet::InnerPacket& packet) noexcept {
+  const auto& proto = packet.proto_class();
+  return refusal_of(
+      parties, policy.classify(packet.destination(), key_of(proto, proto.destination)), packet);
 }
 
 // Likewise of a packet to a proxy address that may be reached: what it stands for, none if nothing.

@@ -1,6 +1,7 @@
 // What of the packet path flow logs count: spec policy 6.2.
+#include <utility>
+
 #include "filter/policy.h"
-#include "filter/ranges.h"
 #include "pipeline/pipeline.h"
 
 namespace fg::pipeline {
@@ -24,19 +25,13 @@ std::uint32_t headers_of(const InnerPacket& packet) {
 
 }  // namespace
 
-// `asked` is what the client sent, `sent` what goes to the resource.
-void Pipeline::track_tx(const Client& client, const InnerPacket& asked, const InnerPacket& sent,
-                        const ReceivedDatagrams& from, Instant now) noexcept {
-  const auto& proto = asked.proto_class();
-  if (!is_tracked(proto) || is_gateway(asked.destination())) return;
-  const auto verdict =
-      client.policy->classify(asked.destination(), key_of(proto, proto.destination));
-  if (!verdict.is_allowed()) return;
-  auto name = flow::kNoName;
-  if (client.translations != nullptr && filter::is_proxy(asked.destination())) {
-    const auto* translation = client.translations->find(asked.destination());
-    if (translation != nullptr) name = flow_name_of(translation->name);
-  }
+// `sent` is what goes to the resource.
+void Pipeline::track_tx(const Arrival& arrival, const InnerPacket& sent,
+                        const filter::Verdict& verdict, std::uint32_t name, Instant now) noexcept {
+  const auto& client = *arrival.client;
+  const auto& proto = arrival.packet->proto_class();
+  if (!is_tracked(proto) || is_gateway(arrival.packet->destination()) || !verdict.is_allowed())
+    return;
   const flow::Key key{.client = client.id,
                       .resource = client.policy->resource(verdict.resource),
                       .inner_client = sent.source(),
@@ -44,20 +39,22 @@ void Pipeline::track_tx(const Client& client, const InnerPacket& asked, const In
                       .client_port = sent.proto_class().source,
                       .remote_port = sent.proto_class().destination,
                       .protocol = protocol_of(proto)};
-  tracker_.on_tx(key, {from.from, from.local},
-                 {.packets = 1,
-                  .payload_bytes = static_cast<std::uint32_t>(sent.payload().size()),
-                  .tcp_flags = sent.tcp_flags()},
-                 name, now);
+  track({.key = key,
+         .hash = 0,
+         .traffic = {.packets = 1,
+                     .payload_bytes = static_cast<std::uint32_t>(sent.payload().size()),
+                     .tcp_flags = sent.tcp_flags()},
+         .path = flow::OuterPath{arrival.from->from, arrival.from->local},
+         .name = name},
+        now);
 }
 
-// `seen` is what the resource sent, `source` where the client sees it from.
-void Pipeline::track_rx(const Client& client, const InnerPacket& seen, const IpAddress& source,
-                        std::uint64_t packets, std::uint64_t bytes, Instant now) noexcept {
+// `seen` is what the resource sent, `verdict` about where the client sees it from.
+void Pipeline::track_rx(const Client& client, const InnerPacket& seen,
+                        const filter::Verdict& verdict, std::uint64_t packets, std::uint64_t bytes,
+                        Instant now) noexcept {
   const auto& proto = seen.proto_class();
-  if (!is_tracked(proto) || is_gateway(source)) return;
-  const auto verdict = client.policy->classify(source, key_of(proto, proto.source));
-  if (!verdict.is_allowed()) return;
+  if (!is_tracked(proto) || !verdict.is_allowed()) return;
   const flow::Key key{.client = client.id,
                       .resource = client.policy->resource(verdict.resource),
                       .inner_client = seen.destination(),
@@ -65,11 +62,35 @@ void Pipeline::track_rx(const Client& client, const InnerPacket& seen, const IpA
                       .client_port = proto.destination,
                       .remote_port = proto.source,
                       .protocol = protocol_of(proto)};
-  tracker_.on_rx(key,
-                 {.packets = static_cast<std::uint32_t>(packets),
-                  .payload_bytes = static_cast<std::uint32_t>(bytes - packets * headers_of(seen)),
-                  .tcp_flags = seen.tcp_flags()},
-                 now);
+  track(
+      {.key = key,
+       .hash = 0,
+       .traffic = {.packets = static_cast<std::uint32_t>(packets),
+                   .payload_bytes = static_cast<std::uint32_t>(bytes - packets * headers_of(seen)),
+                   .tcp_flags = seen.tcp_flags()},
+       .path = std::nullopt,
+       .name = flow::kNoName},
+      now);
+}
+
+// Counted together at the end of the batch, when what they touch has come.
+void Pipeline::track(const Tracked& tracked, Instant now) noexcept {
+  if (tracked_used_ == tracked_.size()) flush_tracked(now);
+  auto& place = tracked_[tracked_used_++];
+  place = tracked;
+  place.hash = tracker_.hash_of(place.key);
+  tracker_.prefetch(place.hash);
+}
+
+void Pipeline::flush_tracked(Instant now) noexcept {
+  const auto all = std::span{tracked_}.first(std::exchange(tracked_used_, 0));
+  for (const auto& t : all) tracker_.prefetch_flow(t.hash);
+  for (const auto& t : all) {
+    if (t.path)
+      tracker_.on_tx(t.key, t.hash, *t.path, t.traffic, t.name, now);
+    else
+      tracker_.on_rx(t.key, t.hash, t.traffic, now);
+  }
 }
 
 }  // namespace fg::pipeline

@@ -11,17 +11,19 @@ using packet::ChecksumState;
 using packet::InnerPacket;
 
 // The packet may go to its proxy address; this finds where that is.
-Result<MutableBytes, Refusal> Pipeline::translate_outbound(Client& client, MutableBytes inner,
-                                                           const InnerPacket& packet,
+Result<MutableBytes, Refusal> Pipeline::translate_outbound(const Arrival& arrival,
+                                                           const nat::Translation* translation,
                                                            Instant now) noexcept {
+  auto& client = *arrival.client;
+  const auto inner = arrival.inner;
+  const auto& packet = *arrival.packet;
   const auto& proto = packet.proto_class();
-  const auto* translation =
-      client.translations != nullptr ? client.translations->find(packet.destination()) : nullptr;
   if (const auto refusal = refusal_of(translation, proto)) return fail(*refusal);
 
   if (client.flows == nullptr) client.flows = std::make_unique<nat::FlowTable>(options_.seed, now);
-  const auto outside = client.flows->on_outgoing({{proto.kind, proto.source, packet.destination()}},
-                                                 *translation->real, packet.tcp_flags(), now);
+  const auto outside =
+      client.flows->on_outgoing({{proto.kind, proto.source, packet.destination()}}, *arrival.flow,
+                                *translation->real, packet.tcp_flags(), now);
   if (!outside) return fail(Refusal{DropReason::nat_exhausted, std::nullopt});
   if (client.silence != nullptr) client.silence->on_outgoing(*translation, now);
 
@@ -69,8 +71,8 @@ std::optional<IpAddress> Pipeline::translate_inbound(Departure& departure, Insta
   // What has no port to translate has no flow; the filter decides (spec policy 3.8, REC).
   if (is_gateway(packet.source()) || !proto.is_translatable()) return packet.source();
   nat::Inside inside;
-  switch (client.flows->on_incoming({{proto.kind, proto.destination, packet.source()}},
-                                    packet.tcp_flags(), now, inside)) {
+  const nat::Outside outside{{proto.kind, proto.destination, packet.source()}};
+  switch (client.flows->on_incoming(outside, departure.flow, packet.tcp_flags(), now, inside)) {
     case nat::FlowTable::Found::unknown:
       return packet.source();
     case nat::FlowTable::Found::expired:
@@ -151,7 +153,7 @@ void Pipeline::cross(Departure& departure, wireguard::Session& session, Instant 
     auto* message = place_for(client.mark, client.path, size, parsed->ecn());
     std::ranges::copy(Bytes{crossed_}.first(size), message + packet::kDataHeader);
     (void)session.seal(message, size);
-    if (tracker_.is_on()) track_rx(client, *parsed, inside.address, 1, whole, now);
+    if (tracker_.is_on()) track_rx(client, *parsed, departure.verdict, 1, whole, now);
     Counters::add(counters_.to_clients);
     Counters::add(counters_.bytes_to_clients, size);
     ++client.traffic.packets_out;

@@ -44,9 +44,11 @@ struct World {
       pipeline.apply(std::move(command), kNow);
     if (shape.is_tracked) pipeline.apply(pipeline::SetFlowTracking{true}, kNow);
     pipeline.flush(kNow);
-    // The first packet of each client confirms its session, that of each flow begins it.
-    for (std::size_t k = 0; k < streams.size(); k += kBatch)
+    // The first packets of each client confirm its session, those of each flow begin it.
+    for (std::size_t k = 0; k < streams.size(); k += kBatch) {
       pipeline.on_datagrams(streams.sealed(k), kNow);
+      pipeline.on_tun(streams.reads(k), kNow);
+    }
   }
 
   crypto::AeadEngine engine;

@@ -143,12 +143,12 @@ class Streams {
     return batch_;
   }
   // 64 packets of the TUN device, as warm as what the kernel just copied.
-  std::span<TunRead> reads() {
+  std::span<TunRead> reads(std::optional<std::size_t> at = {}) {
     reads_batch_.resize(kBatch);
     for (std::size_t i = 0; i < kBatch; ++i) {
       auto* read = arena_.data() + i * 2048;
       std::fill_n(read, kVnetHeaderSize, std::uint8_t{0});
-      write(reads_[next()], read + kVnetHeaderSize);
+      write(reads_[at ? (*at + i) % reads_.size() : next()], read + kVnetHeaderSize);
       reads_batch_[i].bytes = {read, kVnetHeaderSize + shape_.bytes};
     }
     return reads_batch_;
