@@ -3,8 +3,9 @@
 // connectivity 1.3, 1.4, 3.8; guides/performance 2). Everything else, and whatever is in doubt,
 // goes on to the kernel, whose UDP socket owns the port.
 //
-// Checksums are not looked at: between virtual devices they are unfinished, and the packet's tag
-// covers what matters.
+// Checksums are not verified: the packet's tag covers what matters, and between virtual devices
+// they are unfinished. In generic mode an unfinished one may stand for a run of datagrams that a
+// sender on this machine left to its device to cut: that is the kernel's, which knows.
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/in.h>
@@ -53,6 +54,7 @@ const volatile __u32 frame_max = 0;
 // Written while running; 0: nothing is ours.
 volatile __be16 port_v4 = 0;
 volatile __be16 port_v6 = 0;
+volatile __u8 is_generic = 0;
 
 // Behind other programs of the dispatcher: they see the tunnel's packets, too.
 struct {
@@ -82,6 +84,7 @@ struct frame {
   void* end;
   struct fg_xdp_address destination;
   struct fg_xdp_endpoint source;
+  __u16 checksum;    // UDP's
   __u32 ip_payload;  // bytes behind the IP header, by that header
   __be16 our_port;
 };
@@ -165,6 +168,7 @@ static __always_inline enum fg_xdp_verdict datagram(struct frame* f) {
   // Short frames are padded: there may be more of it, never less.
   if (length > (__u64)(f->end - f->at)) return fg_xdp_length_mismatch;
   f->source.port = udp->source;
+  f->checksum = udp->check;
   f->at = udp + 1;
   __be32* first = f->at;
   if ((void*)(first + 1) > f->end) return fg_xdp_not_data;
@@ -172,6 +176,18 @@ static __always_inline enum fg_xdp_verdict datagram(struct frame* f) {
   if (is_data(*first, size)) return fg_xdp_data;
   if ((*(__u8*)f->at & CHANNEL_MASK) == CHANNEL) return channel_data(f, size);
   return fg_xdp_not_data;
+}
+
+// The sum of the pseudo-header alone stands where the device would put the checksum.
+static __always_inline int is_unfinished(const struct frame* f) {
+  const __u16* source = (const __u16*)f->source.address.bytes;
+  const __u16* destination = (const __u16*)f->destination.bytes;
+  __u32 sum = bpf_htons(IPPROTO_UDP) + bpf_htons(f->ip_payload);
+#pragma unroll
+  for (int i = 0; i < 8; ++i) sum += source[i] + destination[i];
+  sum = (sum & 0xFFFF) + (sum >> 16);
+  sum = (sum & 0xFFFF) + (sum >> 16);
+  return f->checksum == sum;
 }
 
 static __always_inline enum fg_xdp_verdict judge(struct xdp_md* context) {
@@ -193,7 +209,9 @@ static __always_inline enum fg_xdp_verdict judge(struct xdp_md* context) {
       return fg_xdp_other_protocol;
   }
   if (verdict == FG_XDP_VERDICT_COUNT) verdict = datagram(&f);
-  if (verdict <= fg_xdp_channel_data && size > frame_max) return fg_xdp_too_long;
+  if (verdict > fg_xdp_channel_data) return verdict;
+  if (size > frame_max) return fg_xdp_too_long;
+  if (is_generic && is_unfinished(&f)) return fg_xdp_unfinished;
   return verdict;
 }
 

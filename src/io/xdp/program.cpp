@@ -245,10 +245,10 @@ class Program::State {
     const auto dispatcher = dispatcher_of(index_);
     if (!dispatcher) return error_of(Reason::dispatcher_refused, errno, last_words.data());
     const auto mode = ::xdp_multiprog__attach_mode(dispatcher.get());
-    mode_ = mode == XDP_MODE_SKB ? AttachMode::generic : AttachMode::native;
-    if (options_.only && *options_.only != mode_)
+    const auto theirs = mode == XDP_MODE_SKB ? AttachMode::generic : AttachMode::native;
+    if (options_.only && *options_.only != theirs)
       return error_of(Reason::dispatcher_refused, 0,
-                      "they are in " + std::string(to_string(mode_)) + " mode");
+                      "they are in " + std::string(to_string(theirs)) + " mode");
     skeleton_ = open_skeleton(options_);
     if (!skeleton_) return error_of(reason_of(errno), errno);
     DECLARE_LIBXDP_OPTS(xdp_program_opts, of_object);
@@ -262,8 +262,9 @@ class Program::State {
         refused != 0)
       return error_of(Reason::dispatcher_refused, -refused, last_words.data());
     shared_ = std::move(program);
+    set_mode(theirs);
     claim_ = std::move(claim);
-    if (mode_ == AttachMode::generic && !options_.only)
+    if (theirs == AttachMode::generic && !options_.only)
       limitation_ = "the other XDP programs on " + options_.interface +
                     " are in generic mode: load them in native mode";
     return std::nullopt;
@@ -290,6 +291,11 @@ class Program::State {
   MapSet<SocketAddress> relays;
 
  private:
+  // Before there is a socket, so that nothing was taken by the other mode's rules.
+  void set_mode(AttachMode mode) {
+    mode_ = mode;
+    skeleton_->bss->is_generic = mode == AttachMode::generic ? 1 : 0;
+  }
   // An errno, or 0.
   int link(AttachMode mode) {
     LIBBPF_OPTS(bpf_link_create_opts, options);
@@ -298,7 +304,7 @@ class Program::State {
                                        static_cast<int>(index_), BPF_XDP, &options);
     if (made < 0) return -made;
     link_ = FileDescriptor{made};
-    mode_ = mode;
+    set_mode(mode);
     return 0;
   }
   [[nodiscard]] AttachError refusal(int error) const {

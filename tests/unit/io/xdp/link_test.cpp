@@ -81,10 +81,40 @@ TEST_F(LinkTest, GenericModeWorksAsWell) {
   open();
   auto generic = options();
   generic.program.only = AttachMode::generic;
+  over_there([] { output_of("ethtool -K far tx off"); });  // as from a wire: with its checksum
   auto link = attach(generic);
   EXPECT_EQ(link->mode(), AttachMode::generic);
   expect_data_arrives(true);
   finish(link);
+}
+
+// A sender on the same machine lets its device cut them, and this device may hand them in whole.
+TEST_F(LinkTest, DatagramsThatASenderJoinedArriveOneByOne) {
+  for (const auto mode : {AttachMode::native, AttachMode::generic}) {
+    open();
+    auto one_mode = options();
+    one_mode.program.only = mode;
+    auto link = attach(one_mode);
+    for (const auto family : {Family::v4, Family::v6}) {
+      ByteVector four;
+      for (unsigned i = 0; i < 4; ++i) {
+        const auto one = data_message(100, i);
+        four.insert(four.end(), one.begin(), one.end());
+      }
+      auto client = socket_there(family);
+      const OutgoingDatagrams d{
+          .to = {test_ip(family == Family::v4 ? kHere4 : kHere6), kTunnelPort},
+          .from = {},
+          .segment = 100,
+          .bytes = four};
+      ASSERT_EQ((kernel::UdpSender{client.fd(), true}.send({&d, 1}).datagrams), 4U);
+      const auto arrived = collect_here(4);
+      ASSERT_EQ(arrived.size(), 4U) << to_string(mode);
+      for (unsigned i = 0; i < 4; ++i) EXPECT_EQ(arrived[i].bytes, data_message(100, i));
+    }
+    finish(link);
+    backend_ = {};
+  }
 }
 
 TEST_F(LinkTest, CopiesAreRefusedWhereZeroCopyIsWanted) {
