@@ -45,7 +45,7 @@ def test_all_that_is_sent_arrives_authentic_or_is_counted_as_lost(site, ways, si
     for way in ("up", "down"):
         assert (told[way]["sent"] > RATE * SECONDS / 10) == (way in ways)
         assert told[way]["sampled"] == told[way]["arrived"] and told[way]["wrong"] == 0
-        assert told[way]["refused"] == 0
+        assert told[way]["unsealed"] == 0
     missing = sum(told[w]["sent"] - told[w]["arrived"] for w in ways)
     assert 0 <= missing <= sum(lost.values())       # the kernel's own packets may be among the lost
     assert not any(lost.get(f"gateway: {reason}") for reason in REFUSALS)

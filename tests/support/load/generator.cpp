@@ -16,6 +16,7 @@ namespace {
 constexpr std::uint16_t kFirstPort = 20'000;  // of a client: plus its number
 constexpr std::uint16_t kClientsMax = 4096;
 constexpr std::uint16_t kFirstInside = 1024;
+constexpr std::uint32_t kNobody = 50'000;         // no client has this number
 constexpr std::uint32_t kDataMark = 0x0400'0000;  // WireGuard message type 4, whitepaper §5.4.6
 constexpr std::uint16_t kPingId = 0x4C44;
 constexpr std::size_t kPingPayload = 56;
@@ -269,6 +270,7 @@ void Generator::open_flows() {
     }
     wait_until(Clock::now() + std::chrono::milliseconds{20});
   }
+  drain();  // whoever was asked twice
   load_ = all;
   if (!std::ranges::all_of(flows_, is_open))
     throw std::runtime_error("a flow does not get through");
@@ -303,7 +305,9 @@ Generator::Next Generator::next_of(Way& way) const {
 std::size_t Generator::make_up(std::uint8_t* frame) {
   const auto [client, flow, bytes, content] = next_of(up_);
   const std::size_t size = bytes;
-  const auto& inside = flow_at(client, flow).inside;
+  const auto inside = load_.is_spoofed && flow_at(client, flow).seen
+                          ? SocketAddress{swarm::tunnel_of(kNobody), kFirstInside}
+                          : flow_at(client, flow).inside;
   if (site_.kind == Kind::plain) {
     content.write({frame + kHeaders, size});
     return write_headers(frame, wan_.ends(), inside, site_.resource, size);
@@ -345,13 +349,12 @@ bool Generator::send_due(Way& way, double elapsed_s, bool is_up) {
                         : is_up  ? make_up(frame)
                                  : make_down(frame);
       if (size == 0)
-        ++way.refused;
+        ++way.unsealed;
       else
         frames[n++] = {frame, size};
     }
-    const auto sent = (is_up ? wan_ : lan_).send(std::span{frames}.first(n));
-    way.sent += sent;
-    way.refused += n - sent;
+    way.sent += n;
+    way.overflowed += n - (is_up ? wan_ : lan_).send(std::span{frames}.first(n));
   }
   return due > burst;
 }
@@ -405,7 +408,8 @@ Json Generator::told(const Way& way, const Watch::Count& after, const Samples& s
   return {{"offered", way.made},
           {"sent", way.sent},
           {"missed", way.missed},
-          {"refused", way.refused},
+          {"overflowed", way.overflowed},
+          {"unsealed", way.unsealed},
           {"arrived", after.datagrams - way.before.datagrams},
           {"bytes", after.bytes - way.before.bytes},
           {"sampled", samples.good},

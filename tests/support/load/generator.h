@@ -46,6 +46,8 @@ struct Load {
   std::uint32_t ahead = 0;         // sealed before the clock starts, at most; the others as they go
   std::uint32_t tick_us = 200;     // between bursts
   std::uint8_t sample_mask = 255;  // Watch::set_sample_mask
+  bool is_spoofed = false;  // towards the resource, from an address that is not the client's:
+                            // nothing leaves the gateway
 };
 
 class Generator {
@@ -78,7 +80,8 @@ class Generator {
     std::uint64_t made = 0;
     std::uint64_t missed = 0;  // due, but not made because we were late
     std::uint64_t sent = 0;
-    std::uint64_t refused = 0;  // by our own kernel, or without a session
+    std::uint64_t overflowed = 0;  // of those, no place in the ring in front of the gateway
+    std::uint64_t unsealed = 0;    // its client had no session
     std::uint32_t sequence = 0;
     Watch::Count before;
   };

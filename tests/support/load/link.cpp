@@ -97,8 +97,16 @@ std::size_t Link::send(std::span<const Bytes> frames) {
     messages[i].msg_hdr.msg_iov = &parts[i];
     messages[i].msg_hdr.msg_iovlen = 1;
   }
-  const int n = ::sendmmsg(out_.get(), messages.data(), static_cast<unsigned>(frames.size()), 0);
-  return n < 0 ? 0 : static_cast<std::size_t>(n);
+  std::size_t taken = 0;
+  for (std::size_t i = 0; i < frames.size();) {
+    const int n =
+        ::sendmmsg(out_.get(), messages.data() + i, static_cast<unsigned>(frames.size() - i), 0);
+    if (n > 0) taken += static_cast<std::size_t>(n);
+    // It stops at a frame that found the ring of the other end full: lost there, not to be
+    // repeated.
+    i += n > 0 ? static_cast<std::size_t>(n) : 1;
+  }
+  return taken;
 }
 
 void Link::receive(const std::function<void(MutableBytes)>& take) {

@@ -25,7 +25,8 @@ class Link {
   explicit Link(const Options& options);
 
   [[nodiscard]] const Ends& ends() const { return ends_; }
-  // Frames begin with their virtio header, at most kBatch of them. How many the kernel took.
+  // Frames begin with their virtio header, at most kBatch of them. How many the other end had a
+  // place for.
   std::size_t send(std::span<const Bytes> frames);
   // Samples and others that wait.
   void receive(const std::function<void(MutableBytes frame)>& take);

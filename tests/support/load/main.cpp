@@ -9,8 +9,8 @@
 //   peers clients=N                               keys and addresses of the clients to come
 //   connect clients=N [rate=90] [seconds=120]     until so many have a session
 //   load [up=RATE] [down=RATE] [sizes=64] [seconds=1] [clients=1] [flows=1] [run=1]
-//       [ahead=0] [tick_us=200] [mask=255]        opens the flows, answers, and waits for the line
-//   go                                            which starts the clock
+//       [ahead=0] [tick_us=200] [mask=255] [spoofed=0]    opens the flows, answers, and waits for
+//   go                                            starts the clock
 //   ping [count=100] [interval=0.02]
 #include <fcntl.h>
 #include <poll.h>
@@ -94,6 +94,7 @@ Load load_of(Words words) {
   out.ahead = whole("ahead", 0);
   out.tick_us = whole("tick_us", out.tick_us);
   out.sample_mask = static_cast<std::uint8_t>(whole("mask", 255));
+  out.is_spoofed = whole("spoofed", 0) != 0;
   out.sizes.clear();
   std::istringstream sizes{words.contains("sizes") ? words["sizes"] : "64"};
   for (std::string size; std::getline(sizes, size, ',');) {
@@ -136,7 +137,7 @@ void serve(Generator& generator) {
   while (true) {
     std::vector<pollfd> fds{{STDIN_FILENO, POLLIN, 0}};
     for (const int fd : generator.fds()) fds.push_back({fd, POLLIN, 0});
-    (void)::poll(fds.data(), fds.size(), 2);
+    (void)::poll(fds.data(), fds.size(), 5);
     generator.turn();
     if (!has_joined && generator.is_joined()) {
       has_joined = true;

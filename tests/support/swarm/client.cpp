@@ -69,7 +69,7 @@ Client::Client(const Place& place, const std::string& gateway_key, crypto::AeadE
       id_(id_of(place.number)),
       tunnel_(tunnel_of(place.number)),
       identity_(crypto::generate_key_pair(random)),
-      preshared_(random_secret(random)),
+      preshared_(gateway ? Secret<32>{} : random_secret(random)),
       ours_(ice::generate_credentials(random)),
       theirs_(ice::generate_credentials(random)),
       agent_(agent_options(ours_, theirs_), random, now),

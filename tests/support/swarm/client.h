@@ -31,7 +31,7 @@ struct Echoed {
 
 class Client {
  public:
-  // With `gateway` a plain WireGuard peer: no ICE, its handshake starts at once.
+  // With `gateway` a plain WireGuard peer: no ICE, no preshared key.
   Client(const Place& place, const std::string& gateway_key, crypto::AeadEngine& engine,
          Random& random, Instant now, std::optional<SocketAddress> gateway = std::nullopt);
 
