@@ -40,7 +40,7 @@ struct World {
         translations(nat::Translations::compile({streams.translation()}, false)),
         policy(policy_of(shape.rules)),
         pipeline({.clients_max = 4096}, engine, output) {
-    for (auto& command : streams.commands(policy.get(), translations.get()))
+    for (auto& command : streams.commands(policy.get(), translations.get(), kNow))
       pipeline.apply(std::move(command), kNow);
     if (shape.is_tracked) pipeline.apply(pipeline::SetFlowTracking{true}, kNow);
     pipeline.flush(kNow);

@@ -54,12 +54,12 @@ inline std::unique_ptr<const filter::Policy> policy_of(std::uint32_t rules) {
   return filter::Policy::compile(out);
 }
 
-inline wireguard::SessionKeys keys_of(ReceiverIndex index, bool ours) {
+inline wireguard::SessionKeys keys_of(ReceiverIndex index, bool ours, Instant now) {
   wireguard::SessionKeys k;
   k.local_index = ours ? index : ReceiverIndex{7};
   k.remote_index = ours ? 7 : number(index);
   k.role = ours ? wireguard::Role::responder : wireguard::Role::initiator;
-  k.established = kNow;
+  k.established = now;
   return k;
 }
 
@@ -80,7 +80,7 @@ class Streams {
           std::uint32_t first = 0, std::uint64_t seed = 1)
       : shape_(shape), worker_(worker), first_(first), order_(1 << 16) {
     for (std::uint32_t n = 0; n < shape.clients; ++n) {
-      peers_.emplace_back(keys_of(index_of(n), false), engine);
+      peers_.emplace_back(keys_of(index_of(n), false, kNow), engine);
       for (std::uint32_t flow = 0; flow < shape.flows; ++flow) {
         heads_.push_back(head(test::tcp()
                                   .from(tunnel(n), port_of(flow))
@@ -107,8 +107,9 @@ class Streams {
   [[nodiscard]] ReceiverIndex index_of(std::uint32_t n) const {
     return pipeline::make_receiver_index(worker_, ((first_ + n) * 2654435761U) & 0xFFFFF, 1);
   }
-  [[nodiscard]] std::vector<pipeline::Command> commands(
-      const filter::Policy* policy, const nat::Translations* translations) const {
+  [[nodiscard]] std::vector<pipeline::Command> commands(const filter::Policy* policy,
+                                                        const nat::Translations* translations,
+                                                        Instant now) const {
     std::vector<pipeline::Command> out;
     for (std::uint32_t n = 0; n < shape_.clients; ++n) {
       const ClientSlot slot{n};
@@ -116,7 +117,7 @@ class Streams {
       out.emplace_back(pipeline::SetPath{
           slot,
           {pipeline::Path::Kind::direct, IpAddress::v4(198, 51, 100, 1), {tunnel(n), 4000}, {}}});
-      out.emplace_back(pipeline::InstallSession{slot, keys_of(index_of(n), true)});
+      out.emplace_back(pipeline::InstallSession{slot, keys_of(index_of(n), true, now)});
       if (shape_.is_translated)
         out.emplace_back(pipeline::SetTranslations{slot, translations, false});
     }

@@ -124,6 +124,19 @@ RC_GTEST_PROP(PolicyProperty, CompiledLookupEqualsALinearScan, ()) {
   }
 }
 
+RC_GTEST_PROP(PolicyProperty, SearchesTogetherFindWhatTheyFindAlone, ()) {
+  std::vector<std::unique_ptr<const Policy>> policies;
+  for (int i = 0; i < 3; ++i) policies.push_back(Policy::compile(arbitrary_rules()));
+  std::vector<Policy::Place> places(*rc::gen::inRange<std::size_t>(0, 40));
+  for (auto& place : places)
+    place = {policies[*rc::gen::inRange<std::size_t>(0, 3)].get(), arbitrary_address()};
+  Policy::locate(places);
+  for (const auto& place : places) {
+    const auto proto = arbitrary_proto();
+    RC_ASSERT(Policy::classify(place, proto) == place.policy->classify(place.ip, proto));
+  }
+}
+
 RC_GTEST_PROP(PolicyProperty, OrderOfRulesDoesNotMatter, ()) {
   const auto rules = arbitrary_rules();
   auto shuffled = rules;
