@@ -244,6 +244,8 @@ std::string write_status(const Status& status, const Clock& clock) {
   for (const auto& [reason, count] : status.drops)
     drops.push_back(
         {{"reason", fg::name_of(reason)}, {"count", count}, {"sentence", fg::sentence_of(reason)}});
+  Json verdicts = Json::object();
+  for (const auto& [name, count] : status.verdicts) verdicts[name] = count;
   const auto& summary = status.summary;
   const auto without =
       summary.connections - std::min(summary.connections, summary.direct + summary.relayed);
@@ -259,7 +261,13 @@ std::string write_status(const Status& status, const Clock& clock) {
          {"relays", relays},
          {"tunnel",
           {{"interface", status.interface}, {"ipv4", text(status.v4)}, {"ipv6", text(status.v6)}}},
-         {"backend", {{"name", status.backend}, {"cipher", status.cipher}}},
+         {"backend",
+          {{"name", status.backend},
+           {"detail", status.backend_detail},
+           {"data_by_xdp", status.data_by_xdp},
+           {"data_by_socket", status.data_by_socket},
+           {"verdicts", verdicts},
+           {"cipher", status.cipher}}},
          {"workers", workers},
          {"clients",
           {{"with_access", summary.clients},

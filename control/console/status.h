@@ -40,6 +40,10 @@ struct Status {
   std::optional<IpAddress> v4;
   std::optional<IpAddress> v6;
   std::string backend;
+  std::string backend_detail;        // interfaces and modes, or why not; may be empty
+  std::uint64_t data_by_xdp = 0;     // tunnel packets that came by AF_XDP
+  std::uint64_t data_by_socket = 0;  // and those that came by the kernel's sockets meanwhile
+  std::vector<std::pair<std::string, std::uint64_t>> verdicts;  // of the XDP program
   std::string cipher;
   std::vector<WorkerStatus> workers;
   controller::Summary summary;

@@ -133,6 +133,17 @@ std::string counted(std::size_t count, const char* what) {
   return std::to_string(count) + " " + what + (count == 1 ? "" : "s");
 }
 
+// Of the tunnel packets that came in, in per cent; nothing where there is one way.
+std::string share_by_xdp(const Json& backend) {
+  const auto& by_xdp = at(backend, "data_by_xdp");
+  const auto& by_socket = at(backend, "data_by_socket");
+  if (!by_xdp.is_number() || !by_socket.is_number() || by_xdp.get<double>() == 0) return "";
+  std::array<char, 48> shown{};
+  std::snprintf(shown.data(), shown.size(), ", %.1f %% of tunnel packets by AF_XDP",
+                100 * by_xdp.get<double>() / (by_xdp.get<double>() + by_socket.get<double>()));
+  return shown.data();
+}
+
 std::string status_text(const Json& status) {
   const auto& portal = at(status, "portal");
   const auto& tunnel = at(status, "tunnel");
@@ -163,7 +174,9 @@ std::string status_text(const Json& status) {
                                  shown.data()});
   }
   if (at(status, "relays").empty()) rows.push_back({"relay", "none"});
-  rows.push_back({"backend", text(backend, "name") + ", " +
+  const auto detail = text(backend, "detail");
+  rows.push_back({"backend", text(backend, "name") + (detail.empty() ? "" : " (" + detail + ")") +
+                                 share_by_xdp(backend) + ", " +
                                  counted(at(status, "workers").size(), "worker") + ", " +
                                  text(backend, "cipher")});
   rows.push_back({"clients", text(clients, "with_access") + " with access, " +

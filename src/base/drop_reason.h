@@ -70,6 +70,7 @@ namespace fg {
   X(xdp_ring_full, "AF_XDP receive ring was full: the worker did not keep up")                     \
   X(xdp_no_frame, "AF_XDP socket had no free frame: the worker did not keep up")                   \
   X(xdp_refused, "AF_XDP socket refused a frame: too long, or of another queue")                   \
+  X(xdp_silent, "interface was taken back from AF_XDP, as what it redirected did not arrive")      \
   /* control plane */                                                                              \
   X(command_ring_full, "ring to a worker is full")                                                 \
   X(command_queue_full, "connection, handshake or message refused as workers do not keep up")      \

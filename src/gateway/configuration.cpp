@@ -16,6 +16,7 @@ constexpr std::size_t kNameMax = 255;          // spec portal 1.1
 constexpr std::size_t kInterfaceNameMax = 15;  // IFNAMSIZ - 1
 constexpr std::size_t kSocketPathMax = 107;    // unix(7), without its end
 constexpr unsigned kWorkersLimit = 16;         // worker bits of a receiver index
+constexpr std::uint32_t kBusyPollMax = 1000;   // microseconds
 
 ConfigurationError usage(std::string text) { return {std::move(text), 2}; }
 
@@ -228,16 +229,48 @@ Check read_identity(const Reader& reader, Configuration& out) {
   return std::nullopt;
 }
 
+bool is_interface_name(std::string_view name) {
+  return !name.empty() && name.size() <= kInterfaceNameMax && name != "." && name != ".." &&
+         std::all_of(name.begin(), name.end(), [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                  c == '-' || c == '_' || c == '.';
+         });
+}
+
+constexpr std::size_t kXdpInterfacesMax = 16;
+
+Check read_backend(const Reader& reader, Configuration& out) {
+  if (const auto setting = reader.get("backend", "FIREGATE_BACKEND")) {
+    const auto& value = setting->value;
+    if (value != "auto" && value != "xdp" && value != "kernel") {
+      return usage(setting->key + "='" + (is_printable(value) ? value : "(unprintable)") +
+                   "' is not a backend: set auto, xdp or kernel, or remove it");
+    }
+    if (value == "xdp") out.backend = BackendChoice::xdp;
+    if (value == "kernel") out.backend = BackendChoice::kernel;
+  }
+  const auto setting = reader.get("xdp-interfaces", "FIREGATE_XDP_INTERFACES");
+  if (!setting) return std::nullopt;
+  std::string_view rest = setting->value;
+  while (!rest.empty()) {
+    const auto name = rest.substr(0, rest.find(','));
+    rest.remove_prefix(std::min(name.size() + 1, rest.size()));
+    if (!is_interface_name(name) || out.xdp_interfaces.size() == kXdpInterfacesMax) {
+      return usage(setting->key + "='" +
+                   (is_printable(setting->value) ? setting->value : "(unprintable)") +
+                   "' is not a list of interfaces: set at most 16 names with commas between them, "
+                   "e.g. eth0,eth1");
+    }
+    out.xdp_interfaces.emplace_back(name);
+  }
+  return std::nullopt;
+}
+
 Check read_interface(const Reader& reader, Configuration& out) {
   const auto setting = reader.get("tun-name", "FIREGATE_TUN_NAME");
   if (!setting) return std::nullopt;
   const auto& name = setting->value;
-  const bool valid = !name.empty() && name.size() <= kInterfaceNameMax && name != "." &&
-                     name != ".." && std::all_of(name.begin(), name.end(), [](char c) {
-                       return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                              (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
-                     });
-  if (!valid) {
+  if (!is_interface_name(name)) {
     return ConfigurationError{setting->key + "='" + (is_printable(name) ? name : "(unprintable)") +
                               "' is not an interface name: use 1 to 15 letters, digits, '-', '_' "
                               "or '.', e.g. tun-firezone"};
@@ -389,6 +422,7 @@ Check read_rest(const Reader& reader, Configuration& out) {
         read_bool(reader, "set-forwarding", "FIREGATE_SET_FORWARDING", out.set_forwarding),
         read_bool(reader, "lenient-turn", "FIREGATE_LENIENT_TURN", out.lenient_turn),
         read_number(reader, "workers", "FIREGATE_WORKERS", 1U, kWorkersLimit, out.workers),
+        read_number(reader, "", "FIREGATE_XDP_BUSY_POLL", 1U, kBusyPollMax, out.xdp_busy_poll),
         read_number(reader, "", "FIREZONE_UDP_SEND_BUFFER_SIZE", 4096U, 1U << 30,
                     out.udp_send_buffer),
         read_number(reader, "", "FIREZONE_UDP_RECV_BUFFER_SIZE", 4096U, 1U << 30,
@@ -441,6 +475,9 @@ Result<CommandLine, ConfigurationError> parse_command_line(std::vector<std::stri
            {"--otlp-grpc-endpoint", "otlp-grpc-endpoint",
             "Accepted for compatibility [OTLP_GRPC_ENDPOINT]"},
            {"--tun-name", "tun-name", "Name of the TUN device [FIREGATE_TUN_NAME]"},
+           {"--backend", "backend", "auto, xdp or kernel [FIREGATE_BACKEND]"},
+           {"--xdp-interfaces", "xdp-interfaces",
+            "Where AF_XDP is used, in place of the routes' [FIREGATE_XDP_INTERFACES]"},
            {"--workers", "workers", "Number of worker threads, 1 to 16 [FIREGATE_WORKERS]"},
            {"--portal-generation", "portal-generation",
             "A, B, C or auto [FIREGATE_PORTAL_GENERATION]"},
@@ -510,7 +547,7 @@ Result<Parsed, ConfigurationError> parse_configuration(const std::vector<std::st
   for (const auto& check :
        {read_url(reader, out), read_proxy(reader, out), read_words(reader, out),
         read_rest(reader, out), read_identity(reader, out), read_interface(reader, out),
-        read_control_socket(reader, out), read_preserved(reader, out)}) {
+        read_control_socket(reader, out), read_preserved(reader, out), read_backend(reader, out)}) {
     if (check) return fail(*check);
   }
   read_upload_proxy(reader, out);

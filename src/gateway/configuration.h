@@ -17,6 +17,9 @@
 
 namespace fg::gateway {
 
+// How datagrams come in (fast_path.h).
+enum class BackendChoice : std::uint8_t { automatic, xdp, kernel };
+
 struct Configuration {
   std::string api_url = "wss://api.firezone.dev";
   portal::ApiUrl url;
@@ -44,7 +47,10 @@ struct Configuration {
   bool set_forwarding = false;
   bool lenient_turn = false;
   std::string state_directory = "/var/lib/firezone";
-  std::string aead;                                           // empty: measured at start
+  std::string aead;  // empty: measured at start
+  BackendChoice backend = BackendChoice::automatic;
+  std::vector<std::string> xdp_interfaces;                    // empty: those of the routes
+  std::optional<std::uint32_t> xdp_busy_poll;                 // microseconds; none: interrupts
   std::string control_socket = "/run/firegate/control.sock";  // empty: none
   bool flow_logs = false;                     // to the log, whatever the portal says
   std::string flow_log_file;                  // likewise to a file; empty: none

@@ -21,6 +21,7 @@
 #include "gateway/data_path.h"
 #include "gateway/dns_service.h"
 #include "gateway/double_watch.h"
+#include "gateway/fast_path.h"
 #include "gateway/flow_logs.h"
 #include "gateway/host.h"
 #include "gateway/host_checks.h"
@@ -64,7 +65,10 @@ class Gateway final : public net::PortalHandler {
               Log{sink, "host"}),
         dns_(loop_, random_, configuration.tun_name, Log{sink, "dns"}),
         left_behind_(configuration.state_directory),
-        flow_logs_(loop_, configuration, sink) {}
+        flow_logs_(loop_, configuration, sink),
+        fast_path_({configuration.backend, configuration.xdp_interfaces,
+                    configuration.xdp_busy_poll.value_or(0)},
+                   Log{sink, "backend"}) {}
 
   int run() {
     if (auto ready = prepare(); !ready) {
@@ -137,6 +141,7 @@ class Gateway final : public net::PortalHandler {
   DnsService dns_;
   LeftBehind left_behind_;
   FlowLogs flow_logs_;
+  FastPath fast_path_;  // outlives the workers
   std::unique_ptr<runtime::WorkerPool> pool_;
   std::unique_ptr<controller::Controller> controller_;
   std::vector<controller::Datagram> outgoing_;  // in the hands of the system
@@ -232,7 +237,7 @@ Result<void, std::string> Gateway::start_workers() {
   options.mark = kMark;
   options.receive_buffer = configuration_.udp_receive_buffer.value_or(kReceiveBuffer);
   options.send_buffer = configuration_.udp_send_buffer.value_or(kSendBuffer);
-  auto opened = io::kernel::open_kernel_backend(options);
+  auto opened = fast_path_.open(options);
   if (!opened) return fail(describe(opened.error(), options.tun_name));
   if (auto told = report(opened->capabilities, options.receive_buffer, log_); !told) return told;
   const auto forced = crypto::parse_aead_provider(configuration_.aead);
@@ -248,7 +253,7 @@ Result<void, std::string> Gateway::start_workers() {
   pool_ = std::move(*pool);
   upkeep_ = std::move(opened->upkeep);
   log_.info("workers started", {{"workers", pool_->size()}});
-  return {};
+  return fast_path_.start(loop_.now());
 }
 
 void Gateway::start_portal(DeviceId id) {
@@ -291,6 +296,7 @@ void Gateway::turn(Instant now) {
     return;
   }
   host_.on_turn(now);
+  fast_path_.on_turn(now);
   if (data_path_at_ <= now) {
     check_data_path();
     if (health_is_missing_) offer_health();
@@ -303,7 +309,8 @@ void Gateway::turn(Instant now) {
     report_untracked_flows();
     report_at_ = now + kReportInterval;
   }
-  auto deadline = std::min({host_.wakeup(), data_path_at_, stop_at_.value_or(Instant::max())});
+  auto deadline = std::min(
+      {host_.wakeup(), fast_path_.wakeup(), data_path_at_, stop_at_.value_or(Instant::max())});
   if (const auto due = controller_->wakeup()) deadline = std::min(deadline, due->at);
   if (network_check_at_) deadline = std::min(deadline, *network_check_at_);
   if (const auto due = console_->wakeup()) deadline = std::min(deadline, *due);
@@ -328,11 +335,15 @@ bool Gateway::drain_workers(Instant now, WallTime wall) {
   return true;
 }
 
-// Every worker is told who owns an address; the device once.
+// Every worker is told who owns an address and which relays are in use; the device and the
+// interfaces once.
 static_assert(io::kernel::TunSteering::kOwnersMax >= 2 * controller::kClientsMax);
 void Gateway::steer(const controller::WorkerCommand& command) {
-  const auto* told = std::get_if<pipeline::SetTunnelOwner>(&command.command);
-  if (told != nullptr && number(command.worker) == 0) upkeep_->steer(told->address, told->owner);
+  if (number(command.worker) != 0) return;
+  if (const auto* told = std::get_if<pipeline::SetTunnelOwner>(&command.command); told != nullptr)
+    upkeep_->steer(told->address, told->owner);
+  if (const auto* relay = std::get_if<pipeline::SetRelay>(&command.command); relay != nullptr)
+    fast_path_.on_relay(relay->relay, relay->server, loop_.now());
 }
 
 // False: commands wait for room in a worker's ring.
@@ -398,6 +409,7 @@ void Gateway::send_datagrams() {
 
 // Any change may decide where packets leave, and from where; the tunnel's own do not.
 void Gateway::on_host_change(const HostChange& change) {
+  fast_path_.on_change(change, loop_.now());
   if (change.kind == HostChange::Kind::firewall || network_check_at_ ||
       change.index == ::if_nametoindex(configuration_.tun_name.c_str()))
     return;
@@ -438,7 +450,8 @@ std::array<std::uint64_t, kDropReasons> Gateway::drops() const {
   auto out = pool_->total().drops;
   for (std::size_t i = 0; i < kDropReasons; ++i) {
     const auto reason = static_cast<DropReason>(i);
-    out[i] += controller_->drops().of(reason) + dns_.drops().of(reason) + dropped_by_portal(reason);
+    out[i] += controller_->drops().of(reason) + dns_.drops().of(reason) +
+              fast_path_.drops().of(reason) + dropped_by_portal(reason);
   }
   return out;
 }
@@ -480,10 +493,15 @@ console::Status Gateway::status() const {
   out.interface = configuration_.tun_name;
   out.v4 = host_.address(Family::v4);
   out.v6 = host_.address(Family::v6);
-  out.backend = "kernel";
+  auto backend = fast_path_.report();
+  out.backend = std::move(backend.name);
+  out.backend_detail = std::move(backend.detail);
+  out.verdicts = std::move(backend.verdicts);
   out.cipher = cipher_;
   for (unsigned i = 0; i < pool_->size(); ++i) {
     const auto counters = pool_->counters(WorkerIndex{static_cast<std::uint8_t>(i)});
+    out.data_by_xdp += counters.data_by_xdp;
+    out.data_by_socket += counters.data_by_socket;
     out.workers.push_back({counters.to_resources, counters.bytes_to_resources, counters.to_clients,
                            counters.bytes_to_clients});
   }

@@ -313,4 +313,80 @@ Result<std::vector<RuleSeen>, SysError> Netlink::rules(Family family) {
   return out;
 }
 
+Result<std::vector<Interface>, SysError> Netlink::interfaces() {
+  Message message{RTM_GETLINK, NLM_F_REQUEST | NLM_F_DUMP};
+  message.header(ifinfomsg{});
+  std::vector<Interface> out;
+  auto asked = impl_->query(message, "list interfaces", [&](nlmsghdr* answer) {
+    if (!nlmsg_valid_hdr(answer, sizeof(ifinfomsg))) return;
+    const auto* link = static_cast<const ifinfomsg*>(nlmsg_data(answer));
+    const auto* name = nlmsg_find_attr(answer, sizeof *link, IFLA_IFNAME);
+    if (name == nullptr) return;
+    Interface seen{.index = static_cast<unsigned>(link->ifi_index),
+                   .name = nla_get_string(name),
+                   .is_loopback = (link->ifi_flags & IFF_LOOPBACK) != 0,
+                   .is_up = (link->ifi_flags & IFF_UP) != 0};
+    if (auto* info = nlmsg_find_attr(answer, sizeof *link, IFLA_LINKINFO); info != nullptr) {
+      if (const auto* kind =
+              nla_find(static_cast<nlattr*>(nla_data(info)), nla_len(info), IFLA_INFO_KIND);
+          kind != nullptr)
+        seen.kind = nla_get_string(kind);
+    }
+    const auto* parent = nlmsg_find_attr(answer, sizeof *link, IFLA_LINK);
+    const bool is_elsewhere = nlmsg_find_attr(answer, sizeof *link, IFLA_LINK_NETNSID) != nullptr;
+    if (parent != nullptr && !is_elsewhere) seen.parent = nla_get_u32(parent);
+    out.push_back(std::move(seen));
+  });
+  if (!asked) return fail(asked.error());
+  return out;
+}
+
+Result<std::vector<unsigned>, SysError> Netlink::default_routes() {
+  std::vector<unsigned> out;
+  for (const auto family : {Family::v4, Family::v6}) {
+    Message message{RTM_GETROUTE, NLM_F_REQUEST | NLM_F_DUMP};
+    rtmsg header{};
+    header.rtm_family = family_of(family);
+    message.header(header);
+    auto asked = impl_->query(message, "list routes", [&](nlmsghdr* answer) {
+      if (!nlmsg_valid_hdr(answer, sizeof(rtmsg))) return;
+      const auto* route = static_cast<const rtmsg*>(nlmsg_data(answer));
+      if (route->rtm_dst_len != 0 || route->rtm_table != RT_TABLE_MAIN ||
+          route->rtm_type != RTN_UNICAST)
+        return;
+      if (const auto* at = nlmsg_find_attr(answer, sizeof *route, RTA_OIF); at != nullptr)
+        out.push_back(nla_get_u32(at));
+      const auto* ways = nlmsg_find_attr(answer, sizeof *route, RTA_MULTIPATH);
+      if (ways == nullptr) return;
+      int left = nla_len(ways);
+      for (const auto* hop = static_cast<const rtnexthop*>(nla_data(ways));
+           left >= static_cast<int>(sizeof *hop) && RTNH_OK(hop, left); hop = RTNH_NEXT(hop)) {
+        out.push_back(static_cast<unsigned>(hop->rtnh_ifindex));
+        left -= RTNH_ALIGN(hop->rtnh_len);
+      }
+    });
+    if (!asked && asked.error().error != EAFNOSUPPORT && asked.error().error != EOPNOTSUPP)
+      return fail(asked.error());
+  }
+  return out;
+}
+
+Result<std::vector<IpAddress>, SysError> Netlink::addresses() {
+  Message message{RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP};
+  message.header(ifaddrmsg{});
+  std::vector<IpAddress> out;
+  auto asked = impl_->query(message, "list addresses", [&](nlmsghdr* answer) {
+    if (!nlmsg_valid_hdr(answer, sizeof(ifaddrmsg))) return;
+    const auto* header = static_cast<const ifaddrmsg*>(nlmsg_data(answer));
+    // Of a point-to-point link IFA_ADDRESS is the other end; IPv6 has no IFA_LOCAL without one.
+    const auto* at = nlmsg_find_attr(answer, sizeof *header, IFA_LOCAL);
+    if (at == nullptr) at = nlmsg_find_attr(answer, sizeof *header, IFA_ADDRESS);
+    if (at == nullptr || (nla_len(at) != 4 && nla_len(at) != 16)) return;
+    out.push_back(IpAddress::from_bytes(
+        {static_cast<const std::uint8_t*>(nla_data(at)), static_cast<std::size_t>(nla_len(at))}));
+  });
+  if (!asked) return fail(asked.error());
+  return out;
+}
+
 }  // namespace fg::gateway

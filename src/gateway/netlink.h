@@ -27,6 +27,16 @@ struct Link {
   std::uint32_t mtu = 0;
 };
 
+// An interface as it stands, of whoever made it.
+struct Interface {
+  unsigned index = 0;
+  std::string name{};
+  std::string kind{};   // "vlan", "bond", …; empty: a device
+  unsigned parent = 0;  // of a VLAN, in this network namespace
+  bool is_loopback = false;
+  bool is_up = false;
+};
+
 // A routing rule as it stands, of whoever made it.
 struct RuleSeen {
   std::uint32_t priority = 0;
@@ -59,6 +69,11 @@ class Netlink {
   // The interface by which an unmarked packet to this address leaves.
   Result<unsigned, SysError> route_to(const IpAddress& address);
   Result<std::vector<RuleSeen>, SysError> rules(Family family);
+  Result<std::vector<Interface>, SysError> interfaces();
+  // Where the main table's default routes of both families lead, by interface; repetitions allowed.
+  Result<std::vector<unsigned>, SysError> default_routes();
+  // Of all interfaces.
+  Result<std::vector<IpAddress>, SysError> addresses();
 
  private:
   struct Impl;

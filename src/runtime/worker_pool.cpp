@@ -216,6 +216,8 @@ WorkerCounters WorkerPool::counters(WorkerIndex worker) const {
                      .sleeps = w.turns().sleeps,
                      .tun_reads = p.tun_reads,
                      .tun_writes = p.tun_writes,
+                     .data_by_xdp = p.data_by_xdp,
+                     .data_by_socket = p.data_by_socket,
                      .flows_open = w.flow_counters().open,
                      .flows_untracked = w.flow_counters().table_full};
   add_drops(out.drops, c.drops);
@@ -234,6 +236,7 @@ WorkerCounters WorkerPool::total() const {
           &WorkerCounters::datagrams_received, &WorkerCounters::datagrams_sent,
           &WorkerCounters::punts, &WorkerCounters::handed_over, &WorkerCounters::turns,
           &WorkerCounters::sleeps, &WorkerCounters::tun_reads, &WorkerCounters::tun_writes,
+          &WorkerCounters::data_by_xdp, &WorkerCounters::data_by_socket,
           &WorkerCounters::flows_open, &WorkerCounters::flows_untracked}) {
       sum.*member += one.*member;
     }

@@ -2,6 +2,7 @@
 """The lab as a demonstration: real traffic through the gateway for generations A, B and C, as one table.
 
     sudo tests/support/demo.py [--keep] [--down] [--generations ABC] [--portal ours|oracle]
+                               [--backend auto|xdp|kernel]
 
 Exit status 0 only if every row holds. --keep leaves the labs up and prints how to look around; --down removes them.
 """
@@ -37,7 +38,7 @@ def worker(arguments):
 def launch(plan, generation, arguments):
     """Rows of one lab. A worker that dies is a failed row, not a missing one."""
     command = [sys.executable, os.path.abspath(__file__), "--worker", plan, "--generations", generation,
-               "--portal", arguments.portal] + ["--keep"] * arguments.keep
+               "--portal", arguments.portal, "--backend", arguments.backend] + ["--keep"] * arguments.keep
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                           preexec_fn=lambda: die_with_parent(signal.SIGTERM)) as process:
         running.append(process)
@@ -86,10 +87,12 @@ def main():
     parser.add_argument("--down", action="store_true", help="remove labs left by --keep")
     parser.add_argument("--generations", default="ABC")
     parser.add_argument("--portal", choices=("ours", "oracle"), default="ours")
+    parser.add_argument("--backend", choices=("auto", "xdp", "kernel"), default="auto", help="of the gateway")
     parser.add_argument("--worker", choices=sorted(PLANS), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if os.geteuid() != 0:
         sys.exit("the lab makes network namespaces: run it as root (sudo)")
+    os.environ["FG_BACKEND"] = arguments.backend
     if arguments.worker:
         return worker(arguments)
     if arguments.down:

@@ -10,9 +10,11 @@
 namespace fg::io::xdp {
 namespace {
 
-bool is_data(Bytes datagrams) noexcept {
-  const auto kind = packet::classify(datagrams);
-  return kind == packet::DatagramKind::wireguard_data || kind == packet::DatagramKind::channel_data;
+bool is_data(Bytes datagram) noexcept {
+  auto kind = packet::classify(datagram);
+  if (kind == packet::DatagramKind::channel_data)
+    kind = packet::classify(datagram.subspan(packet::kChannelHeader));
+  return kind == packet::DatagramKind::wireguard_data;
 }
 
 bool watch(const kernel::FileDescriptor& poll, int fd) noexcept {

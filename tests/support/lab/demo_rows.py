@@ -9,7 +9,7 @@ from lab.lab import NAMES, NET4, NET6, Lab, resources
 from lab.names import announce, datagrams_in, proxies, spoofed
 from lab.probes import Answer, refused_quickly, until_ok
 from lab.process import wait_for
-from lab.traffic import Stream, outcome_of
+from lab.traffic import Stream, data_ways, outcome_of
 
 ASK = {"A": ("request_connection", "allow_access"), "B": ("authorize_flow",), "C": ("create_authorization",)}
 BULK = 3_000_000
@@ -57,6 +57,15 @@ class Show:
         yield self.row("ICMP", self.probes.ping(t.RESOURCE4))
         yield self.row("3 MB to the client", self.probes.download(t.RESOURCE4, BULK))
         yield self.row("3 MB to the resource", self.probes.upload(t.RESOURCE4, BULK))
+        if os.environ.get("FG_BACKEND") == "xdp":
+            yield self.share_by_xdp()
+
+    def share_by_xdp(self):
+        """Of the tunnel packets that come in during an upload."""
+        with data_ways(self.lab) as ways:
+            answer = self.probes.upload(t.RESOURCE4, BULK)
+        received = f"{ways.share:.2%} of {ways.xdp + ways.socket}"
+        return self.row("tunnel packets by AF_XDP", Answer(answer.ok and ways.share > 0.99, answer.sent, received, None))
 
     def flow_record(self):
         """One page, and what the gateway wrote about it."""

@@ -32,7 +32,8 @@ table ip6 lab_gateway {
 
 
 class Gateway:
-    def __init__(self, world, command=None, env=None):
+    def __init__(self, world, command=None, env=None, backend=None):
+        backend = backend or os.environ.get("FG_BACKEND")
         self.world, self.process = world, None
         self.control = world.path("control.sock")
         self.command = shlex.split(command or os.environ.get("FG_GATEWAY", DEFAULT))
@@ -41,7 +42,8 @@ class Gateway:
             "FIREZONE_API_URL": f"ws://{portal}:{t.PORTAL_PORT}", "FIREZONE_TOKEN": TOKENS["gateway"],
             "FIREZONE_ID": "lab-gateway", "FIREZONE_NAME": "lab gateway", "RUST_LOG": "debug",
             "HEALTH_CHECK_ADDR": HEALTH, "FIREZONE_NO_TELEMETRY": "true",
-            "FIREGATE_STATE_DIRECTORY": world.dir, "FIREGATE_CONTROL_SOCKET": self.control, **(env or {})}
+            "FIREGATE_STATE_DIRECTORY": world.dir, "FIREGATE_CONTROL_SOCKET": self.control,
+            **({"FIREGATE_BACKEND": backend} if backend else {}), **(env or {})}
         self.starts = 0
 
     def start(self):

@@ -36,13 +36,13 @@ def narrowed(filters=None):
 
 class Lab:
     def __init__(self, generation, portal="ours", shape=None, scenario=None, keep=False, relay_generation=None,
-                 narrow=True, client=None):
+                 narrow=True, client=None, backend=None):
         self.generation, self.narrow = generation, narrow
         self.world = World(shape or t.Shape(), keep)
         base = {"generation": generation, "resources": resources(), "upstream_dns": [f"{t.PORTAL4}:53"],
                 "expires_in": None}
         self.portal = Portal(self.world, base | (scenario or {}), portal)
-        self.gateway = Gateway(self.world)
+        self.gateway = Gateway(self.world, backend=backend)
         self.client = client(self.world) if client else Client(self.world, generation)
         self.probes, self.impairment, self.dns = Probes(self.world), None, None
         self.relays = [Relay(self.world, relay_generation or generation, h) for h in self.world.shape.relay_hosts]

@@ -1,4 +1,5 @@
 """Steady traffic in the background: a datagram every few milliseconds, each answered or missed."""
+import contextlib
 import socket
 import struct
 import threading
@@ -109,3 +110,25 @@ def outcome_of(world, act, seconds, address=t.RESOURCE4):
     stream.wait_steady(seconds)
     time.sleep(0.3)
     return stream.stop()
+
+
+@dataclass
+class Ways:
+    """By which way tunnel packets reached the gateway."""
+    xdp: int = 0
+    socket: int = 0
+
+    @property
+    def share(self):
+        return self.xdp / max(1, self.xdp + self.socket)
+
+
+@contextlib.contextmanager
+def data_ways(lab):
+    """Counts while the block runs; the figures are there behind it."""
+    def read():
+        backend = lab.gateway.ask("status")["status"]["backend"]
+        return backend["data_by_xdp"], backend["data_by_socket"]
+    ways, before = Ways(), read()
+    yield ways
+    ways.xdp, ways.socket = (now - then for now, then in zip(read(), before))

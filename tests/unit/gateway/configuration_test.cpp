@@ -178,6 +178,22 @@ TEST(Configuration, AMissingOrMalformedTokenIsOneLineWithTheMendAndWithoutTheVal
   EXPECT_NE(refuse(table).text.find("/nowhere"), std::string::npos);
 }
 
+TEST(Configuration, TheBackendIsAutomaticUnlessAsked) {
+  Table table;
+  EXPECT_EQ(accept(table).backend, BackendChoice::automatic);
+  EXPECT_TRUE(accept(table).xdp_interfaces.empty());
+  table.variables["FIREGATE_BACKEND"] = "xdp";
+  table.variables["FIREGATE_XDP_INTERFACES"] = "eth0,wan.7";
+  table.variables["FIREGATE_XDP_BUSY_POLL"] = "50";
+  EXPECT_EQ(accept(table).backend, BackendChoice::xdp);
+  EXPECT_EQ(accept(table).xdp_interfaces, (std::vector<std::string>{"eth0", "wan.7"}));
+  EXPECT_EQ(accept(table).xdp_busy_poll, 50U);
+  table.variables["FIREGATE_BACKEND"] = "kernel";
+  EXPECT_EQ(accept(table).backend, BackendChoice::kernel);
+  table.variables["FIREGATE_BACKEND"] = "auto";
+  EXPECT_EQ(accept(table).backend, BackendChoice::automatic);
+}
+
 struct BadValue {
   const char* key;
   const char* value;
@@ -185,31 +201,37 @@ struct BadValue {
 };
 
 TEST(Configuration, EveryBadValueNamesItsKeyAndTheMendInOneLine) {
-  for (const auto& bad :
-       std::initializer_list<BadValue>{{"FIREZONE_API_URL", "ftp://portal.test", 1},
-                                       {"FIREZONE_API_URL", "not a url", 2},
-                                       {"FIREZONE_ID", "a\nb", 1},
-                                       {"FIREZONE_NAME", "a\x7F", 1},
-                                       {"FIREGATE_TUN_NAME", "a-name-that-is-too-long", 1},
-                                       {"FIREGATE_TUN_NAME", "a/b", 1},
-                                       {"FIREGATE_TUN_NAME", "", 1},
-                                       {"FIREGATE_TUN_NAME", "a\"b", 1},
-                                       {"FIREZONE_METRICS", "prometheus", 2},
-                                       {"FIREZONE_VALIDATE_CHECKSUMS", "yes", 2},
-                                       {"FIREZONE_UDP_RECV_BUFFER_SIZE", "-1", 2},
-                                       {"HEALTH_CHECK_ADDR", "8080", 2},
-                                       {"FIREZONE_LOG_FORMAT", "xml", 2},
-                                       {"FIREZONE_MAX_PARTITION_TIME", "soon", 2},
-                                       {"FIREZONE_NO_TELEMETRY", "1", 2},
-                                       {"FIREZONE_NO_INC_BUF", "True", 2},
-                                       {"FIREZONE_FLOW_LOGS", "", 2},
-                                       {"FIREGATE_WORKERS", "0", 2},
-                                       {"FIREGATE_WORKERS", "17", 2},
-                                       {"FIREGATE_PORTAL_GENERATION", "D", 2},
-                                       {"FIREGATE_REPORTED_VERSION", "1.6", 2},
-                                       {"FIREGATE_MASQUERADE", "maybe", 2},
-                                       {"FIREGATE_AEAD", "rot13", 2},
-                                       {"FIREZONE_UDP_SEND_BUFFER_SIZE", "many", 2}}) {
+  for (const auto& bad : std::initializer_list<BadValue>{
+           {"FIREZONE_API_URL", "ftp://portal.test", 1},
+           {"FIREZONE_API_URL", "not a url", 2},
+           {"FIREZONE_ID", "a\nb", 1},
+           {"FIREZONE_NAME", "a\x7F", 1},
+           {"FIREGATE_TUN_NAME", "a-name-that-is-too-long", 1},
+           {"FIREGATE_TUN_NAME", "a/b", 1},
+           {"FIREGATE_TUN_NAME", "", 1},
+           {"FIREGATE_TUN_NAME", "a\"b", 1},
+           {"FIREZONE_METRICS", "prometheus", 2},
+           {"FIREZONE_VALIDATE_CHECKSUMS", "yes", 2},
+           {"FIREZONE_UDP_RECV_BUFFER_SIZE", "-1", 2},
+           {"HEALTH_CHECK_ADDR", "8080", 2},
+           {"FIREZONE_LOG_FORMAT", "xml", 2},
+           {"FIREZONE_MAX_PARTITION_TIME", "soon", 2},
+           {"FIREZONE_NO_TELEMETRY", "1", 2},
+           {"FIREZONE_NO_INC_BUF", "True", 2},
+           {"FIREZONE_FLOW_LOGS", "", 2},
+           {"FIREGATE_BACKEND", "dpdk", 2},
+           {"FIREGATE_BACKEND", "", 2},
+           {"FIREGATE_XDP_INTERFACES", "eth0,,eth1", 2},
+           {"FIREGATE_XDP_INTERFACES", "eth0;reboot", 2},
+           {"FIREGATE_XDP_INTERFACES", "a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q", 2},
+           {"FIREGATE_XDP_BUSY_POLL", "1001", 2},
+           {"FIREGATE_WORKERS", "0", 2},
+           {"FIREGATE_WORKERS", "17", 2},
+           {"FIREGATE_PORTAL_GENERATION", "D", 2},
+           {"FIREGATE_REPORTED_VERSION", "1.6", 2},
+           {"FIREGATE_MASQUERADE", "maybe", 2},
+           {"FIREGATE_AEAD", "rot13", 2},
+           {"FIREZONE_UDP_SEND_BUFFER_SIZE", "many", 2}}) {
     Table table;
     table.variables[bad.key] = bad.value;
     const auto error = refuse(table);
