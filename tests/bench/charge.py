@@ -23,6 +23,14 @@ def threads_of(pid):
         return set()
 
 
+def name_of(thread):
+    try:
+        with open(f"/proc/{thread}/comm", encoding="ascii", errors="replace") as f:
+            return f.read().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def pin(thread, cpu):
     os.sched_setaffinity(thread, {cpu})
 
@@ -75,7 +83,7 @@ class Meter:
 
     def __init__(self, pids, kernel_threads):
         self.pids, self.kernel_threads = pids, kernel_threads
-        self.before = {}
+        self.before, self.beside = {}, 0
 
     def _read(self):
         own = {t: run_time(f"{p}/task/{t}") for p in self.pids for t in threads_of(p)}
@@ -85,6 +93,10 @@ class Meter:
         self.before = self._read()
 
     def stop(self):
-        """(the gateway's own threads, the kernel's), nanoseconds."""
+        """(the gateway's own threads, the kernel's), nanoseconds. `beside` are those of the former that move no packets."""
         now = self._read()
+        names = {t: name_of(f"{p}/task/{t}") for p in self.pids for t in threads_of(p)}
+        workers = any("worker" in name for name in names.values())
+        self.beside = sum(at - self.before[0].get(t, 0) for t, at in now[0].items()
+                          if workers and "worker" not in names.get(t, ""))
         return tuple(sum(at - old.get(t, 0) for t, at in new.items()) for old, new in zip(self.before, now))

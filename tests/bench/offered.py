@@ -45,7 +45,8 @@ class Offered(contenders.Contender):
     def offer(self, **words):
         """One load: what the gateway was charged, and what became of the packets."""
         self.connect(words["clients"])
-        told, (own, kernel) = self.generator.load(self.meter(), **words)
+        meter = self.meter()
+        told, (own, kernel) = self.generator.load(meter, **words)
         sent, arrived, late = (sum(told[way][key] for way in ("up", "down")) for key in ("sent", "arrived", "missed"))
         wrong = sum(told[way]["wrong"] + told[way]["unsealed"] for way in ("up", "down"))
         if wrong:
@@ -53,7 +54,7 @@ class Offered(contenders.Contender):
         arrived = max(arrived, 1)
         return {"ns": (own + kernel) / arrived, "own_ns": own / arrived, "delivered": arrived / max(sent, 1),
                 "kpps": arrived / told["seconds"] / 1e3, "late": late / max(sent + late, 1),
-                "busy": (own + kernel) / told["seconds"] / 1e9}
+                "busy": (own + kernel) / told["seconds"] / 1e9, "beside_ns": meter.beside / arrived}
 
     def ping(self, count):
         """Round trips of one packet in flight, microseconds."""

@@ -83,9 +83,12 @@ def tables(result, tested, wanted):
                 f"{f'>= {v:.0f}' if found[n][case]['limit'] == 'generator' else f'{v:.0f}':>17}"
                 if (v := found[n].get(case, {}).get("kpps")) else f"{'-':>17}" for n in found))
     if "growth" in result:
-        lines += ["", f"{'clients, 16 packets each in turn: ns (own)':40}{'-> resource':>17}{'-> client':>17}"]
+        lines += ["", f"{'clients, 16 packets each in turn: ns (own)':44}{'-> resource':>17}{'-> client':>17}"
+                  f"{'control thread alone':>28}"]
         for clients in dict.fromkeys(case.split("/")[0] for case in result["growth"]):
-            lines.append(f"{clients:40}" + "".join(f"{cell(result['growth'].get(f'{clients}/{way}')):>17}" for way in WAYS))
+            both = [result["growth"].get(f"{clients}/{way}", {}) for way in WAYS]
+            lines.append(f"{clients:44}" + "".join(f"{cell(found):>17}" for found in both)
+                         + "".join(f"{found.get('beside_ns', 0):>14.0f}" for found in both))
     if "sink" in result:
         lines += [""] + [f"{'64 B, wire to plaintext: ns (own), ' + n:57}{cell(v)}" for n, v in result["sink"].items()]
     if "ping" in result:
@@ -101,7 +104,17 @@ def tables(result, tested, wanted):
         if cases:
             lines += ["", f"pipeline between memory and memory, {name}: ns a packet"]
             lines += [f"  {case:38}{ns:>17.1f}" for case, ns in cases.items()]
-    return lines
+    return lines + idle(result.get("idle"))
+
+
+def idle(found):
+    if not found:
+        return []
+    head = f"{found['clients']} silent clients: us a client and second"
+    lines = ["", f"{head:57}{found['us']:.2f}"]
+    for part in ("threads", "causes"):
+        lines += [f"  {name:55}{value:.2f}" for name, value in found[part].items()]
+    return lines + ["  a second: " + ", ".join(f"{name} {value:.0f}" for name, value in found["a second"].items())]
 
 
 def targets(rows):

@@ -65,7 +65,7 @@ def _workers(result):
 
 
 def judged(result, tested):
-    """[(what, wanted, measured, verdict)] of the issue's table."""
+    """[(what, wanted, measured, verdict)] of everything that was wanted."""
     bare, share = _memory(result)
     growth = ratios(result, tested)
     sink, pings = result.get("sink", {}), result.get("ping", {})
@@ -91,6 +91,7 @@ def judged(result, tested):
         ("4000 clients over one: cost a packet", "<= 1.15", _worst(growth.get(f"1 to 4000 clients {w}") for w in ("up", "down")),
          lambda v: v <= 1.15),
         ("round trip at rest added above routing: us", "<= 150", rtt, lambda v: v <= 150),
+        ("a silent client: us of processor time a second", "<= 2.00", result.get("idle", {}).get("us"), lambda v: v <= 2),
     ]
     return [(what, wanted, value, NOT_MEASURED if value is None else "met" if good(value) else "missed")
             for what, wanted, value, good in rows]
