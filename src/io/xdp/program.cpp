@@ -60,6 +60,15 @@ void listen_to_libraries() {
   ::libxdp_set_print(on_libxdp_words);
 }
 
+// Options as the libraries want them: their size, the rest zero.
+template <class Options>
+Options sized() {
+  Options out;
+  std::memset(&out, 0, sizeof out);
+  out.sz = sizeof out;
+  return out;
+}
+
 ifreq request_for(const std::string& interface) {
   ifreq request{};
   interface.copy(request.ifr_name, IFNAMSIZ - 1);
@@ -119,7 +128,7 @@ Dispatcher dispatcher_of(unsigned index) {
 
 std::uint32_t attached_program(unsigned index) {
   std::uint32_t id = 0;
-  LIBBPF_OPTS(bpf_xdp_query_opts, query);
+  auto query = sized<bpf_xdp_query_opts>();
   if (::bpf_xdp_query(static_cast<int>(index), 0, &query) == 0)
     id = query.prog_id != 0 ? query.prog_id : query.drv_prog_id | query.skb_prog_id;
   return id;
@@ -251,7 +260,7 @@ class Program::State {
                       "they are in " + std::string(to_string(theirs)) + " mode");
     skeleton_ = open_skeleton(options_);
     if (!skeleton_) return error_of(reason_of(errno), errno);
-    DECLARE_LIBXDP_OPTS(xdp_program_opts, of_object);
+    auto of_object = sized<xdp_program_opts>();
     of_object.obj = skeleton_->obj;
     of_object.prog_name = kProgramName;
     auto* created = ::xdp_program__create(&of_object);
@@ -298,7 +307,7 @@ class Program::State {
   }
   // An errno, or 0.
   int link(AttachMode mode) {
-    LIBBPF_OPTS(bpf_link_create_opts, options);
+    auto options = sized<bpf_link_create_opts>();
     options.flags = mode == AttachMode::native ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE;
     const int made = ::bpf_link_create(::bpf_program__fd(skeleton_->progs.firegate_xdp),
                                        static_cast<int>(index_), BPF_XDP, &options);

@@ -95,6 +95,31 @@ TEST(Describe, EveryRefusalNamesItsMend) {
   }
 }
 
+struct Lines final : LogSink {
+  [[nodiscard]] bool is_enabled(LogLevel, std::string_view) const override { return true; }
+  void write(LogLevel, std::string_view, std::string_view message,
+             std::span<const LogField> fields) override {
+    text += message;
+    for (const auto& field : fields) text += " " + field.key + "=" + field.value;
+    text += "\n";
+  }
+  std::string text;
+};
+
+TEST(Report, RefusedSteeringOfTunQueuesIsOneLineAndNoError) {
+  Lines lines;
+  io::kernel::Capabilities capabilities;
+  capabilities.tun.steering = true;
+  ASSERT_TRUE(report(capabilities, 0, Log{lines, "gateway"}));
+  EXPECT_NE(lines.text.find("steering=true"), std::string::npos) << lines.text;
+  EXPECT_EQ(lines.text.find("CAP_BPF"), std::string::npos) << lines.text;
+
+  capabilities.tun.steering = false;
+  capabilities.tun.steering_error = SysError{"load the program that steers TUN queues", EPERM};
+  ASSERT_TRUE(report(capabilities, 0, Log{lines, "gateway"}));
+  EXPECT_NE(lines.text.find("CAP_BPF reason=load the program"), std::string::npos) << lines.text;
+}
+
 TEST_F(Proc, BufferLimitsAreRaisedButNeverLowered) {
   const auto lines = raise_buffer_limits(16U << 20, 2U << 20, root.string());
   ASSERT_EQ(lines.size(), 1U);
