@@ -1,5 +1,5 @@
 // The XDP program of one interface (bpf/fast_path.bpf.c): attached, told what is ours, counted,
-// detached. It takes nothing before set_tunnel(), set_addresses() and a socket are given.
+// detached. It takes nothing before set_tunnel_ports(), set_addresses() and a socket are given.
 //
 // Alone on its interface it hangs on a BPF link that ends with the process, however that ends.
 // Where another program came by libxdp's dispatcher it joins that one, whose pins outlive a killed
