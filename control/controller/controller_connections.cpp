@@ -393,12 +393,10 @@ std::optional<pipeline::Path> Controller::way_over(const ice::Path& route, Insta
 
 void Controller::update_path(Connection& connection, Instant now) {
   const auto route = connection.agent.route();
-  if (route && route->local_relayed) set_relayed_peer(connection, route->remote);
-  // Without ICE, where it went last is tried until something better has answered (spec
-  // connectivity 5.2).
-  if (!route && connection.agent.iceless() != nullptr) return;
-  const auto way = route ? way_over(*route, now) : std::nullopt;
-  const auto path = way.value_or(pipeline::Path{});
+  // Where it went last is tried until something better has answered (spec connectivity 5.2).
+  if (!route) return;
+  if (route->local_relayed) set_relayed_peer(connection, route->remote);
+  const auto path = way_over(*route, now).value_or(pipeline::Path{});
   if (path == connection.path) return;
   if (path.kind == pipeline::Path::Kind::direct) tell_all(pipeline::ExpectSource{path.remote.ip});
   const auto kind_before = std::exchange(connection.path, path).kind;

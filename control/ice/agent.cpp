@@ -98,9 +98,7 @@ std::optional<Wakeup> Agent::wakeup() const {
   if (const auto at = watch_.due()) first = earlier(first, Wakeup{*at, "path in doubt"});
   if (remote_credentials_) {
     for (const auto& pair : checklist_.pairs()) {
-      const auto at =
-          pair.checks.is_hurried() ? last_now_ : pair.checks.cached_next().value_or(last_now_);
-      first = earlier(first, Wakeup{at, "ICE check"});
+      if (const auto at = check_due(pair)) first = earlier(first, Wakeup{*at, "ICE check"});
     }
   }
   if (first) first->at = std::max(first->at, last_now_);
@@ -124,7 +122,7 @@ void Agent::settle(Instant now) {
   last_now_ = std::max(last_now_, now);
   if (failed_) return;
   if (role_ == Role::controlling) nominate_best(now);
-  select_path();
+  select_path(now);
   watch(now);
   evaluate_state(now);
   for (auto& pair : checklist_.pairs()) (void)pair.checks.next(profile_, now);
@@ -139,8 +137,13 @@ void Agent::nominate_best(Instant now) {
   checklist_.nominate(*best, now);
 }
 
-void Agent::select_path() {
+// A peer that does not know that what it nominated is gone goes on for twelve checks (spec
+// connectivity 2.18); it takes data from whatever has answered its checks (2.17).
+void Agent::select_path(Instant now) {
   const auto* best = checklist_.best_nominated();
+  is_nominated_ = best != nullptr;
+  if (best == nullptr && path_ && role_ == Role::controlled)
+    best = checklist_.best_heard(now - kLeftAfter);
   if (best == nullptr) {
     path_.reset();
     return;
@@ -157,11 +160,10 @@ void Agent::select_path() {
 void Agent::evaluate_state(Instant now) {
   if (state_ == AgentState::initial) return;
   const auto& pairs = checklist_.pairs();
-  const bool nominated = path_.has_value();
   const bool possible =
       !had_local_ || !had_remote_ ||
       std::any_of(pairs.begin(), pairs.end(), [](const Pair& p) { return p.nominated == 0; });
-  if (nominated) {
+  if (is_nominated_) {
     set_state(possible ? AgentState::connected : AgentState::completed, now);
   } else {
     set_state(possible ? AgentState::checking : AgentState::disconnected, now);
@@ -200,7 +202,7 @@ void Agent::watch(Instant now) {
 
 void Agent::withdraw(LostPaths lost, Instant now) {
   for (const auto id : lost.pairs) checklist_.withdraw_nomination(id);
-  select_path();
+  select_path(now);
   push_event(Reconsidered{candidates_of(lost.bases), true});
   withdrawn_ = std::move(lost);
   timers_.set(Timer::restore, now + restore_after_);
@@ -238,12 +240,22 @@ Pair* Agent::due_pair(Instant now) {
   Instant first_at;
   for (auto& pair : checklist_.pairs()) {
     if (pair.checks.is_hurried()) return &pair;
-    const auto at = pair.checks.next(profile_, now);
-    if (at > now || (first != nullptr && at >= first_at)) continue;
+    (void)pair.checks.next(profile_, now);
+    const auto at = check_due(pair);
+    if (!at || *at > now || (first != nullptr && *at >= first_at)) continue;
     first = &pair;
-    first_at = at;
+    first_at = *at;
   }
   return first;
+}
+
+// The peer's next question comes first, unless it is lost.
+std::optional<Instant> Agent::check_due(const Pair& pair) const {
+  if (pair.checks.is_hurried()) return last_now_;
+  const auto at = pair.checks.cached_next().value_or(last_now_);
+  if (!profile_.relies_on_peer || role_ != Role::controlled) return at;
+  if (pair.last_request) return std::max(at, *pair.last_request + profile_.max_rto + kPeerIsLate);
+  return pair.succeeded || !pair.checks.has_begun() ? std::optional{at} : std::nullopt;
 }
 
 void Agent::push_transmit(Transmit transmit) {

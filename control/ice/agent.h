@@ -132,6 +132,7 @@ inline constexpr std::size_t kOptimisticMax = 2;    // per added candidate, spec
 inline constexpr Duration kCandidateTimeout = 10s;  // spec connectivity 2.16
 inline constexpr Duration kUnheardAfter = 4s;       // two checks of each pair of an active client
 inline constexpr Duration kUnheardAgain = 10s;
+inline constexpr Duration kPeerIsLate = 2s;     // its check while idle, before ours is sent
 inline constexpr Duration kRestoreAfter = 30s;  // what was withdrawn; doubles each time
 inline constexpr Duration kRestoreAfterMax = 4min;
 inline constexpr std::size_t kEmittedUsernameMax = 128;  // spec connectivity 2.1
@@ -260,7 +261,7 @@ class Agent {
   // Decisions: agent.cpp.
   void settle(Instant now);
   void nominate_best(Instant now);
-  void select_path();
+  void select_path(Instant now);
   void evaluate_state(Instant now);
   void set_state(AgentState state, Instant now);
   void fail(Failed::Reason reason);
@@ -274,6 +275,7 @@ class Agent {
   [[nodiscard]] std::vector<Candidate> candidates_of(const std::vector<SocketAddress>& bases) const;
   void prune(Instant now);
   [[nodiscard]] Pair* due_pair(Instant now);
+  [[nodiscard]] std::optional<Instant> check_due(const Pair& pair) const;  // none: left alone
   void push_transmit(Transmit transmit);
   void push_event(AgentEvent event);
 
@@ -295,6 +297,7 @@ class Agent {
   AgentState state_ = AgentState::initial;
   bool failed_ = false;
   std::optional<Path> path_;
+  bool is_nominated_ = false;  // path_, by the peer
   TimerTable<Timer> timers_;
   PathWatch watch_;
   std::optional<LostPaths> withdrawn_;

@@ -118,6 +118,13 @@ Pair* Checklist::best_succeeded() {
   return at == pairs_.end() ? nullptr : &*at;
 }
 
+Pair* Checklist::best_heard(Instant since) {
+  const auto at = std::find_if(pairs_.begin(), pairs_.end(), [&](const Pair& p) {
+    return p.succeeded && p.last_heard && *p.last_heard >= since;
+  });
+  return at == pairs_.end() ? best_succeeded() : &*at;
+}
+
 std::uint64_t Checklist::priority_of(const PairEnd& local, const PairEnd& remote) const {
   return role_ == Role::controlling ? pair_priority(local.priority, remote.priority)
                                     : pair_priority(remote.priority, local.priority);

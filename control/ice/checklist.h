@@ -88,6 +88,8 @@ class Checklist {
   // equals. Differs from the originals, which stay on the first of equals and never give a pair up.
   [[nodiscard]] Pair* best_nominated();
   [[nodiscard]] Pair* best_succeeded();
+  // Succeeded; if possible one that was heard since then.
+  [[nodiscard]] Pair* best_heard(Instant since);
 
   [[nodiscard]] std::vector<Pair>& pairs() { return pairs_; }  // best first
   [[nodiscard]] const std::vector<Pair>& pairs() const { return pairs_; }

@@ -21,6 +21,9 @@ struct Profile {
   Duration grace = 2s;            // without any pair, before failure (2.16)
   // Of the path in use, before it is doubted; controlled side only. None: nothing is watched.
   std::optional<Duration> patience = std::nullopt;
+  // While idle, controlled side only: a pair the peer asked about within max_rto is kept alive by
+  // its question and our answer, and one that never worked is left alone.
+  bool relies_on_peer = false;
   friend bool operator==(const Profile&, const Profile&) = default;
 
   // Pause after the n-th check in a row.
@@ -28,7 +31,7 @@ struct Profile {
 };
 
 inline constexpr Profile kServerDefault{250ms, 15s, 45, 15s, 2s, 3s};
-inline constexpr Profile kServerIdle{25s, 25s, 40};
+inline constexpr Profile kServerIdle{25s, 25s, 40, 15s, 2s, std::nullopt, true};
 inline constexpr Profile kClientDefault{250ms, 1500ms, 12};
 inline constexpr Profile kClientIdle{25s, 25s, 4};
 inline constexpr Profile kGenerationA{250ms, 1500ms, 8, 0s, 0s};  // both sides of generation A
@@ -41,6 +44,8 @@ class CheckSchedule {
   [[nodiscard]] bool has(const stun::TransactionId& transaction) const {
     return find(transaction) != nullptr;
   }
+
+  [[nodiscard]] bool has_begun() const { return !attempts_.empty(); }
 
   // Next check is due at once, ahead of all others.
   void hurry() { hurry_ = true; }

@@ -1,7 +1,10 @@
 """A path fails under a running connection, or was never there: how long nobody answers 50 requests a second."""
+import time
+
 import pytest
 
 from lab import netns, topology as t
+from lab.traffic import Stream
 from steps import gap_of, healed, page
 
 
@@ -38,6 +41,25 @@ def test_only_the_direct_path_dies(make_lab, generation):
     lab.client.wait_path("direct")
     gap_of(lab, lambda: cut(lab), 15, "direct path dies")
     lab.client.wait_path("relayed")
+
+
+def test_half_of_the_clients_candidates_are_void(make_lab, generation):
+    """The better half, the path in use among them; the client believes in all of them."""
+    lab = make_lab(generation)
+    healed(page(lab), 15)
+    lab.client.wait_path("direct")
+    told = [e["payload"] for e in lab.portal.log("to_gateway") if e["event"] == "ice_candidates"]
+    lines = sorted({line for payload in told for line in payload["candidates"]}, key=lambda line: -int(line.split()[3]))
+    stream = Stream(lab.world, rate=50)
+    stream.start()
+    time.sleep(1)
+    lab.portal.ask("push", to="gateway", event="invalidate_ice_candidates",
+                   payload={"client_id": told[0]["client_id"], "candidates": lines[:len(lines) // 2]})
+    lab.client.wait_path("relayed", 25)
+    time.sleep(1)
+    outcome = stream.stop()
+    print(f"{len(lines) // 2} of {len(lines)} candidates void {generation}: {outcome}")
+    assert outcome.gap < 2, outcome
 
 
 def one_family(lab, host, family):

@@ -96,6 +96,22 @@ TEST_F(AgentStates, LosingTheNominatedPairSwitchesToTheOtherNominatedOne) {
   EXPECT_TRUE(agent_.is_connected());
 }
 
+TEST_F(AgentStates, LosingTheNominatedPairTurnsToOneThatAnswered) {
+  answering_ = true;
+  agent_.add_remote(host_line("192.0.2.20:52625"), now_);
+  agent_.add_remote(relay_line("203.0.113.9:4000"), now_);
+  run_for(0s);
+  EXPECT_FALSE(agent_.nominated()) << "the peer nominates";
+  nominate(host_, peer_);
+  agent_.invalidate_remote(host_line("192.0.2.20:52625"), now_);
+  ASSERT_TRUE(agent_.nominated());
+  EXPECT_EQ(agent_.nominated()->remote, at("203.0.113.9:4000"));
+  EXPECT_EQ(agent_.state(), AgentState::checking) << "until the peer nominates another";
+  nominate(relayed_, at("203.0.113.9:4000"));
+  EXPECT_EQ(agent_.nominated()->local, relayed_);
+  EXPECT_TRUE(agent_.is_connected());
+}
+
 TEST_F(AgentStates, LosingEverythingDisconnectsAndFailsAfterTwoSeconds) {
   agent_.add_remote(relay_line("192.0.2.20:52625"), now_);
   run_for(0s);
@@ -276,6 +292,53 @@ TEST_F(AgentStates, IdleProfileSlowsChecksAndWakingIsPrompt) {
   EXPECT_EQ(agent_.wakeup()->at, now_) << "the last check is more than 15 s old";
   run_for(0s);
   EXPECT_GE(sent_at_.size(), 1U);
+}
+
+TEST_F(AgentStates, WhileIdleAPairIsCheckedOnlyWhenThePeerIsLate) {
+  answering_ = true;
+  agent_.add_remote(host_line("192.0.2.20:52625"), now_);
+  run_for(90s);
+  agent_.remove_local(relayed_, now_);
+  nominate(host_, peer_);
+  agent_.set_profile(kServerIdle, now_);
+  for (int i = 0; i < 10; ++i) {
+    run_for(25s);
+    nominate(host_, peer_);
+  }
+  sent_at_.clear();
+  const auto last = now_;
+  run_for(27s - 1ms);
+  EXPECT_TRUE(sent_at_.empty());
+  run_for(51s);
+  EXPECT_EQ(sent_at_, (std::vector{last + 27s, last + 52s, last + 77s}));
+}
+
+TEST_F(AgentStates, WhileIdleAPairThatNeverWorkedIsLeftAlone) {
+  agent_.add_remote(host_line("192.0.2.20:52625"), now_);
+  run_for(90s);
+  nominate(host_, peer_);
+  agent_.set_profile(kServerIdle, now_);
+  sent_at_.clear();
+  EXPECT_TRUE(agent_.has_pair(relayed_, peer_));
+  for (const auto& check : run_for(100s)) EXPECT_EQ(check.local, host_);
+  EXPECT_FALSE(sent_at_.empty());
+  agent_.set_profile(kServerDefault, now_);
+  bool is_tried = false;
+  for (const auto& check : run_for(16s)) is_tried = is_tried || check.local == relayed_;
+  EXPECT_TRUE(is_tried) << "awake it may still come to work";
+}
+
+TEST_F(AgentStates, WhileIdleACandidateThatIsNewIsTried) {
+  agent_.add_remote(host_line("192.0.2.20:52625"), now_);
+  run_for(90s);
+  nominate(host_, peer_);
+  agent_.set_profile(kServerIdle, now_);
+  agent_.add_remote(relay_line("203.0.113.9:4000"), now_);
+  sent_at_.clear();
+  bool is_tried = false;
+  for (const auto& check : run_for(1s))
+    is_tried = is_tried || check.remote == at("203.0.113.9:4000");
+  EXPECT_TRUE(is_tried);
 }
 
 TEST_F(AgentStates, SameProfileAgainChangesNothing) {

@@ -198,7 +198,7 @@ TEST_F(World, RoleConflictEndsWithOneOfEach) {
   EXPECT_TRUE(gateway_.nominated());
 }
 
-TEST_F(World, IdleProfilesKeepBothAliveAndTheirChecksAreTwentyFiveSecondsApart) {
+TEST_F(World, IdleProfilesKeepBothAliveByTheChecksOfOneTwentyFiveSecondsApart) {
   signal_both();
   run_for(100s);
   client_.set_profile(kClientIdle, now_);
@@ -206,7 +206,7 @@ TEST_F(World, IdleProfilesKeepBothAliveAndTheirChecksAreTwentyFiveSecondsApart) 
   run_for(25s);
   sent_.clear();
   run_for(1000s);
-  EXPECT_EQ(gaps(true, client_host_), std::vector<Duration>(39, 25s));
+  EXPECT_EQ(gaps(true, client_host_), std::vector<Duration>{}) << "the peer's suffice";
   EXPECT_EQ(gaps(false, gateway_host_), std::vector<Duration>(39, 25s));
   EXPECT_TRUE(gateway_.is_connected());
   sent_.clear();
