@@ -4,6 +4,12 @@
 #include <utility>
 
 namespace fg::controller {
+namespace {
+
+constexpr Duration kRelayRecent =
+    5s;  // silent relays are asked ever less often (docs/protocols/turn.md)
+
+}  // namespace
 
 Controller::Controller(Options options, const wireguard::Identity& identity, Random& random,
                        Log log, Instant now, WallTime wall)
@@ -48,6 +54,10 @@ void Controller::on_event(const pipeline::Event& event, Instant now, WallTime wa
     }
   } else if (const auto* needed = std::get_if<pipeline::HandshakeNeeded>(&event)) {
     if (auto* connection = find(needed->slot)) {
+      // Without ICE there are no checks to miss, but data without an answer for 7 s.
+      if (needed->why == pipeline::HandshakeNeeded::Why::nothing_heard &&
+          connection->agent.iceless() != nullptr && relays_.was_heard_after(now - kRelayRecent))
+        prompt(*connection);
       connection->handshake.start(now, wall);
       dirty_.push_back(connection->options.key);
     }

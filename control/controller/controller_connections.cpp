@@ -337,7 +337,8 @@ void Controller::prompt(Connection& connection) {
       .kind = ice::CandidateKind::relay,
       .address = nowhere,
       .base = nowhere,
-      .raddr = std::nullopt,
+      // Without ICE a relayed candidate has a base, or is none (spec connectivity 5.3).
+      .raddr = connection.agent.iceless() != nullptr ? std::optional{nowhere} : std::nullopt,
       .priority = ice::candidate_priority(ice::CandidateKind::relay, 0),
       .foundation = ice::make_foundation(ice::CandidateKind::relay, nowhere.ip, 0)};
   log_.debug("client unheard", {{"client", connection.options.client}});

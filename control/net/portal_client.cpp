@@ -170,7 +170,8 @@ void PortalClient::shut_down(std::function<void()> done) { impl_->shut_down(std:
 void PortalClient::on_network_changed() {
   impl_->loop.post(impl_->then_pump([](Impl& self) {
     if (!self.socket || !self.socket->is_stranded()) return;
-    self.socket->drop();
+    // A portal that keeps a silent connection refuses the next (spec portal 3.1).
+    self.socket->abandon();
     self.session.on_lost("own address changed", self.loop.now());
   }));
 }

@@ -1,7 +1,9 @@
 #include "control/net/web_socket.h"
 
+#include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ip/udp.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
@@ -26,6 +28,19 @@ using ErrorCode = boost::system::error_code;
 namespace {
 
 constexpr std::size_t kReadBufferKept = std::size_t{1} << 20;
+constexpr std::size_t kFrameBytesMax = std::size_t{16} << 20;  // spec portal 1.5
+// For the frame to leave. Not more: once TCP repeats it, nothing follows it, and no end of stream.
+constexpr Duration kAbandonTime = 100ms;
+constexpr std::size_t kReadAtOnce = std::size_t{64} << 10;
+
+// Sent from an address the host has no longer, nothing else would leave.
+void allow_lost_address(asio::ip::tcp::socket& socket) {
+  ErrorCode error;
+  const bool is_v4 = socket.local_endpoint(error).address().is_v4();
+  const int on = 1;
+  (void)::setsockopt(socket.native_handle(), is_v4 ? IPPROTO_IP : IPPROTO_IPV6,
+                     is_v4 ? IP_TRANSPARENT : IPV6_TRANSPARENT, &on, sizeof on);
+}
 
 }  // namespace
 
@@ -106,7 +121,6 @@ void WebSocket::Impl::on_dialled(const std::string& error, std::optional<Dial::S
 }
 
 void WebSocket::Impl::upgrade() {
-  stream->read_message_max(portal::kMessageBytesMax);
   stream->auto_fragment(false);
   stream->control_callback([this](websocket::frame_type kind, std::string_view) {
     if (kind == websocket::frame_type::close) on_peer_close();
@@ -143,11 +157,15 @@ void WebSocket::Impl::on_upgraded(const ErrorCode& error) {
   callback();
 }
 
+// Beast checks its limit where a frame begins, against the message so far: so the limit moves on
+// with the message and is one of the frame, too.
 void WebSocket::Impl::read() {
-  stream->async_read(buffer,
-                     [self = shared_from_this()](const ErrorCode& error, std::size_t /*size*/) {
-                       self->on_read(error);
-                     });
+  stream->read_message_max(std::min(buffer.size() + kFrameBytesMax, portal::kMessageBytesMax));
+  stream->async_read_some(
+      buffer, kReadAtOnce,
+      [self = shared_from_this()](const ErrorCode& error, std::size_t /*size*/) {
+        self->on_read(error);
+      });
 }
 
 void WebSocket::Impl::on_read(const ErrorCode& error) {
@@ -156,6 +174,7 @@ void WebSocket::Impl::on_read(const ErrorCode& error) {
     if (on_closed) return on_close_finished();
     return lose(reason_of(error));
   }
+  if (!stream->is_message_done()) return read();
   // A binary message is of no protocol we speak (spec portal 1.12).
   if (stream->got_text() && !on_closed) {
     const auto data = buffer.cdata();
@@ -211,6 +230,8 @@ void WebSocket::Impl::on_close_finished() {
 }
 
 std::string WebSocket::Impl::reason_of(const ErrorCode& error) const {
+  if (error == websocket::error::message_too_big)
+    return "portal sent more than 16 MiB in a frame or 64 MiB in a message";
   if (error != websocket::error::closed && !is_closed_by_peer)
     return "connection lost: " + error.message();
   return "portal closed the connection: code " + std::to_string(stream->reason().code);
@@ -246,6 +267,13 @@ bool WebSocket::is_writable() const {
   return impl_->is_open && !impl_->is_writing && !impl_->on_closed;
 }
 void WebSocket::write(std::string text) { impl_->write(std::move(text)); }
+void WebSocket::abandon() {
+  if (impl_->is_ended || !impl_->is_open) return impl_->end();
+  impl_->callbacks = {};
+  allow_lost_address(impl_->stream->next_layer().tcp());
+  impl_->close([] {});
+  impl_->set_timer(impl_->close_timer, kAbandonTime, &Impl::on_close_finished);
+}
 void WebSocket::close(std::function<void()> done) { impl_->close(std::move(done)); }
 void WebSocket::drop() { impl_->end(); }
 

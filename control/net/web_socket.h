@@ -49,6 +49,9 @@ class WebSocket {
   void write(std::string text);
   // Close 1000; done when answered, lost or after kCloseTimeout. No other callback follows.
   void close(std::function<void()> done);
+  // Close 1000 from an address the host may have lost already; the answer cannot arrive and is
+  // not waited for. No callback follows.
+  void abandon();
   // Ends it without a word. No callback follows.
   void drop();
 

@@ -279,6 +279,7 @@ void Gateway::start_portal(DeviceId id) {
 void Gateway::turn(Instant now) {
   const auto wall = loop_.wall_now();
   const bool more = drain_workers(now, wall);
+  (void)drain_controller();  // what is queued is no timer that is due
   if (const auto due = controller_->wakeup(); due && due->at <= now)
     controller_->on_timeout(now, wall);
   if (network_check_at_ && *network_check_at_ <= now && !stop_at_) {

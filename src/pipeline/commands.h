@@ -237,6 +237,7 @@ using Event = std::variant<std::monostate, SessionConfirmed, HandshakeNeeded, Cl
 enum class PuntClass : std::uint8_t {
   trusted,   // in-tunnel control packets; relays in use and what came on their channels
   expected,  // STUN and handshakes from where a client may be
+  resting,   // of those, checks of who asks twice a minute: wake nobody by themselves
   stranger,  // STUN and handshakes from anywhere else, so many a second at most
   count_
 };

@@ -68,7 +68,9 @@ void Pipeline::sort_datagram(MutableBytes datagram, const ReceivedDatagrams& fro
     return sort_data_message(inner, from, {relay->slot(), channel}, now);
   if (inner_kind == DatagramKind::unknown || inner_kind == DatagramKind::channel_data)
     return drop(DropReason::not_wireguard);
-  punt_datagram(PuntClass::trusted, datagram, from);
+  const bool is_resting =
+      inner_kind == DatagramKind::stun && resting_.note(from.from, channel, now);
+  punt_datagram(is_resting ? PuntClass::resting : PuntClass::trusted, datagram, from);
 }
 
 void Pipeline::sort_data_message(MutableBytes message, const ReceivedDatagrams& from,
@@ -312,8 +314,11 @@ void Pipeline::answer(Client& client, packet::IcmpAnswer kind, const InnerPacket
 
 void Pipeline::punt_from_client(DatagramKind kind, Bytes datagram, const ReceivedDatagrams& from,
                                 Instant now) noexcept {
-  if (expected_.contains(from.from.ip)) return punt_datagram(PuntClass::expected, datagram, from);
   const bool is_stun = kind == DatagramKind::stun;
+  if (expected_.contains(from.from.ip)) {
+    const bool is_resting = is_stun && resting_.note(from.from, {}, now);
+    return punt_datagram(is_resting ? PuntClass::resting : PuntClass::expected, datagram, from);
+  }
   if (!(is_stun ? stranger_stun_ : stranger_handshakes_).take(now)) {
     return drop(is_stun ? DropReason::stranger_stun_limited
                         : DropReason::stranger_handshake_limited);

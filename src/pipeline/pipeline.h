@@ -37,6 +37,7 @@
 #include "pipeline/output.h"
 #include "pipeline/refusal.h"
 #include "pipeline/relay_table.h"
+#include "pipeline/resting_sources.h"
 #include "pipeline/token_bucket.h"
 #include "pipeline/transmit_batcher.h"
 
@@ -239,6 +240,7 @@ class Pipeline {
   ClientTable clients_;
   RelayTable relays_;
   ExpectedSources expected_;
+  RestingSources resting_;
   TokenBucket stranger_stun_{kStrangerStunInterval, kStrangerBurst};
   TokenBucket stranger_handshakes_{kStrangerHandshakeInterval, kStrangerBurst};
   std::optional<IpAddress> gateway_v4_;

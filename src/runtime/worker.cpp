@@ -19,6 +19,11 @@ namespace {
 constexpr std::uint32_t kBell = 0xFFFFFFFF;
 constexpr std::size_t kEventsMax = 33;  // a port's descriptors and the bell
 
+Duration patience_of(pipeline::PuntClass punt_class) {
+  if (punt_class == pipeline::PuntClass::resting) return kRestingPatience;
+  return punt_class == pipeline::PuntClass::stranger ? kStrangerPatience : Duration::zero();
+}
+
 void add(std::atomic<std::uint64_t>& counter) {
   counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
 }
@@ -106,12 +111,14 @@ void Worker::run() {
   auto now = monotonic_now();
   auto ready = io::kAllReady;
   while (true) {
+    turn_ = now;
     const bool is_last = stop_.load(std::memory_order_acquire);
     if (watch_again_.load(std::memory_order_relaxed)) watch_port();
     take_commands(now);
     take_handoffs(now);
     move_packets(ready, now);
     if (const auto wake = pipeline_.wakeup(); wake && wake->at <= now) pipeline_.on_timeout(now);
+    if (ring_at_ && *ring_at_ <= now) ring_control();
     add(turns_.turns);
     if (is_last && commands_.is_empty()) return;
     ready = wait(now);
@@ -170,7 +177,9 @@ bool Worker::has_messages() noexcept {
 
 io::ReadySet Worker::wait(Instant now) noexcept {
   int timeout = -1;
-  if (const auto wake = pipeline_.wakeup()) {
+  auto wake = pipeline_.wakeup();
+  if (ring_at_) wake = earlier(wake, Wakeup{*ring_at_, "punts that wait"});
+  if (wake) {
     const auto left =
         std::chrono::ceil<std::chrono::milliseconds>(std::max(wake->at - now, Duration::zero()));
     timeout = static_cast<int>(std::min<std::int64_t>(left.count(), 3'600'000));
@@ -231,7 +240,14 @@ flow::Event* Worker::reserve_flow_event() noexcept {
 
 pipeline::Punt* Worker::reserve_punt(pipeline::PuntClass punt_class) noexcept {
   auto* place = punts(punt_class).reserve();
-  has_control_output_ |= place != nullptr;
+  if (place == nullptr) return nullptr;
+  const auto patience = patience_of(punt_class);
+  if (patience == Duration::zero()) {
+    has_control_output_ = true;
+  } else {
+    has_patient_punts_ = true;
+    ring_at_ = std::min(ring_at_.value_or(Instant::max()), turn_ + patience);
+  }
   return place;
 }
 
@@ -244,12 +260,15 @@ pipeline::Handoff* Worker::reserve_handoff(WorkerIndex to) noexcept {
 }
 
 void Worker::publish() noexcept {
+  if (has_patient_punts_ || has_control_output_) {
+    has_patient_punts_ = false;
+    for (auto& ring : punts_) ring.publish();
+  }
   if (has_control_output_) {
     has_control_output_ = false;
     events_.publish();
     flow_events_.publish();
-    for (auto& ring : punts_) ring.publish();
-    control_.ring();
+    ring_control();
   }
   if (!has_handoffs_) return;
   has_handoffs_ = false;
@@ -259,6 +278,11 @@ void Worker::publish() noexcept {
     peer.ring->publish();
     peer.worker->bell_.ring();
   }
+}
+
+void Worker::ring_control() noexcept {
+  ring_at_.reset();
+  control_.ring();
 }
 
 }  // namespace fg::runtime

@@ -28,6 +28,9 @@ inline constexpr std::size_t kEventRing = 4096;
 inline constexpr std::size_t kFlowEventRing = 4096;
 inline constexpr std::size_t kPuntRing = 1024;
 inline constexpr std::size_t kStrangerRing = 256;
+// Before the control thread is woken for punts of these classes alone.
+inline constexpr Duration kRestingPatience = 50ms;
+inline constexpr Duration kStrangerPatience = 5ms;
 inline constexpr std::size_t kHandoffRing = 256;
 
 struct WorkerOptions {
@@ -101,6 +104,7 @@ class Worker final : private pipeline::Output {
   // readable.
   [[nodiscard]] io::ReadySet wait(Instant now) noexcept;
   [[nodiscard]] bool has_messages() noexcept;
+  void ring_control() noexcept;
   void watch_port() noexcept;
   [[nodiscard]] bool is_worth_reading(std::uint32_t fd, std::uint32_t events) noexcept;
 
@@ -115,7 +119,7 @@ class Worker final : private pipeline::Output {
   SpscRing<flow::Event> flow_events_{kFlowEventRing};
   std::array<SpscRing<pipeline::Punt>, pipeline::kPuntClasses> punts_{
       {SpscRing<pipeline::Punt>{kPuntRing}, SpscRing<pipeline::Punt>{kPuntRing},
-       SpscRing<pipeline::Punt>{kStrangerRing}}};
+       SpscRing<pipeline::Punt>{kPuntRing}, SpscRing<pipeline::Punt>{kStrangerRing}}};
   std::vector<std::unique_ptr<SpscRing<pipeline::Handoff>>>
       incoming_;  // by sender; none of our own
   struct Peer {
@@ -125,6 +129,9 @@ class Worker final : private pipeline::Output {
   };
   std::vector<Peer> peers_;
   bool has_control_output_ = false;
+  bool has_patient_punts_ = false;
+  std::optional<Instant> ring_at_;  // for punts that nobody was woken for
+  Instant turn_;
   bool has_handoffs_ = false;
   Doorbell bell_;
   int epoll_ = -1;

@@ -101,6 +101,14 @@ def test_a_relay_that_is_lost_is_replaced(make_iceless, how):
     gap_of(lab, getattr(relay, how), 40, 20, f"relay in use, {how}")
 
 
+def test_a_client_that_is_cut_off_from_its_relay_moves(make_iceless):
+    lab = make_iceless(relays=2, **RANDOM_NATS)
+    settled(lab, "relayed")
+    gateway = lab.client.gateways()[0]
+    relay = next(r for r in lab.relays if gateway["local"].startswith((f"{r.v4}:", f"[{r.v6}]:")))
+    gap_of(lab, lambda: relay.cut("client"), 40, 20, "client cut off from its relay")
+
+
 def test_a_direct_path_that_dies_leaves_the_relay(make_iceless):
     lab = make_iceless()
     settled(lab, "direct")

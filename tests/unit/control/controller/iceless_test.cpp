@@ -336,5 +336,23 @@ TEST_F(Iceless, FailsWithoutCandidatesOfTheClient) {
   EXPECT_EQ(world.controller.summary().clients, 1U) << "grants survive";
 }
 
+TEST_F(Iceless, AClientThatAnswersNoDataIsToldOfACandidateThatLeadsNowhere) {
+  connect();
+  world.said.clear();
+  world.controller.on_event(pipeline::ChannelActivity{RelaySlot{0}, ChannelNumber{0x4000}},
+                            world.now, world.wall());
+  world.controller.on_event(
+      pipeline::HandshakeNeeded{slot(), pipeline::HandshakeNeeded::Why::nothing_heard}, world.now,
+      world.wall());
+  world.settle();
+  const auto said = world.all_said<portal::BroadcastCandidates>();
+  ASSERT_EQ(said.size(), 2U);
+  ASSERT_EQ(said[0]->candidates.size(), 1U);
+  EXPECT_FALSE(said[0]->invalidated);
+  EXPECT_TRUE(said[1]->invalidated);
+  EXPECT_EQ(said[0]->candidates, said[1]->candidates);
+  EXPECT_NE(said[0]->candidates[0].find(" typ relay raddr 192.0.2."), std::string::npos);
+}
+
 }  // namespace
 }  // namespace fg

@@ -180,6 +180,45 @@ TEST_F(WebSocketTest, SeveralMessagesOfOneSegmentAllArriveInOrder) {
   EXPECT_EQ(texts, (std::vector<std::string>{"a", "b", "c"}));
 }
 
+// Spec portal 1.5.
+TEST_F(WebSocketTest, SixteenMebibytesFitAFrameAndMoreFitAMessage) {
+  const std::string frame(std::size_t{16} << 20, 'x');
+  ScriptedPortal portal({[&](Peer& peer) {
+    (void)peer.upgrade();
+    peer.send_frame(1, frame, false);
+    peer.send_frame(0, frame);
+    peer.send_text("next");
+  }});
+  run(request(portal.port()));
+  ASSERT_EQ(texts.size(), 2U);
+  EXPECT_EQ(texts[0].size(), 2 * frame.size());
+  EXPECT_EQ(texts[1], "next");
+}
+
+TEST_F(WebSocketTest, AFrameOfMoreThanSixteenMebibytesLosesTheConnectionBeforeItIsRead) {
+  ScriptedPortal portal({[](Peer& peer) {
+    (void)peer.upgrade();
+    peer.send_text("small");
+    peer.send(std::string_view{"\x81\x7f\0\0\0\0\x01\0\0\x01", 10});
+  }});
+  run(request(portal.port()));
+  EXPECT_EQ(texts, std::vector<std::string>{"small"});
+  EXPECT_EQ(lost, "portal sent more than 16 MiB in a frame or 64 MiB in a message");
+}
+
+TEST_F(WebSocketTest, FiveFramesOfSixteenMebibytesAreNoMessage) {
+  ScriptedPortal portal({[](Peer& peer) {
+    const std::string frame(std::size_t{16} << 20, 'x');
+    (void)peer.upgrade();
+    for (int i = 0; i < 4; ++i) peer.send_frame(i == 0 ? 1 : 0, frame, false);
+    peer.send_frame(0, "y");
+    (void)peer.read_frame();
+  }});
+  run(request(portal.port()));
+  EXPECT_TRUE(texts.empty());
+  EXPECT_EQ(lost, "portal sent more than 16 MiB in a frame or 64 MiB in a message");
+}
+
 TEST_F(WebSocketTest, OneTextIsOneMaskedFrame) {
   to_send = std::string(70'000, 'y');
   const auto sent = to_send;
@@ -278,6 +317,29 @@ TEST_F(WebSocketTest, OurCloseDoesNotWaitLongerThanASecond) {
   EXPECT_GE(loop.now() - closed_at, Duration{900ms});
   EXPECT_LE(loop.now() - closed_at, Duration{3s});
   over.set_value();
+}
+
+TEST_F(WebSocketTest, AnAbandonedConnectionSaysOneThousandAndNothingMore) {
+  ScriptedPortal portal({[](Peer& peer) {
+    (void)peer.upgrade();
+    peer.send_text("hello");
+    const auto close = peer.read_frame();
+    EXPECT_EQ(close.opcode, 8);
+    EXPECT_EQ(close.payload, "\x03\xe8");
+    EXPECT_EQ(peer.read_frame().opcode, -1);
+  }});
+  loop.on_turn([&](Instant) {
+    if (texts.empty()) return;
+    texts.clear();
+    socket->abandon();
+    loop.post([&] {
+      socket.reset();
+      loop.stop();
+    });
+  });
+  run(request(portal.port()));
+  portal.finish();
+  EXPECT_FALSE(lost);
 }
 
 TEST_F(WebSocketTest, ADroppedConnectionSaysNothingMore) {
