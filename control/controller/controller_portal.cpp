@@ -52,6 +52,11 @@ void Controller::on(const portal::Init& message, Instant now) {
     return;
   }
   update_relays({}, message.relays, now);
+  // A whole list: what it leaves out is kept while in use (spec portal 2.3.1), and not tried again.
+  if (!message.relays.empty()) {
+    std::erase_if(told_relays_,
+                  [&](const portal::Relay& relay) { return relays_.find(relay.id) == nullptr; });
+  }
   interface_ = SetInterface{message.v4, message.v6};
   interfaces_.push_back(*interface_);
   tell_all(pipeline::SetGatewayAddresses{message.v4, message.v6});
@@ -90,7 +95,12 @@ void Controller::update_relays(const std::vector<RelayId>& removed,
   relays_.update(removed, to_turn(added), now);
   if (!added.empty()) relay_retry_ = kRelayRetry;
   std::erase_if(told_relays_, [&](const portal::Relay& relay) {
-    const auto is_it = [&](const portal::Relay& other) { return other.id == relay.id; };
+    // One that restarted has another id, another secret and the same sockets (spec connectivity
+    // 7.1); what it answers to the old credentials nobody can verify.
+    const auto is_it = [&](const portal::Relay& other) {
+      return other.id == relay.id || (other.v4 && other.v4 == relay.v4) ||
+             (other.v6 && other.v6 == relay.v6);
+    };
     return std::find(removed.begin(), removed.end(), relay.id) != removed.end() ||
            std::any_of(added.begin(), added.end(), is_it);
   });

@@ -39,7 +39,7 @@ TEST(RestingSources, KnowsMostOfTwoThousandAndHoldsNoMoreThanItsTable) {
   for (std::uint32_t i = 0; i < 2000; ++i) (void)sources.note(source(i), {}, kStart);
   unsigned known = 0;
   for (std::uint32_t i = 0; i < 2000; ++i)
-    known += sources.note(source(i), {}, kStart + 25s) ? 1 : 0;
+    known += sources.note(source(i), {}, kStart + 25s) ? 1U : 0U;
   EXPECT_GT(known, 1700U);
 }
 

@@ -92,6 +92,38 @@ TEST(ControllerRelays, OneThatThePortalTookBackIsNotTriedAgain) {
   EXPECT_EQ(world.relay.asked, asked);
 }
 
+// While the portal was away, so that it never took the old one back.
+TEST(ControllerRelays, OneThatRestartedUnderAnotherIdIsNotAskedByItsOldNameAgain) {
+  World world;
+  world.relay.is_silent = true;
+  world.init();
+  world.advance(10s);
+  EXPECT_EQ(world.controller.summary().relays, 0U);
+  world.relay.is_silent = false;
+  portal::RelaysPresence presence;
+  presence.connected = {world.relay.entry(kSecondRelay)};
+  world.portal_says(std::move(presence));
+  world.advance(5min);
+  EXPECT_EQ(world.controller.summary().relays, 1U);
+}
+
+TEST(ControllerRelays, OneThatInitNoLongerNamesIsNotTriedAgain) {
+  World world;
+  world.relay.is_silent = true;
+  world.init();
+  world.advance(10s);
+  portal::Init message{ip("100.71.20.9"),
+                       ip("fd00:2021:1111::9:14"),
+                       {world.second.entry(kSecondRelay)},
+                       std::nullopt,
+                       std::nullopt};
+  world.portal_says(std::move(message));
+  const auto asked = world.relay.asked;
+  world.advance(10min);
+  EXPECT_EQ(world.relay.asked, asked);
+  EXPECT_EQ(world.controller.summary().relays_answering, 1U);
+}
+
 TEST(ControllerRelays, AConnectionDoesNotStayWithARelayThatAllocatesNothing) {
   for (std::uint64_t seed = 1; seed <= 8; ++seed) {  // whichever is drawn
     World world{seed};
