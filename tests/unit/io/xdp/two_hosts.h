@@ -113,7 +113,7 @@ class TwoHosts : public VethTest {
 
   XdpPort& port(std::size_t worker = 0) { return *backend_.ports.at(worker); }
   // What a worker does: waits, receives what is ready.
-  std::span<ReceivedDatagrams> receive(XdpPort& from, int milliseconds = 2000) {
+  static std::span<ReceivedDatagrams> receive(Port& from, int milliseconds = 2000) {
     const auto fds = from.wait_fds();
     std::array<pollfd, 8> polled{};
     for (std::size_t i = 0; i < fds.size(); ++i) polled[i] = {fds[i], POLLIN, 0};
@@ -126,9 +126,12 @@ class TwoHosts : public VethTest {
   }
   // Until so many datagrams came; what came, one by one.
   std::vector<kernel::Arrived> collect_here(std::size_t wanted, std::size_t worker = 0) {
+    return collect_from(port(worker), wanted);
+  }
+  static std::vector<kernel::Arrived> collect_from(Port& from, std::size_t wanted) {
     std::vector<kernel::Arrived> out;
     for (int idle = 0; out.size() < wanted && idle < 5;) {
-      const auto batch = receive(port(worker), 400);
+      const auto batch = receive(from, 400);
       if (batch.empty()) ++idle;
       for (const auto& d : batch) {
         for (std::size_t at = 0; at < d.bytes.size(); at += d.segment)
