@@ -114,8 +114,8 @@ std::string AttachError::to_string() const {
       break;
     case Reason::only_copies:
       text = interface +
-             "'s driver cannot hand frames over without copying them, and copies are no cheaper "
-             "than the kernel's socket: set --backend xdp to have it nevertheless";
+             "'s driver cannot hand frames over without copying, which saves nothing in bulk: set "
+             "--backend xdp to have it for many small packets";
       break;
   }
   if (!detail.empty()) text += " [" + detail + "]";

@@ -81,6 +81,7 @@ TEST_F(LinkTest, GenericModeWorksAsWell) {
   open();
   auto generic = options();
   generic.program.only = AttachMode::generic;
+  finish_checksums();
   over_there([] { output_of("ethtool -K far tx off"); });  // as from a wire: with its checksum
   auto link = attach(generic);
   EXPECT_EQ(link->mode(), AttachMode::generic);
