@@ -21,8 +21,16 @@ Instant instant_of(std::int64_t second) noexcept { return Instant{std::chrono::s
 
 }  // namespace
 
-FlowTable::FlowTable(std::uint64_t seed, Instant now, Limits limits)
-    : seed_(seed), limits_(limits), tick_(second_of(now)), earliest_(tick_ + 1) {}
+FlowTable::FlowTable(FlowStore& store, std::uint64_t seed, Instant now, Limits limits)
+    : store_(store), seed_(seed), limits_(limits) {
+  chunks_.reserve(kCells / kChunk);
+  begin(now);
+}
+
+void FlowTable::begin(Instant now) noexcept {
+  tick_ = second_of(now);
+  earliest_ = tick_ + 1;
+}
 
 // ---- packets ----
 
@@ -45,7 +53,7 @@ std::optional<Outside> FlowTable::on_outgoing(const Inside& inside, Hash hash,
   if (!port) return std::nullopt;
   const Outside outside{{inside.kind, *port, real}};
   if (const auto late = find(outside); late != kNone) forget_expired(late);
-  const auto i = take_room();
+  const auto i = take_room(now);
   if (i == kNone) return std::nullopt;
   auto& flow = at(i);
   flow = {.last_outgoing = now,
@@ -131,7 +139,8 @@ void FlowTable::place_again(FlowIndex i) noexcept {
   place(i);
 }
 
-void FlowTable::sweep(Instant now) noexcept {
+void FlowTable::sweep(Instant now) {
+  if (room_wanted_) make_room(now);
   auto left = limits_.per_sweep;
   unfinished_.reset();
   while (expired_.count != 0 && at(expired_.first).last_outgoing + kExpiredMemory <= now) {
@@ -164,10 +173,13 @@ void FlowTable::sweep(Instant now) noexcept {
 }
 
 std::optional<Instant> FlowTable::next_sweep() const noexcept {
-  if (unfinished_) return *unfinished_ + 1ms;
-  if (used_ == 0) return std::nullopt;
-  std::optional<Instant> next;
-  if (size() != 0) next = instant_of(earliest_);
+  auto next = room_wanted_;
+  if (unfinished_) {
+    const auto at = *unfinished_ + 1ms;
+    return next ? std::min(*next, at) : at;
+  }
+  if (used_ == 0) return next;
+  if (size() != 0) next = std::min(next.value_or(Instant::max()), instant_of(earliest_));
   if (expired_.count != 0) {
     const auto at_end = at(expired_.first).last_outgoing + kExpiredMemory;
     next = next ? std::min(*next, at_end) : at_end;
@@ -177,7 +189,18 @@ std::optional<Instant> FlowTable::next_sweep() const noexcept {
 
 // ---- room ----
 
-FlowTable::FlowIndex FlowTable::take_room() {
+void FlowTable::make_room(Instant now) {
+  if (used_ * 2 > inside_.size() && !inside_.is_moving() && !outside_.is_moving()) {
+    inside_.grow();
+    outside_.grow();
+    chunks_.reserve(inside_.size() / kChunk);
+  }
+  inside_.move(kCellsASweep);
+  outside_.move(kCellsASweep);
+  room_wanted_ = wants_room() ? std::optional{now + 1ms} : std::nullopt;
+}
+
+FlowTable::FlowIndex FlowTable::take_room(Instant now) noexcept {
   if (used_ == limits_.flows) {
     if (expired_.count != 0) {
       forget_expired(expired_.first);
@@ -190,16 +213,16 @@ FlowTable::FlowIndex FlowTable::take_room() {
       return kNone;
     }
   }
+  if (used_ * 2 >= inside_.size() && !room_wanted_) room_wanted_ = now;
+  if (used_ * 8 >= inside_.size() * 7) return kNone;
   if (free_ == kNone) {
+    auto chunk = store_.take_chunk();
+    if (chunk == nullptr) return kNone;
     const auto first = static_cast<FlowIndex>(chunks_.size() * kChunk);
-    chunks_.push_back(std::make_unique<std::array<Flow, kChunk>>());
+    chunks_.push_back(std::move(chunk));  // reserved with the index
     for (auto i = first + kChunk; i-- != first;) {
       at(static_cast<FlowIndex>(i)).timing.next = free_;
       free_ = static_cast<FlowIndex>(i);
-    }
-    while (inside_.size() < 2 * chunks_.size() * kChunk) {
-      inside_.grow();
-      outside_.grow();
     }
   }
   ++used_;
@@ -239,17 +262,18 @@ void FlowTable::clear() noexcept {
   chunks_.clear();
   free_ = kNone;
   used_ = 0;
-  inside_ = Index{2 * kChunk};
-  outside_ = Index{2 * kChunk};
+  inside_ = Index{kCells};
+  outside_ = Index{kCells};
   wheel_ = {};
   unconfirmed_ = {};
   expired_ = {};
   unfinished_.reset();
+  room_wanted_.reset();
 }
 
 std::size_t FlowTable::memory() const noexcept {
   return sizeof(*this) + chunks_.size() * (sizeof(*chunks_[0]) + sizeof(chunks_[0])) +
-         (inside_.size() + outside_.size()) * sizeof(Cell);
+         inside_.memory() + outside_.memory();
 }
 
 // ---- finding ----
@@ -290,29 +314,49 @@ FlowTable::FlowIndex FlowTable::find(const Outside& outside, Hash hash) const no
 }
 
 void FlowTable::Index::insert(std::uint32_t hash, FlowIndex flow) noexcept {
-  auto i = hash & mask();
-  while (cells_[i].flow != kNone) i = (i + 1) & mask();
+  const auto mask = cells_.size() - 1;
+  auto i = hash & mask;
+  while (cells_[i].flow != kNone) i = (i + 1) & mask;
   cells_[i] = {flow, hash};
 }
 
-void FlowTable::Index::erase(std::uint32_t hash, FlowIndex flow) noexcept {
-  auto hole = hash & mask();
-  while (cells_[hole].flow != flow) hole = (hole + 1) & mask();
-  for (auto i = (hole + 1) & mask(); cells_[i].flow != kNone; i = (i + 1) & mask()) {
-    const auto home = cells_[i].hash & mask();
-    if (((i - home) & mask()) < ((i - hole) & mask())) continue;
-    cells_[hole] = cells_[i];
+bool FlowTable::Index::erase(std::vector<Cell>& cells, std::uint32_t hash,
+                             FlowIndex flow) noexcept {
+  if (cells.empty()) return false;
+  const auto mask = cells.size() - 1;
+  auto hole = hash & mask;
+  for (; cells[hole].flow != flow; hole = (hole + 1) & mask) {
+    if (cells[hole].flow == kNone) return false;
+  }
+  for (auto i = (hole + 1) & mask; cells[i].flow != kNone; i = (i + 1) & mask) {
+    const auto home = cells[i].hash & mask;
+    if (((i - home) & mask) < ((i - hole) & mask)) continue;
+    cells[hole] = cells[i];
     hole = i;
   }
-  cells_[hole] = {};
+  cells[hole] = {};
+  return true;
 }
 
 void FlowTable::Index::grow() {
-  auto old = std::move(cells_);
-  cells_ = std::vector<Cell>(old.size() * 2);
-  for (const auto& cell : old) {
-    if (cell.flow != kNone) insert(cell.hash, cell.flow);
+  old_ = std::vector<Cell>(cells_.size() * 2);
+  std::swap(old_, cells_);
+  moved_ = 0;
+}
+
+// A cell that is left is filled by those behind it, never by one before: what lies in front of
+// moved_ stays empty.
+void FlowTable::Index::move(std::size_t cells) noexcept {
+  for (; cells != 0 && moved_ < old_.size(); --cells) {
+    const auto cell = old_[moved_];
+    if (cell.flow == kNone) {
+      ++moved_;
+      continue;
+    }
+    (void)erase(old_, cell.hash, cell.flow);
+    insert(cell.hash, cell.flow);
   }
+  if (moved_ == old_.size()) old_ = {};
 }
 
 void FlowTable::push(List& list, Links Flow::* links, FlowIndex i) noexcept {
@@ -327,6 +371,30 @@ void FlowTable::unlink(List& list, Links Flow::* links, FlowIndex i) noexcept {
   (previous == kNone ? list.first : (at(previous).*links).next) = next;
   (next == kNone ? list.last : (at(next).*links).previous) = previous;
   --list.count;
+}
+
+// ---- the store ----
+
+void FlowStore::refill() {
+  for (std::size_t i = 0; i < kAtOnce && tables_.size() < kTables; ++i)
+    tables_.push_back(std::make_unique<FlowTable>(*this, seed_, Instant{}));
+  for (std::size_t i = 0; i < kAtOnce && chunks_.size() < kChunks; ++i)
+    chunks_.push_back(std::make_unique<FlowTable::Chunk>());
+}
+
+std::unique_ptr<FlowTable> FlowStore::take_table(Instant now) noexcept {
+  if (tables_.empty()) return nullptr;
+  auto table = std::move(tables_.back());
+  tables_.pop_back();
+  table->begin(now);
+  return table;
+}
+
+std::unique_ptr<FlowTable::Chunk> FlowStore::take_chunk() noexcept {
+  if (chunks_.empty()) return nullptr;
+  auto chunk = std::move(chunks_.back());
+  chunks_.pop_back();
+  return chunk;
 }
 
 }  // namespace fg::nat

@@ -5,7 +5,9 @@
 //
 // Deadlines lie on a wheel of seconds and are looked at when they may have come; a sweep takes a
 // bounded number. What expired is remembered for a while, so that late answers are recognised.
-// Allocates while it grows, never for a packet of a known flow. Left out: the packets themselves.
+// No packet allocates: tables and places for flows come from the worker's store, which is filled
+// between batches, and a table that gets full moves to a larger index then, some cells at a time.
+// What outruns that is refused. Left out: the packets themselves.
 #pragma once
 
 #include <array>
@@ -31,6 +33,8 @@ struct FlowEnd {
 struct Inside : FlowEnd {};
 struct Outside : FlowEnd {};
 
+class FlowStore;
+
 class FlowTable {
  public:
   using Kind = packet::ProtoClass::Kind;
@@ -51,8 +55,10 @@ class FlowTable {
     std::size_t looks_per_second = 262'144;
   };
 
-  FlowTable(std::uint64_t seed, Instant now, Limits limits);
-  FlowTable(std::uint64_t seed, Instant now) : FlowTable(seed, now, Limits{}) {}
+  // The store outlives it.
+  FlowTable(FlowStore& store, std::uint64_t seed, Instant now, Limits limits);
+  FlowTable(FlowStore& store, std::uint64_t seed, Instant now)
+      : FlowTable(store, seed, now, Limits{}) {}
 
   // An end is hashed once a packet. What the packet will touch is fetched ahead in steps: the
   // table, where in it the flow is to be found, then the flow itself; false: there is none.
@@ -91,7 +97,10 @@ class FlowTable {
   // flow (spec policy 5.3, REC).
   void on_direct(const Outside& outside) noexcept;
 
-  void sweep(Instant now) noexcept;
+  // Makes room as well.
+  void sweep(Instant now);
+  // For as many flows again, a bounded step; what is left is due at next_sweep(). Allocates.
+  void make_room(Instant now);
   [[nodiscard]] std::optional<Instant> next_sweep() const noexcept;
   void clear() noexcept;
 
@@ -101,10 +110,13 @@ class FlowTable {
   [[nodiscard]] std::size_t memory() const noexcept;
 
  private:
+  friend class FlowStore;
   using FlowIndex = std::uint32_t;
   static constexpr FlowIndex kNone = 0xFFFFFFFF;
   static constexpr std::size_t kChunk = 64;
   static constexpr std::size_t kWheel = 128;  // seconds
+  static constexpr std::size_t kCells = 512;  // of a new index
+  static constexpr std::size_t kCellsASweep = 8192;
 
   struct Links {
     FlowIndex previous = kNone;
@@ -143,26 +155,44 @@ class FlowTable {
     explicit Index(std::size_t cells) : cells_(cells) {}
     template <class Match>
     [[nodiscard]] FlowIndex find(std::uint32_t hash, Match&& match) const noexcept {
-      for (auto i = hash & mask(); cells_[i].flow != kNone; i = (i + 1) & mask()) {
-        if (cells_[i].hash == hash && match(cells_[i].flow)) return cells_[i].flow;
-      }
-      return kNone;
+      const auto found = find(cells_, hash, match);
+      return found != kNone || old_.empty() ? found : find(old_, hash, match);
     }
     // The first with this hash.
     [[nodiscard]] FlowIndex find(std::uint32_t hash) const noexcept {
       return find(hash, [](FlowIndex) { return true; });
     }
     void prefetch(std::uint32_t hash) const noexcept {
-      __builtin_prefetch(cells_.data() + (hash & mask()));
+      __builtin_prefetch(cells_.data() + (hash & (cells_.size() - 1)));
     }
     void insert(std::uint32_t hash, FlowIndex flow) noexcept;
-    void erase(std::uint32_t hash, FlowIndex flow) noexcept;
+    void erase(std::uint32_t hash, FlowIndex flow) noexcept {
+      if (!erase(cells_, hash, flow)) (void)erase(old_, hash, flow);
+    }
+    // Twice as many cells, which take what is new; the rest follows by move().
     void grow();
+    [[nodiscard]] bool is_moving() const noexcept { return !old_.empty(); }
+    void move(std::size_t cells) noexcept;
     [[nodiscard]] std::size_t size() const noexcept { return cells_.size(); }
+    [[nodiscard]] std::size_t memory() const noexcept {
+      return (cells_.size() + old_.size()) * sizeof(Cell);
+    }
 
    private:
-    [[nodiscard]] std::size_t mask() const noexcept { return cells_.size() - 1; }
+    template <class Match>
+    [[nodiscard]] static FlowIndex find(const std::vector<Cell>& cells, std::uint32_t hash,
+                                        Match&& match) noexcept {
+      const auto mask = cells.size() - 1;
+      for (auto i = hash & mask; cells[i].flow != kNone; i = (i + 1) & mask) {
+        if (cells[i].hash == hash && match(cells[i].flow)) return cells[i].flow;
+      }
+      return kNone;
+    }
+    static bool erase(std::vector<Cell>& cells, std::uint32_t hash, FlowIndex flow) noexcept;
+
     std::vector<Cell> cells_;
+    std::vector<Cell> old_;  // while it moves: what is still there
+    std::size_t moved_ = 0;  // cells of old_
   };
 
   [[nodiscard]] Flow& at(FlowIndex i) noexcept { return (*chunks_[i / kChunk])[i % kChunk]; }
@@ -184,7 +214,12 @@ class FlowTable {
   }
   [[nodiscard]] std::optional<std::uint16_t> free_port(const Inside& inside, const IpAddress& real,
                                                        Instant now) noexcept;
-  [[nodiscard]] FlowIndex take_room();
+  [[nodiscard]] FlowIndex take_room(Instant now) noexcept;
+  // Half full: the index may take as much again, nearly, until it is larger.
+  [[nodiscard]] bool wants_room() const noexcept {
+    return inside_.is_moving() || outside_.is_moving() || used_ * 2 > inside_.size();
+  }
+  void begin(Instant now) noexcept;
   void push(List& list, Links Flow::* links, FlowIndex i) noexcept;
   void unlink(List& list, Links Flow::* links, FlowIndex i) noexcept;
   void place(FlowIndex i) noexcept;
@@ -201,21 +236,54 @@ class FlowTable {
   void release(FlowIndex i) noexcept;
   [[nodiscard]] static Instant deadline_of(const Flow& flow) noexcept;
 
+  using Chunk = std::array<Flow, kChunk>;
+
+  FlowStore& store_;
   const std::uint64_t seed_;
   const Limits limits_;
-  std::vector<std::unique_ptr<std::array<Flow, kChunk>>> chunks_;
+  std::vector<std::unique_ptr<Chunk>> chunks_;
   FlowIndex free_ = kNone;  // linked by timing.next
   std::size_t used_ = 0;
-  Index inside_{2 * kChunk};
-  Index outside_{2 * kChunk};
+  Index inside_{kCells};
+  Index outside_{kCells};
   List expired_;
-  std::int64_t tick_;                  // seconds; nothing is ever put into a bucket up to here
-  std::int64_t earliest_;              // no flow lies in a bucket before it
-  std::optional<Instant> unfinished_;  // the sweep then had more to do
+  std::int64_t tick_;                   // seconds; nothing is ever put into a bucket up to here
+  std::int64_t earliest_;               // no flow lies in a bucket before it
+  std::optional<Instant> unfinished_;   // the sweep then had more to do
+  std::optional<Instant> room_wanted_;  // since, or when it goes on
   std::array<List, kWheel> wheel_{};
   List unconfirmed_;
   std::int64_t looks_second_ = 0;
   std::size_t looks_ = 0;
+};
+
+// What the tables of one worker begin with and grow by, made ahead of the packets that need it.
+class FlowStore {
+ public:
+  static constexpr std::size_t kTables = 64;
+  static constexpr std::size_t kChunks = 128;  // of 64 flows
+  static constexpr std::size_t kAtOnce = 32;   // of each, a refill
+
+  explicit FlowStore(std::uint64_t seed) : seed_(seed) {
+    tables_.reserve(kTables);
+    chunks_.reserve(kChunks);
+  }
+
+  [[nodiscard]] bool is_full() const noexcept {
+    return tables_.size() == kTables && chunks_.size() == kChunks;
+  }
+  void refill();
+
+  // nullptr: nothing is left until it is filled again.
+  [[nodiscard]] std::unique_ptr<FlowTable> take_table(Instant now) noexcept;
+
+ private:
+  friend class FlowTable;
+  [[nodiscard]] std::unique_ptr<FlowTable::Chunk> take_chunk() noexcept;
+
+  const std::uint64_t seed_;
+  std::vector<std::unique_ptr<FlowTable>> tables_;
+  std::vector<std::unique_ptr<FlowTable::Chunk>> chunks_;
 };
 
 }  // namespace fg::nat

@@ -108,10 +108,10 @@ struct alignas(64) Client {
   wireguard::TrafficTimers timers;
   Traffic traffic;
   Instant armed = Instant::max();  // its place among the deadlines
-  IpAddress tunnel_v4;
-  IpAddress tunnel_v6;
   TransmitBatcher::Mark mark;
+  IpAddress tunnel_v4;
   Path path;
+  IpAddress tunnel_v6;
 
   ClientId id;
   std::optional<std::uint32_t> connection;  // of its receiver indices, pipeline/commands.h
@@ -121,8 +121,7 @@ struct alignas(64) Client {
   LaggingGrants lagging;
   std::unique_ptr<nat::SilenceWatch> silence;  // of translations that ask for it
 
-  void prefetch_inbound() const noexcept { prefetch_until(&mark); }
-  void prefetch_outbound() const noexcept { prefetch_until(&id); }
+  void prefetch() const noexcept { prefetch_until(&tunnel_v6); }
   [[nodiscard]] bool owns(const IpAddress& ip) const noexcept {
     return ip == (ip.is_v4() ? tunnel_v4 : tunnel_v6);
   }

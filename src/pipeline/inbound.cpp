@@ -110,7 +110,7 @@ void Pipeline::run_arrivals(Instant now) noexcept {
     auto& a = arrivals[i];
     a.client =
         is_run(i) ? arrivals[i - 1].client : clients_.by_connection(connection_of(a.receiver));
-    if (a.client != nullptr && !is_run(i)) a.client->prefetch_inbound();
+    if (a.client != nullptr && !is_run(i)) a.client->prefetch();
   }
   for (std::size_t i = 0; i < arrivals.size(); ++i) {
     auto& a = arrivals[i];

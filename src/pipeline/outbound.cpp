@@ -106,7 +106,7 @@ void Pipeline::run_departures(std::span<Departure> departures, Instant now) noex
     }
     const auto owner = clients_.owner_of(d.tunnel);
     if (owner && owner->client != nullptr) {
-      owner->client->prefetch_outbound();
+      owner->client->prefetch();
       d.client = owner->client;
       before = &d;
       continue;

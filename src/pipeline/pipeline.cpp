@@ -13,6 +13,7 @@ Pipeline::Pipeline(const PipelineOptions& options, crypto::AeadEngine& engine, O
       engine_(engine),
       output_(output),
       tracker_(output, options.seed),
+      flow_store_(options.seed),
       clients_(options.worker, options.workers, options.clients_max),
       coalescer_(options.offloads),
       deadlines_(options.clients_max) {
@@ -78,6 +79,10 @@ void Pipeline::on_command(const SetTranslations& command, Instant now) {
                      : nullptr;
     client->silence = std::move(watch);
     arm(*client);
+  }
+  if (command.translations != nullptr && !has_names_) {
+    has_names_ = true;
+    while (!flow_store_.is_full()) flow_store_.refill();
   }
   const auto* retired = client != nullptr
                             ? std::exchange(client->translations, command.translations)
@@ -176,6 +181,7 @@ void Pipeline::on_timeout(Instant now) noexcept {
     if (client.flows != nullptr) sweep_translation(client, now);
     arm(client);
   }
+  if (has_names_) flow_store_.refill();
   tracker_.on_timeout(now);
   finish(now);
 }
@@ -185,6 +191,8 @@ std::optional<Wakeup> Pipeline::wakeup() const {
       !touched_.empty()) {
     return Wakeup{last_now_, "output is queued"};
   }
+  if (has_names_ && !flow_store_.is_full())
+    return Wakeup{last_now_, "room for translated flows is to be made"};
   std::optional<Wakeup> at;
   // Taken up again soon when the control thread was too slow for its events.
   if (!pending_events_.empty()) at = Wakeup{last_now_ + 1ms, "events wait for their ring"};

@@ -5,8 +5,7 @@
 // not finish is punted.
 //
 // Contract: after apply() and on_handoff() call flush(); the other inputs flush by themselves.
-// on_timeout() is due at wakeup(). After construction only commands and flow tables that grow
-// allocate.
+// on_timeout() is due at wakeup(). After construction only commands and on_timeout() allocate.
 #pragma once
 
 #include <array>
@@ -124,7 +123,8 @@ class Pipeline {
     flow::Key key;
     flow::Tracker::Hash hash = 0;
     flow::Traffic traffic;
-    std::optional<flow::OuterPath> path;  // none: resource to client
+    bool is_tx = false;  // client to resource; what follows then matters
+    flow::OuterPath path;
     std::uint32_t name = flow::kNoName;
   };
 
@@ -215,7 +215,7 @@ class Pipeline {
   void track_rx(const Client& client, const packet::InnerPacket& seen,
                 const filter::Verdict& verdict, std::uint64_t packets, std::uint64_t bytes,
                 Instant now) noexcept;
-  void track(const Tracked& tracked, Instant now) noexcept;
+  [[nodiscard]] Tracked& next_tracked(Instant now) noexcept;
   void flush_tracked(Instant now) noexcept;
 
   // shared (pipeline.cpp)
@@ -237,6 +237,8 @@ class Pipeline {
   Counters counters_;
   flow::Tracker tracker_;
 
+  nat::FlowStore flow_store_;  // outlives the clients
+  bool has_names_ = false;     // there ever were translations: the store is kept full
   ClientTable clients_;
   RelayTable relays_;
   ExpectedSources expected_;

@@ -32,21 +32,22 @@ void Pipeline::track_tx(const Arrival& arrival, const InnerPacket& sent,
   const auto& proto = arrival.packet->proto_class();
   if (!is_tracked(proto) || is_gateway(arrival.packet->destination()) || !verdict.is_allowed())
     return;
-  const flow::Key key{.client = client.id,
-                      .resource = client.policy->resource(verdict.resource),
-                      .inner_client = sent.source(),
-                      .remote = sent.destination(),
-                      .client_port = sent.proto_class().source,
-                      .remote_port = sent.proto_class().destination,
-                      .protocol = protocol_of(proto)};
-  track({.key = key,
-         .hash = 0,
-         .traffic = {.packets = 1,
-                     .payload_bytes = static_cast<std::uint32_t>(sent.payload().size()),
-                     .tcp_flags = sent.tcp_flags()},
-         .path = flow::OuterPath{arrival.from->from, arrival.from->local},
-         .name = name},
-        now);
+  auto& t = next_tracked(now);
+  t.key.client = client.id;
+  t.key.resource = client.policy->resource(verdict.resource);
+  t.key.inner_client = sent.source();
+  t.key.remote = sent.destination();
+  t.key.client_port = sent.proto_class().source;
+  t.key.remote_port = sent.proto_class().destination;
+  t.key.protocol = protocol_of(proto);
+  t.traffic = {.packets = 1,
+               .payload_bytes = static_cast<std::uint32_t>(sent.payload().size()),
+               .tcp_flags = sent.tcp_flags()};
+  t.is_tx = true;
+  t.path = {arrival.from->from, arrival.from->local};
+  t.name = name;
+  t.hash = tracker_.hash_of(t.key);
+  tracker_.prefetch(t.hash);
 }
 
 // `seen` is what the resource sent, `verdict` about where the client sees it from.
@@ -55,39 +56,34 @@ void Pipeline::track_rx(const Client& client, const InnerPacket& seen,
                         Instant now) noexcept {
   const auto& proto = seen.proto_class();
   if (!is_tracked(proto) || !verdict.is_allowed()) return;
-  const flow::Key key{.client = client.id,
-                      .resource = client.policy->resource(verdict.resource),
-                      .inner_client = seen.destination(),
-                      .remote = seen.source(),
-                      .client_port = proto.destination,
-                      .remote_port = proto.source,
-                      .protocol = protocol_of(proto)};
-  track(
-      {.key = key,
-       .hash = 0,
-       .traffic = {.packets = static_cast<std::uint32_t>(packets),
-                   .payload_bytes = static_cast<std::uint32_t>(bytes - packets * headers_of(seen)),
-                   .tcp_flags = seen.tcp_flags()},
-       .path = std::nullopt,
-       .name = flow::kNoName},
-      now);
+  auto& t = next_tracked(now);
+  t.key.client = client.id;
+  t.key.resource = client.policy->resource(verdict.resource);
+  t.key.inner_client = seen.destination();
+  t.key.remote = seen.source();
+  t.key.client_port = proto.destination;
+  t.key.remote_port = proto.source;
+  t.key.protocol = protocol_of(proto);
+  t.traffic = {.packets = static_cast<std::uint32_t>(packets),
+               .payload_bytes = static_cast<std::uint32_t>(bytes - packets * headers_of(seen)),
+               .tcp_flags = seen.tcp_flags()};
+  t.is_tx = false;
+  t.hash = tracker_.hash_of(t.key);
+  tracker_.prefetch(t.hash);
 }
 
 // Counted together at the end of the batch, when what they touch has come.
-void Pipeline::track(const Tracked& tracked, Instant now) noexcept {
+Pipeline::Tracked& Pipeline::next_tracked(Instant now) noexcept {
   if (tracked_used_ == tracked_.size()) flush_tracked(now);
-  auto& place = tracked_[tracked_used_++];
-  place = tracked;
-  place.hash = tracker_.hash_of(place.key);
-  tracker_.prefetch(place.hash);
+  return tracked_[tracked_used_++];
 }
 
 void Pipeline::flush_tracked(Instant now) noexcept {
   const auto all = std::span{tracked_}.first(std::exchange(tracked_used_, 0));
   for (const auto& t : all) tracker_.prefetch_flow(t.hash);
   for (const auto& t : all) {
-    if (t.path)
-      tracker_.on_tx(t.key, t.hash, *t.path, t.traffic, t.name, now);
+    if (t.is_tx)
+      tracker_.on_tx(t.key, t.hash, t.path, t.traffic, t.name, now);
     else
       tracker_.on_rx(t.key, t.hash, t.traffic, now);
   }

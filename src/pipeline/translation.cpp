@@ -20,7 +20,8 @@ Result<MutableBytes, Refusal> Pipeline::translate_outbound(const Arrival& arriva
   const auto& proto = packet.proto_class();
   if (const auto refusal = refusal_of(translation, proto)) return fail(*refusal);
 
-  if (client.flows == nullptr) client.flows = std::make_unique<nat::FlowTable>(options_.seed, now);
+  if (client.flows == nullptr) client.flows = flow_store_.take_table(now);
+  if (client.flows == nullptr) return fail(Refusal{DropReason::nat_exhausted, std::nullopt});
   const auto outside =
       client.flows->on_outgoing({{proto.kind, proto.source, packet.destination()}}, *arrival.flow,
                                 *translation->real, packet.tcp_flags(), now);

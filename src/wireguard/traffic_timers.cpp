@@ -15,36 +15,32 @@ void TrafficTimers::on_session(Role role, Instant established, Instant now) noex
   is_initiator_ = role == Role::initiator;
   established_ = established;
   silence_at_ = kNever;
-  rekey_at_ = is_initiator_ && config_.rekey_by_age ? established + kRejectAfter : kNever;
-  if (config_.persistent_keepalive > Duration::zero())
-    persistent_at_ = now + config_.persistent_keepalive;
+  rekey_at_ = is_initiator_ && rekey_by_age_ ? established + kRejectAfter : kNever;
+  if (persistent_keepalive_ > Timeout::zero()) persistent_at_ = now + persistent_keepalive_;
 }
 
 void TrafficTimers::on_sent(Instant now) noexcept {
   keepalive_at_ = kNever;
-  if (config_.persistent_keepalive > Duration::zero())
-    persistent_at_ = now + config_.persistent_keepalive;
+  if (persistent_keepalive_ > Timeout::zero()) persistent_at_ = now + persistent_keepalive_;
 }
 
 void TrafficTimers::on_received(Instant now) noexcept {
   silence_at_ = kNever;
-  if (config_.persistent_keepalive > Duration::zero())
-    persistent_at_ = now + config_.persistent_keepalive;
+  if (persistent_keepalive_ > Timeout::zero()) persistent_at_ = now + persistent_keepalive_;
 }
 
 void TrafficTimers::on_data_sent(Instant now) noexcept {
   on_sent(now);
-  if (silence_at_ == kNever) silence_at_ = now + config_.keepalive_timeout + config_.rekey_timeout;
+  if (silence_at_ == kNever) silence_at_ = now + silence_timeout_;
   if (rekey_at_ != kNever) rekey_at_ = std::min(rekey_at_, established_ + kRekeyAfterTime);
 }
 
 void TrafficTimers::on_data_received(Instant now) noexcept {
   on_received(now);
-  if (keepalive_at_ == kNever) keepalive_at_ = now + config_.keepalive_timeout;
+  if (keepalive_at_ == kNever) keepalive_at_ = now + keepalive_timeout_;
   // A keepalive later and one lost handshake are still in time before the session ends.
   if (rekey_at_ != kNever) {
-    rekey_at_ = std::min(
-        rekey_at_, established_ + kRejectAfter - config_.keepalive_timeout - config_.rekey_timeout);
+    rekey_at_ = std::min(rekey_at_, established_ + kRejectAfter - silence_timeout_);
   }
 }
 

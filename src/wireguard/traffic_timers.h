@@ -30,7 +30,11 @@ struct TrafficTimersConfig {
 
 class TrafficTimers {
  public:
-  explicit TrafficTimers(TrafficTimersConfig config = {}) : config_(config) {}
+  explicit TrafficTimers(TrafficTimersConfig config = {})
+      : keepalive_timeout_(timeout_of(config.keepalive_timeout)),
+        silence_timeout_(timeout_of(config.keepalive_timeout + config.rekey_timeout)),
+        persistent_keepalive_(timeout_of(config.persistent_keepalive)),
+        rekey_by_age_(config.rekey_by_age) {}
 
   // A session became the one to send under.
   void on_session(Role role, Instant established, Instant now) noexcept;
@@ -55,6 +59,9 @@ class TrafficTimers {
 
  private:
   static constexpr Instant kNever = Instant::max();
+  // So small that all of this fits into one cache line.
+  using Timeout = std::chrono::duration<std::int32_t, std::milli>;
+  static constexpr Timeout timeout_of(Duration d) { return std::chrono::duration_cast<Timeout>(d); }
   void on_sent(Instant now) noexcept;
   void on_received(Instant now) noexcept;
 
@@ -62,8 +69,11 @@ class TrafficTimers {
   Instant persistent_at_ = kNever;
   Instant silence_at_ = kNever;
   Instant rekey_at_ = kNever;
-  TrafficTimersConfig config_;
   Instant established_ = kNever;
+  Timeout keepalive_timeout_;
+  Timeout silence_timeout_;  // and how early a session is renewed that only receives
+  Timeout persistent_keepalive_;
+  bool rekey_by_age_;
   bool is_initiator_ = false;
 };
 

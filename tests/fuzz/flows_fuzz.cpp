@@ -99,6 +99,7 @@ class World {
     while (const auto at = table_.next_sweep()) {
       if (*at > until) break;
       now_ = std::max(now_, *at);
+      store_.refill();
       table_.sweep(now_);
       if (const auto next = table_.next_sweep()) FG_LAW(*next > now_);
     }
@@ -107,7 +108,8 @@ class World {
 
   fuzz::Choices choices_;
   Instant now_ = fuzz::kStart;
-  FlowTable table_{7, now_, kLimits};
+  FlowStore store_{7};
+  FlowTable table_{store_, 7, now_, kLimits};
   std::map<Key, Outside> outside_;  // the newest of each inside
 };
 

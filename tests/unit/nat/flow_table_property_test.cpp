@@ -106,7 +106,10 @@ IpAddress any_real() {
 RC_GTEST_PROP(FlowTableProperty, DoesWhatTheListDoes, ()) {
   // Packets come between whole seconds, sweeps on them.
   Instant now{std::chrono::milliseconds{1'000'250}};
-  FlowTable table{*rc::gen::arbitrary<std::uint64_t>(), now};
+  const auto seed = *rc::gen::arbitrary<std::uint64_t>();
+  FlowStore store{seed};
+  store.refill();
+  FlowTable table{store, seed, now};
   Model model;
   const auto steps = *rc::gen::inRange(1, 200);
   for (int i = 0; i < steps; ++i) {

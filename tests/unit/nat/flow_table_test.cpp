@@ -18,7 +18,17 @@ constexpr std::uint8_t kRst = 4;
 
 class FlowTableTest : public ::testing::Test {
  protected:
+  FlowTableTest() { fill(); }
+  void fill() {
+    while (!store_.is_full()) store_.refill();
+  }
+  // What a worker does between batches.
+  void make_room() {
+    fill();
+    table_.make_room(now_);
+  }
   std::optional<std::uint16_t> send(const Inside& inside, std::uint8_t flags = 0) {
+    make_room();
     const auto out = table_.on_outgoing(inside, real_, flags, now_);
     if (!out) return std::nullopt;
     EXPECT_EQ(out->kind, inside.kind);
@@ -46,9 +56,11 @@ class FlowTableTest : public ::testing::Test {
 
   // Not on a whole second: deadlines are exact, sweeps are not.
   Instant now_{std::chrono::milliseconds{3'600'300}};
-  FlowTable table_{42, now_};
+  FlowStore store_{42};
+  FlowTable table_{store_, 42, now_};
   IpAddress real_ = ip("192.0.2.1");
   Inside back_;
+  std::uint16_t ended_ = 0;
 };
 
 TEST_F(FlowTableTest, KeepsThePortAndTakesAnswersBack) {
@@ -92,7 +104,7 @@ TEST_F(FlowTableTest, WithEveryPortTakenNothingMoreLeaves) {
 
 TEST_F(FlowTableTest, SearchesForAPortAreLimitedASecond) {
   table_.clear();
-  FlowTable table{1, now_, {.looks_per_second = 3}};
+  FlowTable table{store_, 1, now_, {.looks_per_second = 3}};
   const auto from = [&](std::string_view proxy, std::uint16_t port) {
     return table.on_outgoing(inside(Kind::udp, port, proxy), real_, 0, now_).has_value();
   };
@@ -245,7 +257,7 @@ TEST_F(FlowTableTest, APacketThatGoesThereDirectlyForgetsTheExpiredFlowOnly) {
 }
 
 TEST_F(FlowTableTest, OfTheExpiredTheOldestAreForgottenFirst) {
-  FlowTable table{1, now_, {.expired = 2}};
+  FlowTable table{store_, 1, now_, {.expired = 2}};
   for (std::uint16_t port = 1; port <= 3; ++port) {
     (void)table.on_outgoing(inside(Kind::udp, port), real_, 0, now_);
     now_ += 2s;
@@ -260,7 +272,7 @@ TEST_F(FlowTableTest, OfTheExpiredTheOldestAreForgottenFirst) {
 // ---- limits ----
 
 TEST_F(FlowTableTest, AtTheLimitTheOldestExpiredMakesRoomThenTheOldestUnansweredThenNobody) {
-  FlowTable table{1, now_, {.flows = 3}};
+  FlowTable table{store_, 1, now_, {.flows = 3}};
   const auto begin = [&](std::uint16_t port) {
     return table.on_outgoing(inside(Kind::udp, port), real_, 0, now_).has_value();
   };
@@ -283,8 +295,56 @@ TEST_F(FlowTableTest, AtTheLimitTheOldestExpiredMakesRoomThenTheOldestUnanswered
   EXPECT_EQ(table.size(), 3U);
 }
 
+TEST_F(FlowTableTest, WhatOutrunsItsRoomIsRefusedUntilThereIsMore) {
+  const auto begin = [&](unsigned port) {
+    return table_.on_outgoing(inside(Kind::udp, static_cast<std::uint16_t>(port)), real_, 0, now_)
+        .has_value();
+  };
+  unsigned port = 0;
+  while (begin(port + 1)) ++port;
+  EXPECT_EQ(port, 448U);
+  EXPECT_TRUE(begin(1)) << "a known flow needs no room";
+  EXPECT_EQ(table_.next_sweep(), now_) << "and room is wanted at once";
+  table_.sweep(now_);
+  EXPECT_TRUE(begin(++port));
+  // The index has room, the store has none left.
+  FlowStore empty{1};
+  FlowTable other{empty, 1, now_};
+  EXPECT_FALSE(other.on_outgoing(inside(Kind::udp, 1), real_, 0, now_));
+  EXPECT_EQ(empty.take_table(now_), nullptr);
+  empty.refill();
+  EXPECT_TRUE(other.on_outgoing(inside(Kind::udp, 1), real_, 0, now_));
+  EXPECT_FALSE(empty.is_full());
+}
+
+TEST_F(FlowTableTest, AnIndexThatMovesLosesNobody) {
+  std::size_t steps = 0;
+  for (std::uint16_t port = 1; port <= 30'000; ++port) {
+    fill();
+    // Rarely, so that it is met at every state of a move; every third flow ends meanwhile.
+    if (port % 97 == 0 && table_.next_sweep() <= now_ + 1ms) {
+      table_.make_room(now_);
+      ++steps;
+    }
+    ASSERT_TRUE(table_.on_outgoing(inside(Kind::tcp, port), real_, 0, now_));
+    if (port % 3 == 0) (void)answer(outside(Kind::tcp, port), kRst);
+    if (port % 1000 != 0) continue;
+    for (std::uint16_t known = 1; known <= port; ++known) {
+      ASSERT_EQ(answer(outside(Kind::tcp, known)),
+                known % 3 == 0 && known <= ended_ ? Found::expired : Found::live)
+          << known << " of " << port;
+      ASSERT_EQ(back_.port, known % 3 == 0 && known <= ended_ ? back_.port : known);
+    }
+    if (port == 9000 || port == 17'000) {
+      table_.sweep(now_ += 2s);
+      ended_ = port;
+    }
+  }
+  EXPECT_GT(steps, 5U);
+}
+
 TEST_F(FlowTableTest, ASweepTakesABoundedNumberAndTheRestSoonAfter) {
-  FlowTable table{1, now_, {.per_sweep = 100}};
+  FlowTable table{store_, 1, now_, {.per_sweep = 100}};
   for (std::uint16_t port = 1; port <= 250; ++port)
     (void)table.on_outgoing(inside(Kind::udp, port), real_, 0, now_);
   table.sweep(now_ += 61s);
@@ -324,6 +384,7 @@ TEST_F(FlowTableTest, AHundredThousandFlowsFitInto64MiB) {
     const auto proxy = IpAddress::v4(100, 96, 0, static_cast<std::uint8_t>(1 + i / 50'000));
     const Inside key{{Kind::udp, static_cast<std::uint16_t>(i % 50'000), proxy}};
     const auto real = IpAddress::v4(192, 0, 2, static_cast<std::uint8_t>(1 + i / 50'000));
+    make_room();
     ASSERT_TRUE(table_.on_outgoing(key, real, 0, now_));
   }
   EXPECT_EQ(table_.size(), 100'000U);

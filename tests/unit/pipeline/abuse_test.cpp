@@ -150,10 +150,12 @@ class Sink final : public Output {
   Event* reserve_event() noexcept override { return &event_; }
   Punt* reserve_punt(PuntClass) noexcept override { return &punt_; }
   Handoff* reserve_handoff(WorkerIndex) noexcept override { return &handoff_; }
+  flow::Event* reserve_flow_event() noexcept override { return &flow_event_; }
   void publish() noexcept override {}
 
  private:
   Event event_;
+  flow::Event flow_event_;
   Punt punt_;
   Handoff handoff_;
 };
@@ -196,6 +198,42 @@ TEST_F(Abuse, PacketsAllocateNothing) {
   p.on_timeout(now_ + 20s);
   p.on_datagrams(batch, now_ + 20s);
   EXPECT_EQ(allocations.load(), before);
+  expect_conserved(p);
+}
+
+TEST_F(Abuse, NorDoThoseThatBeginFlows) {
+  Sink sink;
+  Pipeline p{{.clients_max = 8}, engine_, sink};
+  RemoteClient client{engine_, ClientSlot{1}, make_receiver_index(WorkerIndex{0}, 9, 1), 5, now_};
+  const auto names =
+      nat::Translations::compile({{ip("100.96.0.1"), ip("192.0.2.1"), nat::NameId{1}}}, false);
+  p.apply(AddClient{ClientSlot{1}, tunnel_v4(1), tunnel_v6(1), allow_all_.get()}, now_);
+  p.apply(SetTranslations{ClientSlot{1}, names.get(), false}, now_);
+  p.apply(SetFlowTracking{true}, now_);
+  p.apply(client.install(), now_);
+  p.flush(now_);
+  std::uint16_t port = 0;
+  for (int turn = 0; turn < 40; ++turn) {
+    std::vector<ByteVector> datagrams;
+    std::vector<ReceivedDatagrams> batch;
+    for (int i = 0; i < 200; ++i) {
+      datagrams.push_back(
+          client.seal(udp().from(tunnel_v4(1), ++port).to("100.96.0.1", 80).build()));
+    }
+    for (auto& d : datagrams) {
+      batch.push_back({.bytes = d,
+                       .segment = static_cast<std::uint16_t>(d.size()),
+                       .ecn = 0,
+                       .from = remote(1),
+                       .local = {}});
+    }
+    const auto before = allocations.load();
+    p.on_datagrams(batch, now_);
+    EXPECT_EQ(allocations.load(), before);
+    // Between batches, as its worker does.
+    while (p.wakeup() && p.wakeup()->at <= now_ + 1ms) p.on_timeout(now_ += 1ms);
+  }
+  EXPECT_EQ(p.counters().to_resources, 8000U);
   expect_conserved(p);
 }
 

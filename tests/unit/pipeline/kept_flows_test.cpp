@@ -10,7 +10,9 @@ namespace {
 using test::ip;
 
 std::unique_ptr<nat::FlowTable> flows(std::size_t n) {
-  auto table = std::make_unique<nat::FlowTable>(1, Instant{1h});
+  static nat::FlowStore store{1};
+  store.refill();
+  auto table = store.take_table(Instant{1h});
   for (std::size_t i = 0; i < n; ++i) {
     const nat::Inside inside{
         {packet::ProtoClass::Kind::udp, static_cast<std::uint16_t>(i), ip("100.96.0.1")}};
