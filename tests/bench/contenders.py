@@ -142,7 +142,7 @@ class Firegate(Contender):
             self.lab.gateway.command = shlex.split(command)
             self.name = os.path.basename(self.lab.gateway.command[0])
         self.lab.gateway.command = ["taskset", "-c", str(GATEWAY_CPU), *self.lab.gateway.command]
-        self.lab.gateway.env["RUST_LOG"] = "info"
+        self.lab.gateway.env |= {"RUST_LOG": "info", "FIREGATE_BACKEND": "kernel"}
         self.lab.client.log = "info"
 
     def raise_lab(self):

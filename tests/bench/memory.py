@@ -1,22 +1,18 @@
-"""What the pipeline costs between memory and memory, with the cipher and without: figures of the micro benchmarks."""
+"""What the pipeline costs between memory and memory: the rows of tests/bench/pipeline."""
 import json
 import os
-import statistics
 import subprocess
+import tempfile
 
-from lab.world import ROOT
-
-PROGRAMS = {"with the cipher": "pipeline_bench", "without": "pipeline_null_bench", "workers": "workers_bench"}
-
-
-def run(program, rounds):
-    """{case: nanoseconds a packet}. Empty when it has not been built."""
-    path = os.path.join(ROOT, "build", "release", "tests", program)
-    if not os.access(path, os.X_OK):
-        return {}
-    done = subprocess.run([path, "--rounds", str(rounds), "--json"], capture_output=True, text=True, timeout=300, check=True)
-    return {case: statistics.median(values) for case, values in json.loads(done.stdout).items()}
+PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "pipeline")
 
 
-def measure(rounds):
-    return {name: run(program, rounds) for name, program in PROGRAMS.items()}
+def measure(runs):
+    """{row: {"median": ..., "unit": ..., "target": ...}}. On every CPU: workers are to run beside each other."""
+    with tempfile.NamedTemporaryFile(suffix=".json") as result:
+        done = subprocess.run([PROGRAM, "--runs", str(runs), "--json", result.name], capture_output=True, text=True, timeout=600,
+                              check=False, preexec_fn=lambda: os.sched_setaffinity(0, range(os.cpu_count())))
+        if done.returncode:
+            raise RuntimeError(done.stderr.strip() or done.stdout.strip())
+        with open(result.name, encoding="utf-8") as f:
+            return {row["what"]: {k: row[k] for k in ("median", "unit", "target")} for row in json.load(f)["rows"]}

@@ -123,9 +123,9 @@ class Firegate(Offered):
             self.name = f"firegate {backend}"
 
     def raise_lab(self):
-        self.gateway = Gateway(self.world, env={"FIREZONE_API_URL": f"ws://{load.PORTAL}", "RUST_LOG": "info"})
-        command = self.command or [*self.gateway.command, *([] if self.backend == "kernel" else ["--backend", self.backend])]
-        self.gateway.command = ["taskset", "-c", str(GATEWAY_CPU), *command]
+        self.gateway = Gateway(self.world, env={"FIREZONE_API_URL": f"ws://{load.PORTAL}", "RUST_LOG": "info",
+                                                "FIREGATE_BACKEND": self.backend})
+        self.gateway.command = ["taskset", "-c", str(GATEWAY_CPU), *(self.command or self.gateway.command)]
         self.start_generator()
         self.gateway.start()
         self.generator.wait_joined()

@@ -100,10 +100,10 @@ def tables(result, tested, wanted):
             lines.append(f"{kind:40}" + "".join(f"{case['kinds'].get(kind, 0):>17.0f}" for case in cases.values()))
         for case, found in cases.items():
             lines.append(f"  {case}: " + ", ".join(f"{n} {v:.0f}" for n, v in list(found["symbols"].items())[:8]))
-    for name, cases in result.get("memory", {}).items():
-        if cases:
-            lines += ["", f"pipeline between memory and memory, {name}: ns a packet"]
-            lines += [f"  {case:38}{ns:>17.1f}" for case, ns in cases.items()]
+    if result.get("memory"):
+        lines += ["", "pipeline between memory and memory"]
+        lines += [f"  {what:62}{row['median']:>9.{2 if row['unit'] == 'x' else 1}f} {row['unit']:3}{row['target']}"
+                  for what, row in result["memory"].items()]
     return lines + idle(result.get("idle"))
 
 
