@@ -129,6 +129,13 @@ class Firegate(Offered):
         self.start_generator()
         self.gateway.start()
         self.generator.wait_joined()
+        if not self.command:
+            self._check_backend()
+
+    def _check_backend(self):
+        chosen = self.gateway.ask("status")["status"]["backend"]["name"]
+        if not chosen.startswith(self.backend):
+            raise RuntimeError(f"asked for the backend {self.backend}, it runs with {chosen}")
 
     def pids(self):
         return charge.descendants(self.gateway.process.pid)
