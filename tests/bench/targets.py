@@ -108,7 +108,7 @@ def read_baseline():
 
 def write_baseline(facts, found):
     with open(BASELINE, "w", encoding="utf-8") as f:
-        json.dump({"machine": machine(facts), "load_average": facts["load_average"], "commit": facts["commit"], "ratios": found}, f, indent=1)
+        json.dump({"machine": machine(facts), "load_average": round(facts["load_average"], 1), "ratios": found}, f, indent=1)
         f.write("\n")
 
 
