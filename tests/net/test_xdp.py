@@ -49,6 +49,7 @@ def test_traffic_of_every_path_comes_by_af_xdp(make_lab, generation, shape, want
     assert lab.probes.udp(t.RESOURCE6).ok and lab.probes.ping(t.RESOURCE4).ok
     carries_by_xdp(lab)
     assert on_interface(lab), "nothing is attached"
+    assert "% of tunnel packets by AF_XDP" in lab.gateway.show("status").stdout
     assert lab.gateway.stop() == 0
     assert not on_interface(lab), "the program was left behind"
 
@@ -144,6 +145,23 @@ def test_what_cannot_be_had_is_said_with_the_mend(make_lab, changes, before, wor
     line = gateway.process.wait_log(r"backend chosen backend=kernel.*", 10).group()
     assert all(word in line for word in words), line
     healed(page(lab), 40)
+
+
+def test_generic_mode_is_for_who_demands_it(make_lab):
+    """A veth whose peer sends on more queues than it receives on takes no program in native mode."""
+    lab = make_lab("B", shape=t.Shape(outer=("v4",)))
+    lab.gateway.stop()
+    netns.execute(lab.world.ns("inet"), "ethtool", "-L", "to-gateway", "tx", "2")
+    lab.gateway.env["FIREGATE_BACKEND"] = "auto"
+    line = lab.gateway.start().process.wait_log(r"backend chosen backend=kernel.*", 10).group()
+    assert "refuses XDP" in line and "ethtool -L eth0" in line, line
+    lab.gateway.stop()
+    lab.gateway.env["FIREGATE_BACKEND"] = "xdp"
+    line = lab.gateway.start().process.wait_log(r"backend chosen backend=xdp.*", 10).group()
+    assert "eth0 generic, copies, 1 queue" in line and "ethtool -L eth0" in line, line
+    healed(page(lab), 40)
+    for answer in (lab.probes.upload(t.RESOURCE4, BULK), lab.probes.download(t.RESOURCE4, BULK)):
+        assert answer.ok, answer.received
 
 
 def occupy(lab):

@@ -100,6 +100,17 @@ TEST_F(ReceiveSocketTest, EveryLengthOfATunnelPacketArrivesAsItWas) {
   EXPECT_EQ(drops_.total(), 0U);
 }
 
+TEST_F(ReceiveSocketTest, BusyPollingIsSetWhereAskedForAndStillReceives) {
+  open_socket({.interface = "wan", .busy_poll_us = 50});
+  int microseconds = 0;
+  socklen_t size = sizeof microseconds;
+  ASSERT_EQ(::getsockopt(socket_->fd(), SOL_SOCKET, SO_BUSY_POLL, &microseconds, &size), 0);
+  EXPECT_EQ(microseconds, 50);
+  auto client = socket_there(Family::v4);
+  send_data(client, data_message(100));
+  EXPECT_EQ(receive(), 1U);
+}
+
 TEST_F(ReceiveSocketTest, AQueueHasOneSocket) {
   open_socket({.interface = "wan"});
   const auto second = ReceiveSocket::open({.interface = "wan"});
