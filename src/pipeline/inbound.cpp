@@ -69,7 +69,7 @@ void Pipeline::sort_datagram(MutableBytes datagram, const ReceivedDatagrams& fro
   if (inner_kind == DatagramKind::unknown || inner_kind == DatagramKind::channel_data)
     return drop(DropReason::not_wireguard);
   const bool is_resting =
-      inner_kind == DatagramKind::stun && resting_.note(from.from, channel, now);
+      inner_kind == DatagramKind::stun && resting_.note(from.from, channel, inner, now);
   punt_datagram(is_resting ? PuntClass::resting : PuntClass::trusted, datagram, from);
 }
 
@@ -316,7 +316,7 @@ void Pipeline::punt_from_client(DatagramKind kind, Bytes datagram, const Receive
                                 Instant now) noexcept {
   const bool is_stun = kind == DatagramKind::stun;
   if (expected_.contains(from.from.ip)) {
-    const bool is_resting = is_stun && resting_.note(from.from, {}, now);
+    const bool is_resting = is_stun && resting_.note(from.from, {}, datagram, now);
     return punt_datagram(is_resting ? PuntClass::resting : PuntClass::expected, datagram, from);
   }
   if (!(is_stun ? stranger_stun_ : stranger_handshakes_).take(now)) {
