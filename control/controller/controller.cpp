@@ -57,7 +57,7 @@ void Controller::on_event(const pipeline::Event& event, Instant now, WallTime wa
       // Without ICE there are no checks to miss, but data without an answer for 7 s.
       if (needed->why == pipeline::HandshakeNeeded::Why::nothing_heard &&
           connection->agent.iceless() != nullptr && relays_.was_heard_after(now - kRelayRecent))
-        prompt(*connection);
+        prompt(*connection, now);
       connection->handshake.start(now, wall);
       dirty_.push_back(connection->options.key);
     }

@@ -48,6 +48,10 @@ inline constexpr std::size_t kHeldRequestsMax =
 inline constexpr std::size_t kCommandsMax = 8192;
 inline constexpr std::size_t kAttributionsMax = 65'536;  // grants whose flows are recorded
 inline constexpr Duration kHoldMax = 10s;
+// Questions to clients that are not heard, when very many fall silent at once: the portal is
+// others' way, too.
+inline constexpr Duration kPromptInterval = 10ms;
+inline constexpr int kPromptBurst = 100;
 inline constexpr Duration kRelayRetry = 15s;  // of relays that were given up; doubles
 inline constexpr Duration kRelayRetryMax = 4min;
 
@@ -239,7 +243,7 @@ class Controller {
   void pump(Connection& connection, Instant now);
   void pump_agent(Connection& connection, ice::Agent& agent, Instant now);
   void pump_agent(Connection& connection, path::Agent& agent, Instant now);
-  void prompt(Connection& connection);
+  void prompt(Connection& connection, Instant now);
   void transmit(Connection& connection, ice::Transmit transmit, Instant now);
   [[nodiscard]] std::optional<pipeline::Path> way_over(const ice::Path& route, Instant now);
   void update_path(Connection& connection, Instant now);
@@ -356,6 +360,7 @@ class Controller {
   std::deque<SetInterface> interfaces_;
   std::deque<FlowLogNews> flow_log_news_;
   bool is_reachable_news_ = false;
+  pipeline::TokenBucket prompts_{kPromptInterval, kPromptBurst};
   DropCounters drops_;
   Instant last_now_;
 };

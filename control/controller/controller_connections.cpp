@@ -15,7 +15,8 @@ constexpr Duration kKeyRest = 5s;            // spec connectivity 4.3
 constexpr Duration kAttemptTime = 20s;       // spec connectivity 4.6, B and C in ICE mode
 constexpr Duration kAttemptTimeOther = 90s;  // A, and C without ICE
 constexpr Duration kIcelessRekeyTimeout = 2s;
-constexpr Duration kOwnSilence = 1s;  // ours, if no relay is heard longer after a client was
+// Ours, if no relay is heard later than the client's next check was due (spec connectivity 2.18).
+constexpr Duration kOwnSilence = 1500ms;
 
 WorkerIndex worker_for(const ClientId& client, unsigned workers) {
   // Stable, so that a client that comes back finds its worker, whose ring orders removal before
@@ -315,7 +316,7 @@ void Controller::pump_agent(Connection& connection, ice::Agent& agent, Instant n
       signals.insert(signals.end(), told->candidates.begin(), told->candidates.end());
     } else if (const auto* unheard = std::get_if<ice::Unheard>(&*event)) {
       // If we hear nobody, the fault is ours.
-      if (relays_.was_heard_after(unheard->since + kOwnSilence)) prompt(connection);
+      if (relays_.was_heard_after(unheard->since + kOwnSilence)) prompt(connection, now);
     }
     if (find(key) == nullptr) return;
   }
@@ -329,7 +330,8 @@ void Controller::pump_agent(Connection& connection, ice::Agent& agent, Instant n
 // A candidate it never heard of needs another channel, at once (2.9). Nobody is at that address
 // (RFC 5737), and it is withdrawn before it is checked more than once; relayed, so that no further
 // addresses are guessed from it (2.10).
-void Controller::prompt(Connection& connection) {
+void Controller::prompt(Connection& connection, Instant now) {
+  if (!prompts_.take(now)) return;
   const auto random = random_.u32();
   const SocketAddress nowhere{IpAddress::v4(192, 0, 2, static_cast<std::uint8_t>(random >> 16)),
                               static_cast<std::uint16_t>(random | 1024)};

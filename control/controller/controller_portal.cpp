@@ -172,7 +172,8 @@ void Controller::accept(const portal::Authorize& message, Instant now) {
     seed_candidates(*connection, now);
     connection->announce = connection->agent.local_candidates();
     const auto* agent = connection->agent.ice();
-    if (agent != nullptr && now - agent->last_heard() >= ice::kUnheardAfter) prompt(*connection);
+    if (agent != nullptr && now - agent->last_heard() >= ice::kUnheardAfter)
+      prompt(*connection, now);
     wake(*connection, now);
     dirty_.push_back(connection->options.key);
   } else {

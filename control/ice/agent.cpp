@@ -32,7 +32,7 @@ Agent::Agent(Options options, Random& random, Instant now)
       last_heard_(now),
       last_now_(now) {
   timers_.set(Timer::candidates, now + kCandidateTimeout);
-  if (is_watching()) timers_.set(Timer::unheard, now + kUnheardAfter);
+  if (is_watching()) timers_.set(Timer::unheard, now + kUnheardAtFirst);
 }
 
 void Agent::set_remote_credentials(Credentials remote, Instant now) {
@@ -45,6 +45,7 @@ void Agent::set_profile(const Profile& profile, Instant now) {
     profile_ = profile;
     for (auto& pair : checklist_.pairs()) pair.checks.on_profile(profile_);
     timers_.stop(Timer::unheard);
+    unheard_told_ = 0;
     if (is_watching()) timers_.set(Timer::unheard, now + kUnheardAfter);
   }
   settle(now);
@@ -58,7 +59,8 @@ void Agent::on_timeout(Instant now) {
   if (timers_.take_expired(Timer::grace, now)) return fail(Failed::Reason::disconnected);
   if (timers_.take_expired(Timer::unheard, now)) {
     push_event(Unheard{last_heard_});
-    timers_.set(Timer::unheard, now + kUnheardAgain);
+    timers_.set(Timer::unheard,
+                now + (++unheard_told_ < kUnheardOften ? kUnheardAgain : kUnheardRarely));
   }
   if (timers_.take_expired(Timer::restore, now)) restore();
   prune(now);
@@ -190,6 +192,7 @@ void Agent::fail(Failed::Reason reason) {
 
 void Agent::on_heard(Pair& pair, Instant now) {
   pair.last_heard = last_heard_ = now;
+  unheard_told_ = 0;
   if (is_watching()) timers_.set(Timer::unheard, now + kUnheardAfter);
 }
 

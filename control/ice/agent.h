@@ -130,8 +130,11 @@ inline constexpr std::size_t kTransmitsMax = 64;
 inline constexpr std::size_t kEventsMax = 64;
 inline constexpr std::size_t kOptimisticMax = 2;    // per added candidate, spec connectivity 2.10
 inline constexpr Duration kCandidateTimeout = 10s;  // spec connectivity 2.16
-inline constexpr Duration kUnheardAfter = 4s;       // two checks of each pair of an active client
-inline constexpr Duration kUnheardAgain = 10s;
+inline constexpr Duration kUnheardAfter = 2500ms;   // a check of each pair of an active client lost
+inline constexpr Duration kUnheardAtFirst = 4s;     // it is told of the connection later than we
+inline constexpr Duration kUnheardAgain = 2s;  // the first few times: the peer may come back to
+inline constexpr unsigned kUnheardOften = 10;  // the portal, which is to tell it, any moment
+inline constexpr Duration kUnheardRarely = 10s;
 inline constexpr Duration kPeerIsLate = 2s;     // its check while idle, before ours is sent
 inline constexpr Duration kRestoreAfter = 30s;  // what was withdrawn; doubles each time
 inline constexpr Duration kRestoreAfterMax = 4min;
@@ -303,6 +306,7 @@ class Agent {
   std::optional<LostPaths> withdrawn_;
   Duration restore_after_ = kRestoreAfter;
   Instant last_heard_;
+  unsigned unheard_told_ = 0;  // since then
   Instant last_now_;
   std::deque<Transmit> transmits_;
   std::deque<AgentEvent> events_;

@@ -1,6 +1,7 @@
 #include "control/portal/channel.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "control/portal/json.h"
 
@@ -79,7 +80,14 @@ void Channel::on_closed() {
   wants_heartbeat_ = false;
   join_ref_.reset();
   unanswered_.clear();
-  counters_.discarded_messages += queue_.size();
+  for (const auto& candidates : std::exchange(unconfirmed_, {})) hold(candidates, true);
+  confirmed_ = 0;
+  for (const auto& queued : queue_) {
+    if (queued.candidates)
+      hold(*queued.candidates, false);
+    else
+      ++counters_.discarded_messages;
+  }
   queue_.clear();
   queued_hashes_.clear();
   timers_.clear();
@@ -176,7 +184,7 @@ void Channel::on_reply(const Envelope& envelope, const Json& payload, Instant no
     return;
   }
   if (reply->is_ok) {
-    unanswered_.erase(*envelope.ref);
+    if (const auto answered = unanswered_.extract(*envelope.ref)) confirm(answered.mapped());
     return;
   }
   log_.debug("portal answered with an error",
@@ -205,7 +213,7 @@ void Channel::on_joined() {
   if (announces_capabilities_) {
     Message capabilities{"set_snownet_capabilities", R"({"iceless":true})"};
     queued_hashes_.insert(hash_of(capabilities));
-    queue_.push_front(std::move(capabilities));
+    queue_.push_front({std::move(capabilities), std::nullopt});
   }
   flush_held();
   events_.emplace_back(Joined{});
@@ -224,7 +232,9 @@ void Channel::send(const Egress& egress, Instant now) {
   last_now_ = now;
   const auto* candidates = std::get_if<BroadcastCandidates>(&egress);
   if (candidates != nullptr && !has_joined_here_) {
-    hold(*candidates);
+    hold(*candidates, false);
+  } else if (candidates != nullptr) {
+    enqueue(*candidates);
   } else if (state_ == State::down) {
     ++counters_.discarded_messages;
   } else {
@@ -232,22 +242,28 @@ void Channel::send(const Egress& egress, Instant now) {
   }
 }
 
-void Channel::enqueue(Message message) {
+void Channel::enqueue(BroadcastCandidates candidates) {
+  auto message = serialize(candidates);
+  enqueue(std::move(message), std::move(candidates));
+}
+
+void Channel::enqueue(Message message, std::optional<BroadcastCandidates> candidates) {
   const auto hash = hash_of(message);
   if (queued_hashes_.contains(hash) &&
-      std::find(queue_.begin(), queue_.end(), message) != queue_.end()) {
+      std::any_of(queue_.begin(), queue_.end(),
+                  [&](const Queued& queued) { return queued.message == message; })) {
     ++counters_.merged_messages;
   } else if (queue_.size() >= kQueuedMessagesMax) {
     ++counters_.refused_messages;
   } else {
     queued_hashes_.insert(hash);
-    queue_.push_back(std::move(message));
+    queue_.push_back({std::move(message), std::move(candidates)});
   }
 }
 
 // An addition that is withdrawn while still held cancels out, and the other way round (spec
-// portal 1.13, C).
-void Channel::hold(const BroadcastCandidates& message) {
+// portal 1.13, C); unless it may have been heard of before.
+void Channel::hold(const BroadcastCandidates& message, bool was_told) {
   auto at = held_.find(message.client);
   if (at == held_.end()) {
     if (held_.size() >= kHeldClientsMax) {
@@ -258,14 +274,18 @@ void Channel::hold(const BroadcastCandidates& message) {
   }
   auto& to = message.invalidated ? at->second.removed : at->second.added;
   auto& opposite = message.invalidated ? at->second.added : at->second.removed;
+  auto& told = at->second.told;
   for (const auto& line : message.candidates) {
-    if (remove_from(opposite, line)) continue;
-    if (std::find(to.begin(), to.end(), line) != to.end()) continue;
-    if (to.size() >= kHeldCandidatesMax) {
-      ++counters_.refused_candidates;
-      continue;
+    const bool is_known = was_told || told.contains(line);
+    if (remove_from(opposite, line) && !is_known) continue;
+    if (std::find(to.begin(), to.end(), line) == to.end()) {
+      if (to.size() >= kHeldCandidatesMax) {
+        ++counters_.refused_candidates;
+        continue;
+      }
+      to.push_back(line);
     }
-    to.push_back(line);
+    if (was_told) told.insert(line);
   }
   if (at->second.added.empty() && at->second.removed.empty()) held_.erase(at);
 }
@@ -273,14 +293,34 @@ void Channel::hold(const BroadcastCandidates& message) {
 void Channel::flush_held() {
   for (auto& [client, candidates] : held_) {
     if (!candidates.added.empty())
-      enqueue(serialize(BroadcastCandidates{client, std::move(candidates.added), false}));
+      enqueue(BroadcastCandidates{client, std::move(candidates.added), false});
     if (!candidates.removed.empty())
-      enqueue(serialize(BroadcastCandidates{client, std::move(candidates.removed), true}));
+      enqueue(BroadcastCandidates{client, std::move(candidates.removed), true});
   }
   held_.clear();
 }
 
-void Channel::forget_client(const ClientId& client) { held_.erase(client); }
+void Channel::keep_unconfirmed(BroadcastCandidates candidates) {
+  if (unconfirmed_.size() >= kUnconfirmedMax) {
+    unconfirmed_.pop_front();
+    ++confirmed_;
+    ++counters_.forgotten_messages;
+  }
+  unconfirmed_.push_back(std::move(candidates));
+}
+
+// The portal has read what was written before the heartbeat it answers.
+void Channel::confirm(std::uint64_t written) {
+  for (; confirmed_ < written && !unconfirmed_.empty(); ++confirmed_) unconfirmed_.pop_front();
+}
+
+void Channel::forget_client(const ClientId& client) {
+  held_.erase(client);
+  // Stays in its place, since places are counted.
+  for (auto& candidates : unconfirmed_) {
+    if (candidates.client == client) candidates.candidates.clear();
+  }
+}
 
 void Channel::fail_connection(bool is_fatal, std::string reason) {
   if (state_ == State::down) return;
@@ -298,12 +338,13 @@ std::optional<std::string> Channel::poll_text(Instant now) {
   }
   if (wants_heartbeat_) {
     wants_heartbeat_ = false;
-    unanswered_.insert(next_ref_);
+    unanswered_.emplace(next_ref_, confirmed_ + unconfirmed_.size());
     return take_ref(kHeartbeatTopic, "heartbeat", "{}");
   }
   if (state_ != State::joined || queue_.empty()) return std::nullopt;
-  const Message message = std::move(queue_.front());
+  auto [message, candidates] = std::move(queue_.front());
   queue_.pop_front();
+  if (candidates) keep_unconfirmed(std::move(*candidates));
   queued_hashes_.erase(queued_hashes_.find(hash_of(message)));
   return take_ref(kTopic, message.event, message.payload);
 }

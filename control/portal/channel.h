@@ -3,6 +3,10 @@
 // made while the portal is away are kept for the next join, everything else that belongs to a
 // connection ends with it. The socket and the way to it are session.h's.
 //
+// A written message may still be lost: a connection that ends takes along what TCP had not
+// delivered. Candidates written after the last heartbeat that was answered are told again after the
+// next join; whoever knows them already ignores them.
+//
 //   down --on_open--> joining --ok reply--> joined --unmatched topic--> joining (same socket)
 //   any --on_closed, failure--> down
 #pragma once
@@ -32,6 +36,7 @@ inline constexpr Duration kJoinTimeout = 5s;  // spec portal 1.8
 inline constexpr std::size_t kQueuedMessagesMax = 4'096;
 inline constexpr std::size_t kHeldClientsMax = 65'536;
 inline constexpr std::size_t kHeldCandidatesMax = 256;  // a client and kind
+inline constexpr std::size_t kUnconfirmedMax = 4'096;   // messages; about ten seconds of them
 
 struct ChannelCounters {
   std::uint64_t unknown_events = 0;
@@ -40,6 +45,7 @@ struct ChannelCounters {
   std::uint64_t merged_messages = 0;     // equal to one still queued
   std::uint64_t refused_messages = 0;    // queue full
   std::uint64_t refused_candidates = 0;  // held sets full
+  std::uint64_t forgotten_messages = 0;  // of candidates: unconfirmed, and too many of them
   std::uint64_t ingress_messages = 0;
   std::uint64_t joins = 0;
 };
@@ -80,6 +86,11 @@ class Channel {
   struct HeldCandidates {
     std::vector<std::string> added;
     std::vector<std::string> removed;
+    std::set<std::string> told;  // of them: may be known already, one way or the other
+  };
+  struct Queued {
+    Message message;
+    std::optional<BroadcastCandidates> candidates;  // what it serializes
   };
 
   void start_join(Instant now);
@@ -88,8 +99,11 @@ class Channel {
   void on_joined();
   void on_disconnect(const Json& payload);
   void on_message(const Envelope& envelope, const Json& payload);
-  void enqueue(Message message);
-  void hold(const BroadcastCandidates& message);
+  void enqueue(Message message, std::optional<BroadcastCandidates> candidates = std::nullopt);
+  void enqueue(BroadcastCandidates candidates);
+  void hold(const BroadcastCandidates& message, bool was_told);
+  void keep_unconfirmed(BroadcastCandidates candidates);
+  void confirm(std::uint64_t written);
   void flush_held();
   void fail_connection(bool is_fatal, std::string reason);
   std::string take_ref(std::string_view topic, std::string_view event, std::string_view payload);
@@ -104,10 +118,13 @@ class Channel {
   bool wants_heartbeat_ = false;
   std::uint64_t next_ref_ = 0;
   std::optional<std::uint64_t> join_ref_;
-  std::set<std::uint64_t> unanswered_;
-  std::deque<Message> queue_;
+  // Heartbeats by ref, and how many messages of candidates had been written before each.
+  std::map<std::uint64_t, std::uint64_t> unanswered_;
+  std::deque<Queued> queue_;
   std::unordered_multiset<std::size_t> queued_hashes_;  // of queue_: most messages equal none
   std::map<ClientId, HeldCandidates> held_;
+  std::deque<BroadcastCandidates> unconfirmed_;  // written on this socket, oldest first
+  std::uint64_t confirmed_ = 0;                  // before the first of them
   std::deque<Event> events_;
   TimerTable<Timer> timers_;
   Instant last_now_{};

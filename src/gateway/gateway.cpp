@@ -443,7 +443,7 @@ std::uint64_t Gateway::dropped_by_portal(DropReason reason) const {
   if (reason == DropReason::unknown_portal_event) return counters.unknown_events;
   if (reason == DropReason::malformed_portal_message) return counters.malformed_messages;
   if (reason == DropReason::portal_queue_full)
-    return counters.refused_messages + counters.refused_candidates;
+    return counters.refused_messages + counters.refused_candidates + counters.forgotten_messages;
   return 0;
 }
 

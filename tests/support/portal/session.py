@@ -32,6 +32,9 @@ class Session:
     # -- out ------------------------------------------------------------------------------------------------
     async def send(self, event, payload, ref=None, topic=None):
         message = {"topic": topic or self.kind, "event": event, "ref": ref, "payload": payload}
+        if not self.ws.open:        # else waits for the end of a closing handshake, and its caller with it
+            self.portal.log("not_delivered", kind=self.kind, id=self.id, event=event)
+            return
         try:
             await self.ws.send(json.dumps(message))
         except websockets.ConnectionClosed:

@@ -411,6 +411,9 @@ TEST_F(ChannelTest, CandidatesMadeWhileThePortalIsAwayAreFlushedOnceAfterTheJoin
   EXPECT_EQ(event_of(sent[3]), "broadcast_invalidated_ice_candidates");
   EXPECT_NE(sent[3].find(R"("candidates":["old"])"), std::string::npos) << sent[3];
   EXPECT_NE(sent[4].find(R"("candidates":["y"])"), std::string::npos) << sent[4];
+  wait(10s);
+  EXPECT_EQ(texts().size(), 1U);
+  receive(ok("phoenix", "6"));
   channel.on_closed();
   open_and_join(false);
   EXPECT_TRUE(texts().empty());
@@ -430,6 +433,61 @@ TEST_F(ChannelTest, HeldCandidatesAreBounded) {
   EXPECT_EQ(channel.counters().refused_candidates, 0U);
   channel.send(added(kClient, {"one more"}), now);
   EXPECT_EQ(channel.counters().refused_candidates, 1U);
+}
+
+// TCP takes what was written last along when it ends.
+TEST_F(ChannelTest, CandidatesWrittenAfterTheLastAnsweredHeartbeatAreToldAgain) {
+  open_and_join();
+  channel.send(added(kClient, {"read"}), now);
+  (void)texts();
+  wait(10s);
+  channel.send(added(kClient, {"late", "undone"}), now);
+  EXPECT_EQ(sent_events(), (Texts{"heartbeat", "broadcast_ice_candidates"}));
+  channel.send(removed(kClient, {"read", "undone"}), now);
+  (void)texts();
+  wait(10s);
+  EXPECT_EQ(sent_events(), Texts{"heartbeat"});
+  receive(ok("phoenix", "2"));  // the first; not the second
+  channel.send(added(kClient, {"queued"}), now);
+  channel.on_closed();
+  channel.send(removed(kClient, {"late"}), now);
+  open_and_join();
+  const auto again = texts();
+  ASSERT_EQ(again.size(), 2U);
+  EXPECT_NE(again[0].find(R"("candidates":["queued"])"), std::string::npos) << again[0];
+  EXPECT_NE(again[1].find(R"("candidates":["read","undone","late"])"), std::string::npos)
+      << again[1];
+  wait(10s);
+  (void)texts();
+  receive(ok("phoenix", "3"));
+  channel.on_closed();
+  open_and_join();
+  EXPECT_TRUE(texts().empty());
+}
+
+TEST_F(ChannelTest, WhatAGoneClientWasToldIsNotToldAgain) {
+  open_and_join();
+  channel.send(added(kClient, {"a"}), now);
+  channel.send(added(kOther, {"b"}), now);
+  (void)texts();
+  channel.forget_client(kClient);
+  channel.on_closed();
+  open_and_join();
+  const auto again = texts();
+  ASSERT_EQ(again.size(), 1U);
+  EXPECT_NE(again[0].find(R"("candidates":["b"])"), std::string::npos) << again[0];
+}
+
+TEST_F(ChannelTest, WhatMayHaveToBeToldAgainIsBounded) {
+  open_and_join();
+  for (std::size_t i = 0; i < kUnconfirmedMax; ++i) {
+    channel.send(added(kClient, {"same"}), now);
+    (void)texts();
+  }
+  EXPECT_EQ(channel.counters().forgotten_messages, 0U);
+  channel.send(added(kClient, {"one more"}), now);
+  (void)texts();
+  EXPECT_EQ(channel.counters().forgotten_messages, 1U);
 }
 
 TEST_F(ChannelTest, CandidatesDuringARejoinKeepTheirPlaceBehindTheReply) {
