@@ -52,7 +52,7 @@ inline constexpr Duration kHoldMax = 10s;
 // others' way, too.
 inline constexpr Duration kPromptInterval = 10ms;
 inline constexpr int kPromptBurst = 100;
-inline constexpr Duration kRelayRetry = 15s;  // of relays that were given up; doubles
+inline constexpr Duration kRelayRetry = 1s;  // of relays that were given up; doubles
 inline constexpr Duration kRelayRetryMax = 4min;
 
 struct Options {
@@ -353,6 +353,7 @@ class Controller {
   std::vector<portal::Relay> told_relays_;  // the portal's newest word on each relay
   std::optional<Instant> retry_relays_at_;
   Duration relay_retry_ = kRelayRetry;
+  Instant relay_lost_at_{};
   std::optional<SetInterface> interface_;  // as told by the newest init
   std::deque<Datagram> datagrams_;
   CommandQueue commands_;

@@ -110,8 +110,10 @@ void Controller::update_relays(const std::vector<RelayId>& removed,
 }
 
 // Relays that the portal gave and did not take back are tried again, ever less often: it may not
-// know that we cannot reach them, and one of generation A cannot be asked for others.
+// know that we cannot reach them, and one of generation A cannot be asked for others. Soon at
+// first: without any relay no client is told where we are.
 void Controller::retry_relays_later(Instant now) {
+  if (now - std::exchange(relay_lost_at_, now) > 2 * kRelayRetryMax) relay_retry_ = kRelayRetry;
   if (retry_relays_at_) return;
   retry_relays_at_ = now + relay_retry_;
   relay_retry_ = std::min(2 * relay_retry_, kRelayRetryMax);
