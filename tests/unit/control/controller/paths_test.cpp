@@ -98,12 +98,12 @@ TEST_F(Busy, SilentClientsTogetherArePromptedAHundredTimesASecond) {
   client.is_cut = true;
   run(5s);
   world.said.clear();
-  for (int i = 0; i < 2 * kPromptBurst; ++i)
+  for (int i = 0; i < 2 * controller::kPromptBurst; ++i)
     world.portal_says(client.request("ref-" + std::to_string(i)));
   const auto said = told();
   EXPECT_EQ(
       std::count_if(said.begin(), said.end(), [](const auto* one) { return one->invalidated; }),
-      kPromptBurst);
+      controller::kPromptBurst);
 }
 
 class TwoFamilies : public Busy {

@@ -197,19 +197,13 @@ TEST_F(WatchedWorld, PathInDoubtIsAskedFourTimesAndOthersHaveToAnswerToo) {
 TEST_F(WatchedWorld, PeerThatIsNotHeardAtAllIsReportedAgainAndAgain) {
   const auto cut = now_;
   lost_ = [](const Packet&) { return true; };
-  run_for(55s);
+  run_for(42s);
   ASSERT_EQ(unheard_.size(), kUnheardOften + 2);
   EXPECT_GE(unheard_[0] - cut, kUnheardAfter - 1500ms);
   EXPECT_LE(unheard_[0] - cut, kUnheardAfter);
   for (std::size_t i = 1; i < unheard_.size(); ++i) {
     EXPECT_EQ(unheard_[i] - unheard_[i - 1], i < kUnheardOften ? kUnheardAgain : kUnheardRarely);
   }
-  lost_ = nullptr;
-  run_for(20s);
-  const auto before = unheard_.size();
-  lost_ = [](const Packet&) { return true; };
-  run_for(2 * kUnheardAgain);
-  EXPECT_EQ(unheard_.size(), before + 2) << "often again";
 }
 
 TEST_F(WatchedWorld, LostBaseThatIsReplacedIsNotAnnouncedAgain) {
