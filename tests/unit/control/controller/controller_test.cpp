@@ -193,10 +193,10 @@ TEST(Controller, RelaysOfAnAPortalAreTriedAgainByThemselves) {
   world.controller.on_portal_joined(portal::Generation::a);
   world.relay.is_silent = true;
   world.init(false);
-  world.advance(10s);
+  world.advance(9s);
   EXPECT_EQ(world.controller.summary().relays, 0U);
   world.relay.is_silent = false;
-  world.advance(15s);
+  world.advance(2s);
   EXPECT_EQ(world.controller.summary().relays_answering, 1U);
 }
 

