@@ -212,6 +212,22 @@ Json answer_of(const pipeline::Refusal& refusal, bool v4) {
                     : "ICMPv6 type 1 code 3, address unreachable";
 }
 
+Json json_of(const FlowLogStatus& of, const Clock& clock) {
+  Json out{{"enabled", of.is_on},
+           {"open", of.open},
+           {"untracked_packets", of.untracked},
+           {"over_share_packets", of.over_share},
+           {"recorded", of.recorded},
+           {"lost", of.lost},
+           {"spooled", of.spooled},
+           {"uploaded", of.uploaded},
+           {"last_upload", past(of.last_upload, clock)},
+           {"upload_error", nullptr}};
+  if (!of.last_error.empty())
+    out["upload_error"] = {{"reason", of.last_error}, {"when", past(of.last_error_at, clock)}};
+  return out;
+}
+
 std::string line_of(Json body) {
   Json out{{"version", kVersion}};
   out.update(body);
@@ -280,6 +296,7 @@ std::string write_status(const Status& status, const Clock& clock) {
            {"bytes_in", sum.bytes_in},
            {"packets_out", sum.packets_out},
            {"bytes_out", sum.bytes_out}}},
+         {"flow_logs", json_of(status.flow_logs, clock)},
          {"drops", drops}}}});
 }
 

@@ -27,6 +27,20 @@ struct WorkerStatus {
   std::uint64_t bytes_out = 0;
 };
 
+struct FlowLogStatus {
+  bool is_on = false;
+  std::uint64_t open = 0;        // flows
+  std::uint64_t untracked = 0;   // packets of flows that found no room
+  std::uint64_t over_share = 0;  // the same, as their client has had its share
+  std::uint64_t recorded = 0;    // beginnings and ends of flows
+  std::uint64_t lost = 0;        // of these
+  std::uint64_t spooled = 0;     // reports on disk
+  std::uint64_t uploaded = 0;
+  std::optional<Instant> last_upload;
+  std::string last_error;  // empty: the last upload succeeded
+  std::optional<Instant> last_error_at;
+};
+
 struct Status {
   std::string version;
   int pid = 0;
@@ -47,6 +61,7 @@ struct Status {
   std::string cipher;
   std::vector<WorkerStatus> workers;
   controller::Summary summary;
+  FlowLogStatus flow_logs;
   std::vector<std::pair<DropReason, std::uint64_t>> drops;  // that counted
   std::vector<std::string> not_ready;                       // reasons of /readyz
   std::vector<std::string> warnings;                        // true now, and no such reason

@@ -144,6 +144,15 @@ std::string share_by_xdp(const Json& backend) {
   return shown.data();
 }
 
+// Reports as they come, on disk, and away.
+std::string flow_logs_text(const Json& of) {
+  std::string out = is_true(of, "enabled") ? "" : "not recorded: ";
+  out += text(of, "open") + " open, " + text(of, "recorded") + " recorded, " + text(of, "lost") +
+         " lost, " + text(of, "spooled") + " in the spool, " + text(of, "uploaded") + " uploaded";
+  if (const auto& last = at(of, "last_upload"); last.is_object()) out += ", last " + since(last);
+  return out;
+}
+
 std::string status_text(const Json& status) {
   const auto& portal = at(status, "portal");
   const auto& tunnel = at(status, "tunnel");
@@ -187,6 +196,11 @@ std::string status_text(const Json& status) {
                                  bytes(traffic, "bytes_in") + " in from clients; " +
                                  text(traffic, "packets_out") + " packets, " +
                                  bytes(traffic, "bytes_out") + " out to them"});
+  const auto& flow_logs = at(status, "flow_logs");
+  rows.push_back({"flows", flow_logs_text(flow_logs)});
+  if (const auto& error = at(flow_logs, "upload_error"); error.is_object())
+    rows.push_back(
+        {"", "upload failed " + since(at(error, "when")) + ": " + text(error, "reason")});
   out += table(rows);
   std::vector<std::vector<std::string>> drops;
   for (const auto& drop : at(status, "drops"))

@@ -17,11 +17,11 @@
 #include "base/address.h"
 #include "base/ids.h"
 #include "base/time.h"
+#include "base/token_bucket.h"
 #include "control/path/finder.h"
 #include "control/portal/messages.h"
 #include "control/turn/allocation.h"
 #include "pipeline/commands.h"
-#include "pipeline/token_bucket.h"
 #include "pipeline/traffic.h"
 #include "wireguard/handshake.h"
 
@@ -96,7 +96,7 @@ struct Connection {
   };
   NamesNews names;
   Instant names_at = Instant::min();  // not told before
-  pipeline::TokenBucket announcements{kAnnouncementInterval, kAnnouncementBurst};
+  TokenBucket announcements{kAnnouncementInterval, kAnnouncementBurst};
 
   // Candidate lines not yet told to the client, in the order of the agent's priorities when sent.
   std::vector<ice::Candidate> announce;

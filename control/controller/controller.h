@@ -59,7 +59,8 @@ struct Options {
   unsigned workers = 1;
   std::size_t clients_max = kClientsMax;
   std::size_t commands_max = kCommandsMax;  // times workers
-  bool track_flows = false;                 // also when the portal does not ask for it
+  std::size_t attributions_max = kAttributionsMax;
+  bool track_flows = false;  // also when the portal does not ask for it
   turn::Options turn;
   // poll_reachable() of a process that ended without a word: withdrawn from its clients, so that
   // they ask anew instead of waiting for their checks to fail (17 s and more, spec connectivity
@@ -133,6 +134,7 @@ class Controller {
   [[nodiscard]] flow_log::Book::Beginning beginning_of(const flow::Started& started) const;
   [[nodiscard]] std::optional<Wakeup> wakeup() const;
 
+  [[nodiscard]] bool is_tracking_flows() const { return is_tracking_flows_; }
   [[nodiscard]] Summary summary() const;
   [[nodiscard]] const DropCounters& drops() const { return drops_; }
 

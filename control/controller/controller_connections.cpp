@@ -253,8 +253,11 @@ void Controller::on_connection_timeout(Connection& connection, Instant now, Wall
   if (!connection.names.empty() && connection.names_at <= now) tell_names(connection, now);
   const auto quiet = now - connection.last_activity;
   if (connection.options.is_legacy && quiet >= kLegacyIdleClose) {
-    log_.info("connection closed, idle", {{"client", connection.options.client}});
+    // As with one that failed (spec policy 2.8): the client asks for access anew.
+    const auto client = connection.options.client;
+    log_.info("connection closed, idle", {{"client", client}});
     remove(connection, false, now);
+    (void)access_.remove(client);
     return;
   }
   if (!connection.is_idle && quiet >= kIdleAfter && connection.agent.is_connected()) {

@@ -42,11 +42,13 @@ void Controller::announce_token(const std::shared_ptr<const flow_log::Attributio
 void Controller::attribute(const ClientId& client, const portal::Resource& resource,
                            std::shared_ptr<const flow_log::Attribution> whose) {
   const std::pair key{client, resource.id};
-  if (whose == nullptr ||
-      (attributions_.size() >= kAttributionsMax && !attributions_.contains(key)))
+  if (whose == nullptr) {
     attributions_.erase(key);
-  else
+  } else if (attributions_.size() >= options_.attributions_max && !attributions_.contains(key)) {
+    drop(DropReason::flows_unattributed);
+  } else {
     attributions_[key] = std::move(whose);
+  }
 }
 
 void Controller::attribute_known(const ClientId& client, const portal::Resource& resource) {

@@ -17,15 +17,19 @@ void Forwarder::set_servers(std::vector<SocketAddress> servers, Instant now) {
 std::optional<ExchangeId> Forwarder::on_query(Transport transport, const IpAddress& client,
                                               Bytes message, Instant now) {
   last_now_ = now;
+  // Before anything is done with it: a flood costs little.
+  auto* asker = asker_of(client, now);
+  if (asker == nullptr || !asker->queries.take(now)) {
+    drops_.count(DropReason::dns_queries_limited);
+    return std::nullopt;
+  }
   const auto query = parse_query(message);
   if (!query) {
     drops_.count(DropReason::dns_malformed_query);
     return std::nullopt;
   }
   const auto server = servers_.best(transport);
-  const auto own = clients_.find(client);
-  const bool is_full =
-      forwards_ >= kForwardsMax || (own != clients_.end() && own->second >= kForwardsClientMax);
+  const bool is_full = forwards_ >= kForwardsMax || asker->in_flight >= kForwardsClientMax;
   if (is_full || !server) {
     drops_.count(is_full ? DropReason::dns_queries_full : DropReason::dns_unanswered);
     const ExchangeId id{next_id_++};
@@ -33,7 +37,7 @@ std::optional<ExchangeId> Forwarder::on_query(Transport transport, const IpAddre
     return id;
   }
   ++forwards_;
-  ++clients_[client];
+  ++asker->in_flight;
   return begin(
       {Asked{client, query->id}, transport, *server, copy_of(message), now + kForwardTimeout});
 }
@@ -80,6 +84,19 @@ void Forwarder::on_timeout(Instant now) {
   begin_probes(now);
 }
 
+// Null: all places are taken by others who ask now.
+Forwarder::Asker* Forwarder::asker_of(const IpAddress& client, Instant now) {
+  const auto known = askers_.find(client);
+  if (known != askers_.end()) return &known->second;
+  if (askers_.size() >= kAskersMax) {
+    std::erase_if(askers_, [now](const auto& one) {
+      return one.second.in_flight == 0 && one.second.queries.is_full(now);
+    });
+    if (askers_.size() >= kAskersMax) return nullptr;
+  }
+  return &askers_[client];
+}
+
 ExchangeId Forwarder::begin(Pending pending) {
   const ExchangeId id{next_id_++};
   set_id(pending.message, static_cast<std::uint16_t>(random_.u32()));
@@ -94,8 +111,7 @@ void Forwarder::end(Exchanges::iterator at) {
   const auto& pending = at->second;
   if (const auto* asked = std::get_if<Asked>(&pending.purpose)) {
     --forwards_;
-    const auto client = clients_.find(asked->client);
-    if (--client->second == 0) clients_.erase(client);
+    --askers_.find(asked->client)->second.in_flight;
   }
   deadlines_.erase({pending.deadline, id});
   // Perhaps nobody has begun it yet.

@@ -16,6 +16,7 @@
 #include "base/drop_reason.h"
 #include "base/random.h"
 #include "base/time.h"
+#include "base/token_bucket.h"
 #include "control/dns/message.h"
 #include "control/dns/name_servers.h"
 
@@ -23,7 +24,11 @@ namespace fg::dns {
 
 inline constexpr std::size_t kForwardsMax = 1000;      // spec policy 0.5
 inline constexpr std::size_t kForwardsClientMax = 64;  // as spec policy 8.2 has it for lookups
-inline constexpr Duration kForwardTimeout = 5s;        // spec policy 0.5
+// A client asks for a service or a mail server now and then.
+inline constexpr Duration kQueryInterval = 10ms;
+inline constexpr int kQueryBurst = 200;
+inline constexpr std::size_t kAskersMax = 32'768;  // addresses whose rate is remembered
+inline constexpr Duration kForwardTimeout = 5s;    // spec policy 0.5
 
 enum class ExchangeId : std::uint64_t {};
 
@@ -44,8 +49,8 @@ class Forwarder {
   Forwarder(Random& random, DropCounters& drops) : random_(random), drops_(drops) {}
 
   void set_servers(std::vector<SocketAddress> servers, Instant now);
-  // None: no query, to be ignored (UDP) or punished with the end of the connection (TCP). Else
-  // there will be one answer, unless abandoned.
+  // None: no query, or one too many, to be ignored (UDP) or punished with the end of the connection
+  // (TCP). Else there will be one answer, unless abandoned.
   std::optional<ExchangeId> on_query(Transport transport, const IpAddress& client, Bytes message,
                                      Instant now);
   // Whatever arrived at the exchange's socket.
@@ -76,8 +81,13 @@ class Forwarder {
     ByteVector message;  // as sent
     Instant deadline;
   };
+  struct Asker {
+    std::size_t in_flight = 0;
+    TokenBucket queries{kQueryInterval, kQueryBurst};
+  };
   using Exchanges = std::map<ExchangeId, Pending>;
 
+  [[nodiscard]] Asker* asker_of(const IpAddress& client, Instant now);
   ExchangeId begin(Pending pending);
   void end(Exchanges::iterator at);
   void fail(Exchanges::iterator at);
@@ -90,7 +100,7 @@ class Forwarder {
   std::uint64_t next_id_ = 1;
   Exchanges exchanges_;
   std::set<std::pair<Instant, ExchangeId>> deadlines_;
-  std::map<IpAddress, std::size_t> clients_;  // how many each has in flight
+  std::map<IpAddress, Asker> askers_;
   std::size_t forwards_ = 0;
   std::deque<Exchange> started_;
   std::deque<Answer> answers_;

@@ -32,6 +32,7 @@ class FlowFiles {
   [[nodiscard]] Written write(const flow_log::Report& report);
   // None removes the file.
   [[nodiscard]] bool keep_settings(const std::optional<flow_log::UploadSettings>& settings);
+  [[nodiscard]] std::size_t reports() const { return reports_; }
   [[nodiscard]] const std::string& last_error() const { return last_error_; }
 
   [[nodiscard]] std::optional<flow_log::UploadSettings> settings() const;

@@ -39,28 +39,35 @@ class RemoteSink final : public LogSink {
 }  // namespace
 
 struct FlowLogWriter::Impl {
-  Impl(Loop& owner, Options given, LogSink& to)
+  Impl(Loop& the_owner, Options given, LogSink& to)
       : options(std::move(given)),
+        owner(the_owner),
         owner_log(to, "flow_log"),
-        sink(owner, to),
+        sink(the_owner, to),
         log(sink, "flow_log") {}
 
   void run();
   void open();
-  bool push(std::function<void()> work);
+  void on_upload(std::size_t stored, const std::string& error);
+  bool push(std::atomic<std::size_t>& waiting, std::size_t max, std::function<void()> work);
   void count_loss(const char* message, const std::string& reason);
   [[nodiscard]] bool is_late() const {
     return loop.now().time_since_epoch().count() > give_up_at.load(std::memory_order_relaxed);
   }
 
   const Options options;
+  Loop& owner;
   Log owner_log;
   RemoteSink sink;
   Log log;
   Loop loop;
   std::thread thread;
-  std::atomic<std::size_t> waiting{0};
+  std::atomic<std::size_t> waiting_records{0};
+  std::atomic<std::size_t> waiting_orders{0};
+  std::atomic<bool> reopens{false};
   std::atomic<std::uint64_t> lost{0};
+  std::atomic<std::size_t> spooled{0};
+  const std::shared_ptr<Status> uploads = std::make_shared<Status>();  // of the owner's thread
   std::atomic<std::int64_t> give_up_at{INT64_MAX};
 
   // Of the thread.
@@ -80,6 +87,7 @@ void FlowLogWriter::Impl::run() {
 
 void FlowLogWriter::Impl::open() {
   files = std::make_unique<FlowFiles>(options.spool);
+  spooled.store(files->reports(), std::memory_order_relaxed);
   if (!options.line_file.empty()) lines = std::make_unique<LineFile>(options.line_file);
   auto tls = TlsContext::create(options.ca_file);
   if (!tls) {
@@ -94,12 +102,25 @@ void FlowLogWriter::Impl::open() {
       static_cast<std::uint64_t>(loop.wall_now().time_since_epoch().count()));
   uploader = std::make_unique<FlowUploader>(
       loop, *resolver, *files, *random,
-      FlowUploader::Options{std::move(*tls), options.mark, options.proxy_for, options.port}, log);
+      FlowUploader::Options{
+          std::move(*tls), options.mark, options.proxy_for, options.port,
+          [this](std::size_t stored, const std::string& error) { on_upload(stored, error); }},
+      log);
   uploader->start();
 }
 
-bool FlowLogWriter::Impl::push(std::function<void()> work) {
-  if (waiting.load(std::memory_order_relaxed) >= options.records_max) {
+void FlowLogWriter::Impl::on_upload(std::size_t stored, const std::string& error) {
+  spooled.store(files->reports(), std::memory_order_relaxed);
+  owner.post([told = uploads, stored, error, now = loop.now()] {
+    told->uploaded += stored;
+    told->last_error = error;
+    (error.empty() ? told->last_upload : told->last_error_at) = now;
+  });
+}
+
+bool FlowLogWriter::Impl::push(std::atomic<std::size_t>& waiting, std::size_t max,
+                               std::function<void()> work) {
+  if (waiting.load(std::memory_order_relaxed) >= max) {
     if (lost.fetch_add(1, std::memory_order_relaxed) % kSayEvery == 0) {
       owner_log.warn("flow records are lost: the disk does not keep up with writing them",
                      {{"lost", lost.load(std::memory_order_relaxed)}});
@@ -107,7 +128,7 @@ bool FlowLogWriter::Impl::push(std::function<void()> work) {
     return false;
   }
   waiting.fetch_add(1, std::memory_order_relaxed);
-  loop.post([this, work = std::move(work)] {
+  loop.post([this, &waiting, work = std::move(work)] {
     waiting.fetch_sub(1, std::memory_order_relaxed);
     if (is_late())
       lost.fetch_add(1, std::memory_order_relaxed);
@@ -139,54 +160,65 @@ void FlowLogWriter::start() {
 }
 
 bool FlowLogWriter::write(flow_log::Report report) {
-  return impl_->push([impl = impl_.get(), report = std::move(report)] {
-    switch (impl->files->write(report)) {
-      case FlowFiles::Written::written:
-      case FlowFiles::Written::discarded:
-        return;
-      case FlowFiles::Written::full:
-        return impl->count_loss(
-            "flow records are lost: the spool is full, see why it is not uploaded",
-            impl->options.spool);
-      case FlowFiles::Written::failed:
-        return impl->count_loss(
-            "flow records are lost: they cannot be written, make the spool writable",
-            impl->files->last_error());
-    }
-  });
+  auto& impl = *impl_;
+  return impl.push(
+      impl.waiting_records, impl.options.records_max, [&impl, report = std::move(report)] {
+        const auto written = impl.files->write(report);
+        impl.spooled.store(impl.files->reports(), std::memory_order_relaxed);
+        switch (written) {
+          case FlowFiles::Written::written:
+          case FlowFiles::Written::discarded:
+            return;
+          case FlowFiles::Written::full:
+            return impl.count_loss(
+                "flow records are lost: the spool is full, see why it is not uploaded",
+                impl.options.spool);
+          case FlowFiles::Written::failed:
+            return impl.count_loss(
+                "flow records are lost: they cannot be written, make the spool writable",
+                impl.files->last_error());
+        }
+      });
 }
 
 bool FlowLogWriter::append(std::string line) {
-  return impl_->push([impl = impl_.get(), line = std::move(line)] {
-    if (impl->lines != nullptr && !impl->lines->append(line)) {
-      impl->count_loss(
-          "flow records are lost: the file of FIREGATE_FLOW_LOG_FILE cannot be written",
-          impl->lines->last_error());
+  auto& impl = *impl_;
+  return impl.push(impl.waiting_records, impl.options.records_max, [&impl, line = std::move(line)] {
+    if (impl.lines != nullptr && !impl.lines->append(line)) {
+      impl.count_loss("flow records are lost: the file of FIREGATE_FLOW_LOG_FILE cannot be written",
+                      impl.lines->last_error());
     }
   });
 }
 
-void FlowLogWriter::keep_token(std::string directory, SecretText token) {
-  impl_->loop.post([impl = impl_.get(), directory = std::move(directory), token] {
-    if (!impl->files->keep_token(directory, token)) {
-      impl->log.warn("flow records of a client will not be uploaded: make the spool writable",
-                     {{"reason", impl->files->last_error()}});
-    }
-  });
+bool FlowLogWriter::keep_token(std::string directory, SecretText token) {
+  auto& impl = *impl_;
+  return impl.push(impl.waiting_orders, impl.options.orders_max,
+                   [&impl, directory = std::move(directory), token] {
+                     if (!impl.files->keep_token(directory, token)) {
+                       impl.log.warn(
+                           "flow records of a client will not be uploaded: make the spool writable",
+                           {{"reason", impl.files->last_error()}});
+                     }
+                   });
 }
 
-void FlowLogWriter::keep_settings(std::optional<flow_log::UploadSettings> settings) {
-  impl_->loop.post([impl = impl_.get(), settings = std::move(settings)] {
-    if (!impl->files->keep_settings(settings)) {
-      impl->log.warn("where flow records are uploaded cannot be kept: make the spool writable",
-                     {{"reason", impl->files->last_error()}});
-    }
-    if (impl->uploader != nullptr) impl->uploader->on_settings();
-  });
+bool FlowLogWriter::keep_settings(std::optional<flow_log::UploadSettings> settings) {
+  auto& impl = *impl_;
+  return impl.push(
+      impl.waiting_orders, impl.options.orders_max, [&impl, settings = std::move(settings)] {
+        if (!impl.files->keep_settings(settings)) {
+          impl.log.warn("where flow records are uploaded cannot be kept: make the spool writable",
+                        {{"reason", impl.files->last_error()}});
+        }
+        if (impl.uploader != nullptr) impl.uploader->on_settings();
+      });
 }
 
 void FlowLogWriter::reopen() {
+  if (impl_->reopens.exchange(true)) return;
   impl_->loop.post([impl = impl_.get()] {
+    impl->reopens = false;
     if (impl->lines != nullptr) impl->lines->reopen();
   });
 }
@@ -200,6 +232,12 @@ void FlowLogWriter::stop() {
   impl_->thread.join();
 }
 
-std::uint64_t FlowLogWriter::lost() const { return impl_->lost.load(std::memory_order_relaxed); }
+FlowLogWriter::Status FlowLogWriter::status() const {
+  auto out = *impl_->uploads;
+  out.lost = impl_->lost.load(std::memory_order_relaxed);
+  out.waiting = impl_->waiting_records.load(std::memory_order_relaxed);
+  out.spooled = impl_->spooled.load(std::memory_order_relaxed);
+  return out;
+}
 
 }  // namespace fg::net

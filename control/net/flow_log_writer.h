@@ -1,6 +1,7 @@
 // The thread that does what may block for flow logs: it writes the spool and the file of lines, and
 // uploads the spool. The control thread hands it work and never waits for it, except at the end.
-// Bounded: kRecordsMax records wait at most, the rest is lost and counted (spec policy 6.6).
+// Bounded: kRecordsMax records wait at most, and kOrdersMax tokens and settings; the rest is lost
+// and counted (spec policy 6.6).
 #pragma once
 
 #include <cstdint>
@@ -19,7 +20,8 @@
 namespace fg::net {
 
 inline constexpr std::size_t kRecordsMax = 10'000;  // spec policy 6.6
-inline constexpr Duration kDrainMax = 5s;           // spec policy 6.6
+inline constexpr std::size_t kOrdersMax = 10'000;
+inline constexpr Duration kDrainMax = 5s;  // spec policy 6.6
 
 class FlowLogWriter {
  public:
@@ -31,6 +33,16 @@ class FlowLogWriter {
     FlowUploader::ProxyFor proxy_for;  // called on the writer's thread
     std::uint16_t port = 443;
     std::size_t records_max = kRecordsMax;
+    std::size_t orders_max = kOrdersMax;
+  };
+  struct Status {
+    std::uint64_t lost = 0;      // records that found no room, or could not be written
+    std::size_t waiting = 0;     // to be written
+    std::size_t spooled = 0;     // reports on disk
+    std::uint64_t uploaded = 0;  // reports
+    std::optional<Instant> last_upload;
+    std::string last_error;  // of uploading, until something is uploaded again
+    std::optional<Instant> last_error_at;
   };
 
   // Its log lines are written by `owner`'s thread, which calls everything here.
@@ -43,14 +55,14 @@ class FlowLogWriter {
   // False: too much waits already, the record is lost.
   bool write(flow_log::Report report);
   bool append(std::string line);
-  // As rare as the portal's messages.
-  void keep_token(std::string directory, SecretText token);
-  void keep_settings(std::optional<flow_log::UploadSettings> settings);
+  // False likewise: without its token an authorization's records are not uploaded.
+  bool keep_token(std::string directory, SecretText token);
+  bool keep_settings(std::optional<flow_log::UploadSettings> settings);
   void reopen();
   // Writes what waits, for kDrainMax at most.
   void stop();
 
-  [[nodiscard]] std::uint64_t lost() const;
+  [[nodiscard]] Status status() const;
 
  private:
   struct Impl;

@@ -23,6 +23,10 @@ void FlowUploader::wait(Duration time, void (FlowUploader::*then)()) {
   timer_->set(loop_.now() + time);
 }
 
+void FlowUploader::tell(std::size_t stored, const std::string& error) const {
+  if (options_.told) options_.told(stored, error);
+}
+
 void FlowUploader::on_settings() {
   if (waits_for_settings_) wait({}, &FlowUploader::begin_pass);
 }
@@ -36,6 +40,7 @@ void FlowUploader::begin_pass() {
     log_.warn(
         "flow records are not uploaded: the portal names no https address on port 443 for them",
         {{"api_url", settings->api_url}});
+    tell(0, "the portal names no https address on port 443");
   }
   if (!url) return wait(kUnconfiguredWait, &FlowUploader::begin_pass);
   settings_ = *settings;
@@ -84,6 +89,7 @@ void FlowUploader::on_connected(const std::string& error) {
       "flow records cannot be uploaded, trying again: allow TCP to port 443 of the host, set "
       "FIREGATE_CA_FILE if its certificate is of your own authority",
       {{"host", url_.host}, {"reason", error}});
+  tell(0, url_.host + ": " + error);
   end_pass();
 }
 
@@ -91,6 +97,7 @@ void FlowUploader::on_answer(const Result<HttpsAnswer, HttpsFailure>& answer) {
   if (!answer) {
     log_.info("upload of flow records interrupted, trying again",
               {{"host", url_.host}, {"reason", answer.error().reason}});
+    tell(0, url_.host + ": " + answer.error().reason);
     if (!answer.error().is_timeout) return end_pass();
     delivery_->on_failure();
     return send();
@@ -103,9 +110,11 @@ void FlowUploader::on_answer(const Result<HttpsAnswer, HttpsFailure>& answer) {
     for (std::size_t i = 0; i < range.count; ++i)
       files_.remove(authorizations_[at_], batch_.files[range.first + i]);
     log_.debug("flow records uploaded", {{"records", range.count}});
+    tell(range.count, {});
   } else {
     log_.info("the ingest server did not take flow records: they stay in the spool",
               {{"host", url_.host}, {"status", answer->status}, {"records", range.count}});
+    tell(0, url_.host + ": status " + std::to_string(answer->status));
   }
   send();
 }

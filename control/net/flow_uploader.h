@@ -34,6 +34,9 @@ class FlowUploader {
     std::uint32_t mark = 0;
     ProxyFor proxy_for;
     std::uint16_t port = 443;  // another one in tests only
+    // Of every request, and of every pass that came to none: how many records were stored, and why
+    // others were not (empty: nothing went wrong).
+    std::function<void(std::size_t stored, const std::string& error)> told;
   };
 
   FlowUploader(Loop& loop, Resolver& resolver, FlowFiles& files, Random& random, Options options,
@@ -54,6 +57,7 @@ class FlowUploader {
   void on_connected(const std::string& error);
   void on_answer(const Result<HttpsAnswer, HttpsFailure>& answer);
   bool follow(const HttpsAnswer& answer);
+  void tell(std::size_t stored, const std::string& error) const;
   void end_pass();
   void wait(Duration time, void (FlowUploader::*then)());
 

@@ -90,9 +90,11 @@ namespace fg {
   X(dns_stranger, "query or connection to the DNS service from no client's tunnel address")        \
   X(dns_malformed_query, "message to the DNS service that is no query with one question")          \
   X(dns_queries_full, "too many DNS queries in flight, of one client or in all")                   \
+  X(dns_queries_limited, "DNS query of a client over its rate")                                    \
   X(dns_connections_full, "too many connections to the DNS service, of one client or in all")      \
   X(dns_foreign_answer, "message to a pending DNS query that is no answer of its name server")     \
   X(dns_unanswered, "DNS query that no name server answered in time")                              \
+  X(flows_unattributed, "grant whose flows are not recorded: there are too many")                  \
   X(clients_full, "more clients than this gateway holds")                                          \
   X(grants_full, "more grants than a client of this gateway may hold")                             \
   X(access_full, "more grants and filters than this gateway holds for all clients")                \

@@ -9,6 +9,7 @@
 namespace fg::flow {
 namespace {
 
+constexpr std::size_t kShareCells = 65'536;
 constexpr std::uint8_t kFin = 0x01;  // RFC 9293 §3.1
 constexpr std::uint8_t kSyn = 0x02;
 constexpr std::uint8_t kRst = 0x04;
@@ -22,6 +23,15 @@ std::int64_t second_of(Instant at) {
 
 void add(std::atomic<std::uint64_t>& counter, std::uint64_t n) noexcept {
   counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+}
+
+void mix(std::uint64_t& h, std::uint64_t v) {
+  h = (h ^ v) * 0x9E3779B97F4A7C15ULL;
+  h ^= h >> 29;
+}
+void mix(std::uint64_t& h, const std::array<std::uint8_t, 16>& bytes) {
+  mix(h, load_le64(bytes.data()));
+  mix(h, load_le64(bytes.data() + 8));
 }
 
 // Spec policy 6.3: what ends a connection, or only acknowledges, opens none.
@@ -44,6 +54,7 @@ void Tracker::set(bool is_on, Instant now) {
   if (!is_on || !entries_.empty()) return;
   entries_.resize(flows_max_);
   free_.resize(flows_max_);
+  open_of_.resize(kShareCells);
   for (std::size_t i = 0; i < flows_max_; ++i)
     free_[i] = static_cast<std::uint32_t>(flows_max_ - 1 - i);
   mask_ = std::bit_ceil(flows_max_ * 2) - 1;
@@ -126,6 +137,11 @@ bool Tracker::open(const Key& key, std::uint32_t hash, const OuterPath& path,
     add(counters_.table_full, 1);
     return false;
   }
+  auto& of_client = open_of(key.client);
+  if (of_client >= flows_max_ / kShares) {
+    add(counters_.share_full, 1);
+    return false;
+  }
   auto* event = reserve();
   if (event == nullptr) return false;
   const auto at = free_.back();
@@ -140,6 +156,7 @@ bool Tracker::open(const Key& key, std::uint32_t hash, const OuterPath& path,
   insert(at);
   link(at, second_of(now) + kIdleSeconds + 1);
   add(counters_.open, 1);
+  ++of_client;
   *event = {at, now, Started{key, path, name}};
   count_tx(at, traffic, now);
   return true;
@@ -165,6 +182,7 @@ bool Tracker::complete(std::uint32_t at, Instant end) noexcept {
   unlink(at);
   erase(at);
   entry.is_used = false;
+  --open_of(entry.key.client);
   free_.push_back(at);
   add(counters_.open, ~std::uint64_t{0});
   return true;
@@ -276,20 +294,18 @@ void Tracker::unlink(std::uint32_t at) noexcept {
 
 std::uint32_t Tracker::hash_of(const Key& key) const noexcept {
   auto h = seed_;
-  const auto mix = [&](std::uint64_t v) {
-    h = (h ^ v) * 0x9E3779B97F4A7C15ULL;
-    h ^= h >> 29;
-  };
-  const auto mix16 = [&](const std::array<std::uint8_t, 16>& bytes) {
-    mix(load_le64(bytes.data()));
-    mix(load_le64(bytes.data() + 8));
-  };
-  mix16(key.inner_client.raw());
-  mix16(key.remote.raw());
-  mix16(key.resource.bytes());
-  mix(std::uint64_t{key.client_port} << 32 | std::uint64_t{key.remote_port} << 8 |
-      static_cast<std::uint64_t>(key.protocol));
+  mix(h, key.inner_client.raw());
+  mix(h, key.remote.raw());
+  mix(h, key.resource.bytes());
+  mix(h, std::uint64_t{key.client_port} << 32 | std::uint64_t{key.remote_port} << 8 |
+             static_cast<std::uint64_t>(key.protocol));
   return static_cast<std::uint32_t>(h >> 32);
+}
+
+std::uint32_t& Tracker::open_of(const ClientId& client) noexcept {
+  auto h = seed_;
+  mix(h, client.bytes());
+  return open_of_[(h >> 32) % kShareCells];
 }
 
 std::uint32_t Tracker::find(const Key& key, std::uint32_t hash) const noexcept {

@@ -23,8 +23,11 @@
 namespace fg::flow {
 
 inline constexpr std::size_t kFlowsMax = 65'536;  // a worker
-inline constexpr std::size_t kPathsMax = 16;      // spec policy 0.5
-inline constexpr Duration kIdleMax = 120s;        // spec policy 0.5: strictly more ends a flow
+// Of these a client may have one part in so many. Its share is counted under a hash of its id: of
+// clients whose hashes meet, all together.
+inline constexpr std::size_t kShares = 4;
+inline constexpr std::size_t kPathsMax = 16;  // spec policy 0.5
+inline constexpr Duration kIdleMax = 120s;    // spec policy 0.5: strictly more ends a flow
 inline constexpr std::uint32_t kNoName = 0;
 
 enum class Protocol : std::uint8_t { tcp, udp };
@@ -90,6 +93,7 @@ class Sink {
 struct Counters {
   std::atomic<std::uint64_t> open{0};
   std::atomic<std::uint64_t> table_full{0};  // packets that would have opened a flow
+  std::atomic<std::uint64_t> share_full{0};  // the same, as their client has had its share
   std::atomic<std::uint64_t> ring_full{0};   // events put off
 };
 
@@ -160,6 +164,7 @@ class Tracker {
     std::uint32_t hash = 0;
   };
 
+  [[nodiscard]] std::uint32_t& open_of(const ClientId& client) noexcept;
   [[nodiscard]] std::uint32_t find(const Key& key, std::uint32_t hash) const noexcept;
   bool open(const Key& key, std::uint32_t hash, const OuterPath& path, const Traffic& traffic,
             std::uint32_t name, Instant now) noexcept;
@@ -183,6 +188,7 @@ class Tracker {
   bool reported_ = false;
   std::vector<Entry> entries_;
   std::vector<std::uint32_t> free_;
+  std::vector<std::uint32_t> open_of_;  // flows, by the hash of their client
   std::vector<Cell> cells_;
   std::size_t mask_ = 0;
   std::array<std::uint32_t, kBuckets> buckets_{};

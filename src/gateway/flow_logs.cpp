@@ -37,7 +37,9 @@ void FlowLogs::on_event(WorkerIndex worker, const flow::Event& event,
   const auto record = book_.on_event(worker, event, [&](const flow::Started& started) {
     return controller.beginning_of(started);
   });
-  if (record) tell(*record);
+  if (!record) return;
+  ++recorded_;
+  tell(*record);
 }
 
 void FlowLogs::tell(const flow_log::Record& record) {
@@ -51,10 +53,10 @@ void FlowLogs::tell(const flow_log::Record& record) {
 
 void FlowLogs::on_news(const controller::FlowLogNews& news) {
   if (const auto* told = std::get_if<portal::FlowLogs>(&news))
-    return writer_.keep_settings(flow_log::settings_of(*told));
+    return void(writer_.keep_settings(flow_log::settings_of(*told)));
   const auto& ingest = std::get<flow_log::Ingest>(*std::get<controller::FlowLogToken>(news).whose);
   if (auto directory = flow_log::directory_of(ingest.claims))
-    writer_.keep_token(std::move(*directory), ingest.token);
+    (void)writer_.keep_token(std::move(*directory), ingest.token);
 }
 
 }  // namespace fg::gateway

@@ -2,6 +2,7 @@
 // told to the log, to a file of lines and to the spool, each only where it was asked for.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -28,6 +29,9 @@ class FlowLogs {
   void on_news(const controller::FlowLogNews& news);
   // SIGHUP: the file of lines may have been moved away.
   void reopen() { writer_.reopen(); }
+  [[nodiscard]] net::FlowLogWriter::Status status() const { return writer_.status(); }
+  // Beginnings and ends of flows whose client is known.
+  [[nodiscard]] std::uint64_t recorded() const { return recorded_; }
   // Writes what is left; nothing is recorded any more.
   void stop() { writer_.stop(); }
 
@@ -38,6 +42,7 @@ class FlowLogs {
   const bool has_file_;
   flow_log::Book book_;
   net::FlowLogWriter writer_;
+  std::uint64_t recorded_ = 0;
 };
 
 }  // namespace fg::gateway

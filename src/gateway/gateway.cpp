@@ -123,6 +123,7 @@ class Gateway final : public net::PortalHandler {
   void check_data_path();
   [[nodiscard]] std::vector<std::string> reasons_not_ready() const;
   [[nodiscard]] std::array<std::uint64_t, kDropReasons> drops() const;
+  [[nodiscard]] console::FlowLogStatus flow_log_status() const;
   [[nodiscard]] console::Status status() const;
   [[nodiscard]] std::string double_mend() const;
 
@@ -165,6 +166,7 @@ class Gateway final : public net::PortalHandler {
   Instant network_checked_{};
   Instant report_at_{};
   std::uint64_t untracked_ = 0;
+  std::uint64_t over_share_ = 0;
   std::uint64_t reported_ = 0;  // drops the last report counted
   bool portal_closed_ = false;
   int exit_status_ = 0;
@@ -459,10 +461,16 @@ std::array<std::uint64_t, kDropReasons> Gateway::drops() const {
 
 // Once a minute at most, when there is something new to say.
 void Gateway::report_untracked_flows() {
-  const auto untracked = pool_->total().flows_untracked;
-  if (untracked == std::exchange(untracked_, untracked)) return;
-  log_.warn("flows are not recorded: a worker follows 65536 at once, use more workers or gateways",
-            {{"packets", untracked}});
+  const auto total = pool_->total();
+  if (total.flows_untracked != std::exchange(untracked_, total.flows_untracked)) {
+    log_.warn(
+        "flows are not recorded: a worker follows 65536 at once, use more workers or gateways",
+        {{"packets", total.flows_untracked}});
+  }
+  if (total.flows_over_share != std::exchange(over_share_, total.flows_over_share)) {
+    log_.warn("flows of a client are not recorded: a worker follows 16384 of each at once",
+              {{"packets", total.flows_over_share}});
+  }
 }
 
 // One line with every reason that has counted anything, when something new was dropped.
@@ -478,6 +486,22 @@ void Gateway::report_drops(LogLevel level) {
   if (sum == reported_) return;
   reported_ = sum;
   log_.sink().write(level, "gateway", "packets and messages dropped since the start", fields);
+}
+
+console::FlowLogStatus Gateway::flow_log_status() const {
+  const auto workers = pool_->total();
+  auto files = flow_logs_.status();
+  return {.is_on = controller_->is_tracking_flows(),
+          .open = workers.flows_open,
+          .untracked = workers.flows_untracked,
+          .over_share = workers.flows_over_share,
+          .recorded = flow_logs_.recorded(),
+          .lost = files.lost,
+          .spooled = files.spooled,
+          .uploaded = files.uploaded,
+          .last_upload = files.last_upload,
+          .last_error = std::move(files.last_error),
+          .last_error_at = files.last_error_at};
 }
 
 console::Status Gateway::status() const {
@@ -507,6 +531,7 @@ console::Status Gateway::status() const {
                            counters.bytes_to_clients});
   }
   out.summary = controller_->summary();
+  out.flow_logs = flow_log_status();
   const auto counts = drops();
   for (std::size_t i = 0; i < kDropReasons; ++i) {
     if (counts[i] > 0) out.drops.emplace_back(static_cast<DropReason>(i), counts[i]);

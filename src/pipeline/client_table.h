@@ -10,12 +10,12 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "base/token_bucket.h"
 #include "nat/flow_table.h"
 #include "nat/silence.h"
 #include "nat/translations.h"
 #include "pipeline/commands.h"
 #include "pipeline/index_map.h"
-#include "pipeline/token_bucket.h"
 #include "pipeline/traffic.h"
 #include "pipeline/transmit_batcher.h"
 #include "pipeline/tunnel_address.h"

@@ -16,6 +16,7 @@
 
 #include "base/datagram.h"
 #include "base/time.h"
+#include "base/token_bucket.h"
 #include "crypto/aead.h"
 #include "filter/policy.h"
 #include "flow/tracker.h"
@@ -37,7 +38,6 @@
 #include "pipeline/refusal.h"
 #include "pipeline/relay_table.h"
 #include "pipeline/resting_sources.h"
-#include "pipeline/token_bucket.h"
 #include "pipeline/transmit_batcher.h"
 
 namespace fg::pipeline {

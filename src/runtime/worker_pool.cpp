@@ -219,7 +219,8 @@ WorkerCounters WorkerPool::counters(WorkerIndex worker) const {
                      .data_by_xdp = p.data_by_xdp,
                      .data_by_socket = p.data_by_socket,
                      .flows_open = w.flow_counters().open,
-                     .flows_untracked = w.flow_counters().table_full};
+                     .flows_untracked = w.flow_counters().table_full,
+                     .flows_over_share = w.flow_counters().share_full};
   add_drops(out.drops, c.drops);
   add_drops(out.drops, w.port().drops());
   out.drops[static_cast<std::size_t>(DropReason::event_ring_full)] += c.events_lost;
@@ -237,7 +238,8 @@ WorkerCounters WorkerPool::total() const {
           &WorkerCounters::punts, &WorkerCounters::handed_over, &WorkerCounters::turns,
           &WorkerCounters::sleeps, &WorkerCounters::tun_reads, &WorkerCounters::tun_writes,
           &WorkerCounters::data_by_xdp, &WorkerCounters::data_by_socket,
-          &WorkerCounters::flows_open, &WorkerCounters::flows_untracked}) {
+          &WorkerCounters::flows_open, &WorkerCounters::flows_untracked,
+          &WorkerCounters::flows_over_share}) {
       sum.*member += one.*member;
     }
     for (std::size_t r = 0; r < kDropReasons; ++r) sum.drops[r] += one.drops[r];

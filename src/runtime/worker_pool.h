@@ -48,7 +48,8 @@ struct WorkerCounters {
   std::uint64_t data_by_xdp = 0;  // tunnel packets in, where there are two ways (io/port.h)
   std::uint64_t data_by_socket = 0;
   std::uint64_t flows_open = 0;
-  std::uint64_t flows_untracked = 0;  // packets that found the table of flows full
+  std::uint64_t flows_untracked = 0;   // packets that found the table of flows full
+  std::uint64_t flows_over_share = 0;  // or their client's share of it
   std::array<std::uint64_t, kDropReasons> drops{};
 };
 

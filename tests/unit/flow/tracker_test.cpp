@@ -170,7 +170,7 @@ TEST(FlowTracker, EndsWhatWasIdleForMoreThanTwoMinutes) {
 }
 
 TEST(FlowTracker, EndsIdleFlowsAfterTheMachineSlept) {
-  World w;
+  World w{256};
   for (std::uint16_t i = 0; i < 50; ++i, w.now += 3s) w.tx(udp(i), 0, 1);
   w.now += 24h;
   w.tracker.on_timeout(w.now);
@@ -213,19 +213,38 @@ TEST(FlowTracker, KeepsFlowsOfDifferentKeysApart) {
   EXPECT_EQ(w.count<Started>(), 5U);
 }
 
+Key udp_of(std::uint8_t client, std::uint16_t port) {
+  auto key = udp(port);
+  key.client = ClientId{{client}};
+  return key;
+}
+
 TEST(FlowTracker, OpensNoMoreThanItHoldsAndCountsTheRest) {
   World w{64};
-  for (std::uint16_t i = 0; i < 65; ++i) w.tx(udp(i), 0);
+  for (std::uint16_t i = 0; i < 65; ++i) w.tx(udp_of(static_cast<std::uint8_t>(i / 13), i), 0);
   EXPECT_EQ(w.count<Started>(), 64U);
   EXPECT_EQ(w.tracker.counters().table_full, 1U);
   w.pass(122s);
   EXPECT_EQ(w.count<Completed>(), 64U);
-  w.tx(udp(64), 0);
+  w.tx(udp_of(4, 64), 0);
   EXPECT_EQ(w.count<Started>(), 65U);
 }
 
+TEST(FlowTracker, AClientHasAQuarterOfTheRoomAndTheOthersTheRest) {
+  World w{64};
+  for (std::uint16_t i = 0; i < 40; ++i) w.tx(udp_of(1, i), 0);
+  EXPECT_EQ(w.count<Started>(), 16U);
+  EXPECT_EQ(w.tracker.counters().share_full, 24U);
+  for (std::uint16_t i = 0; i < 16; ++i) w.tx(udp_of(2, i), 0);
+  EXPECT_EQ(w.count<Started>(), 32U);
+  w.pass(122s);
+  w.tx(udp_of(1, 16), 0);
+  EXPECT_EQ(w.count<Started>(), 33U);
+  EXPECT_EQ(w.tracker.counters().table_full, 0U);
+}
+
 TEST(FlowTracker, ManyFlowsComeAndGoWithoutLosingOne) {
-  World w{1024};
+  World w{4096};
   for (int round = 0; round < 20; ++round) {
     for (std::uint16_t i = 0; i < 1024; ++i)
       w.tx(tcp(static_cast<std::uint16_t>(i * 7 + round)), kSyn);
@@ -256,7 +275,7 @@ TEST(FlowTracker, WhatHasNoRoomIsNotOpenedAndWhatIsOpenEndsWhenThereIsRoom) {
 }
 
 TEST(FlowTracker, SwitchedOffItCompletesEverythingAFewAtATime) {
-  World w{2000};
+  World w{8000};
   for (std::uint16_t i = 0; i < 2000; ++i) w.tx(udp(i), 0);
   w.now += 1s;
   w.tracker.set(false, w.now);

@@ -57,6 +57,37 @@ TEST(Reply, AStatusSumsItsWorkersAndIsReadyWithoutAReasonWhyNot) {
   EXPECT_EQ(out["ready"], false);
 }
 
+TEST(Reply, AStatusSaysWhatBecomesOfFlowRecords) {
+  Status status;
+  auto out = json::parse(write_status(status, kClock))["status"]["flow_logs"];
+  EXPECT_EQ(out["enabled"], false);
+  EXPECT_TRUE(out["last_upload"].is_null());
+  EXPECT_TRUE(out["upload_error"].is_null());
+  status.flow_logs = {.is_on = true,
+                      .open = 1,
+                      .untracked = 2,
+                      .over_share = 3,
+                      .recorded = 4,
+                      .lost = 5,
+                      .spooled = 6,
+                      .uploaded = 7,
+                      .last_upload = Instant{990s},
+                      .last_error = "ingest.test: status 503",
+                      .last_error_at = Instant{995s}};
+  out = json::parse(write_status(status, kClock))["status"]["flow_logs"];
+  for (const auto& [key, value] : {std::pair{"open", 1},
+                                   {"untracked_packets", 2},
+                                   {"over_share_packets", 3},
+                                   {"recorded", 4},
+                                   {"lost", 5},
+                                   {"spooled", 6},
+                                   {"uploaded", 7}})
+    EXPECT_EQ(out[key], value) << key;
+  EXPECT_EQ(out["last_upload"]["ago_s"], 10);
+  EXPECT_EQ(out["upload_error"]["reason"], "ingest.test: status 503");
+  EXPECT_EQ(out["upload_error"]["when"]["ago_s"], 5);
+}
+
 TEST(Reply, AResourceSaysWhatItAllowsAndWhatWasLeftOut) {
   controller::ClientReport peer;
   peer.id = kClient;

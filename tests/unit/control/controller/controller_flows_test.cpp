@@ -139,5 +139,21 @@ TEST(ControllerFlows, ATokenIsReplacedByANewerAndGoesWithItsGrant) {
   EXPECT_EQ(world.controller.beginning_of(started()).whose, nullptr);
 }
 
+TEST(ControllerFlows, OfGrantsBeyondTheLimitAreNobodysAndCounted) {
+  World world{1, {.attributions_max = 1, .turn = {}, .left_behind = {}}};
+  init(world, std::nullopt);
+  const auto token = test::token_of(test::claims());
+  world.portal_says(authorize(kC, token));
+  auto second = authorize(kC, token);
+  second.resource.id = ResourceId{{3}};
+  world.portal_says(std::move(second));
+  EXPECT_EQ(world.all_said<portal::Authorized>().size(), 2U);
+  EXPECT_EQ(world.controller.beginning_of(started(1, 3)).whose, nullptr);
+  EXPECT_EQ(world.controller.drops().of(DropReason::flows_unattributed), 1U);
+  world.portal_says(authorize(kC, token));
+  EXPECT_NE(world.controller.beginning_of(started()).whose, nullptr) << "held ones may be renewed";
+  EXPECT_EQ(world.controller.drops().of(DropReason::flows_unattributed), 1U);
+}
+
 }  // namespace
 }  // namespace fg

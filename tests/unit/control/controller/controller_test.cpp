@@ -240,6 +240,20 @@ TEST(Controller, ARepeatedRequestConnectionReplacesItWithNewCredentials) {
   EXPECT_TRUE(allows(world.newest_policy(slot_of(world)), "10.30.0.2"));
 }
 
+TEST(Controller, AnAClientQuietForFiveMinutesLosesConnectionAndAccess) {
+  World world;
+  world.init(false);
+  world.portal_says(request_connection(kFirst, "10.20.0.0/24"));
+  world.portal_says(
+      portal::IceCandidates{kClient, {"candidate:1 1 udp 1 203.0.113.7 4000 typ host"}, false});
+  world.advance(299s);
+  EXPECT_TRUE(world.commanded<pipeline::RemoveClient>().empty());
+  EXPECT_EQ(world.controller.summary().clients, 1U);
+  world.advance(2s);
+  EXPECT_EQ(world.commanded<pipeline::RemoveClient>().size(), 1U);
+  EXPECT_EQ(world.controller.summary().clients, 0U);
+}
+
 TEST(Controller, CandidatesForAnAClientHaveNeitherRaddrNorUfrag) {
   World world;
   world.init(false);

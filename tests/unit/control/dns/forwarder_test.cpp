@@ -202,6 +202,38 @@ TEST_F(ForwarderTest, WhatWasAbandonedIsNeitherAskedNorAnswered) {
   EXPECT_EQ(forwarder.in_flight(), 0U);
 }
 
+TEST_F(ForwarderTest, AClientThatAsksTooOftenIsNotHeardUntilItsRateAllowsIt) {
+  const auto text = query(kId);
+  const auto asked = [&](const IpAddress& client, Instant now) {
+    const auto id = forwarder.on_query(Transport::udp, client, as_bytes(text), now);
+    if (id) forwarder.abandon(*id);
+    return id.has_value();
+  };
+  int heard = 0;
+  for (int i = 0; i < 300; ++i) heard += asked(kClient, kNow) ? 1 : 0;
+  EXPECT_EQ(heard, 200);
+  EXPECT_EQ(drops_of(DropReason::dns_queries_limited), 100U);
+  EXPECT_TRUE(asked(IpAddress::v4(100, 64, 0, 8), kNow));
+  EXPECT_FALSE(asked(kClient, kNow + 10ms - 1ns));
+  EXPECT_TRUE(asked(kClient, kNow + 10ms));
+  EXPECT_FALSE(asked(kClient, kNow + 10ms));
+}
+
+TEST_F(ForwarderTest, RatesAreRememberedOfSoManyAddresses) {
+  const auto address = [](unsigned i) {
+    return IpAddress::v4(100, 64, static_cast<std::uint8_t>(i >> 8), static_cast<std::uint8_t>(i));
+  };
+  const auto malformed = as_bytes(std::string_view{"?"});
+  const auto limited = [&] { return drops_of(DropReason::dns_queries_limited); };
+  for (unsigned i = 0; i < 32'768; ++i)
+    (void)forwarder.on_query(Transport::udp, address(i), malformed, kNow);
+  EXPECT_EQ(limited(), 0U);
+  (void)forwarder.on_query(Transport::udp, kServer.ip, malformed, kNow);
+  EXPECT_EQ(limited(), 1U);
+  (void)forwarder.on_query(Transport::udp, kServer.ip, malformed, kNow + 10ms);
+  EXPECT_EQ(limited(), 1U);
+}
+
 class ChoiceTest : public ForwarderTest {
  protected:
   void SetUp() override {

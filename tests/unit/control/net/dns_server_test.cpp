@@ -7,6 +7,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstdio>
 #include <fstream>
 #include <thread>
@@ -190,7 +191,8 @@ TEST_F(DnsServerTest, AnUnreachableNameServerIsAServerFailureAtOnce) {
   while_running([&] {
     const Asker asker{SOCK_DGRAM, port};
     std::string got;
-    do {  // resolv.conf is looked at once a second
+    do {  // resolv.conf is looked at once a second; askers have a rate
+      std::this_thread::sleep_for(std::chrono::milliseconds{20});
       asker.send(query(kId, "some.test", kTxt));
       got = asker.receive();
     } while (got == reply(query(kId, "some.test", kTxt)));

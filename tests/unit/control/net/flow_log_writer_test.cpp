@@ -42,10 +42,12 @@ TEST_F(FlowLogWriterTest, WhatWaitsIsWrittenBeforeTheEnd) {
   EXPECT_TRUE(writer.write(report));
   EXPECT_TRUE(writer.append("line\n"));
   writer.stop();
-  EXPECT_EQ(writer.lost(), 0U);
+  EXPECT_EQ(writer.status().lost, 0U);
   EXPECT_TRUE(std::filesystem::exists(base + "/flow_logs/" + report.directory + "/" + report.name));
   std::ifstream lines{base + "/lines"};
   EXPECT_EQ((std::string{std::istreambuf_iterator<char>{lines}, {}}), "line\n");
+  EXPECT_EQ(writer.status().spooled, 1U);
+  EXPECT_EQ(writer.status().waiting, 0U);
 }
 
 TEST_F(FlowLogWriterTest, LosesWhatIsTooMuchAndCountsIt) {
@@ -53,7 +55,19 @@ TEST_F(FlowLogWriterTest, LosesWhatIsTooMuchAndCountsIt) {
   limited.records_max = 3;
   FlowLogWriter writer(loop, limited, sink);  // not started: nothing is taken away
   for (int i = 0; i < 5; ++i) EXPECT_EQ(writer.append("line\n"), i < 3);
-  EXPECT_EQ(writer.lost(), 2U);
+  EXPECT_EQ(writer.status().lost, 2U);
+}
+
+TEST_F(FlowLogWriterTest, LosesTokensAndSettingsThatAreTooManyApartFromRecords) {
+  auto limited = options();
+  limited.orders_max = 2;
+  FlowLogWriter writer(loop, limited, sink);
+  EXPECT_TRUE(writer.keep_token("responder/x", SecretText{"token"}));
+  EXPECT_TRUE(writer.keep_settings(std::nullopt));
+  EXPECT_FALSE(writer.keep_token("responder/y", SecretText{"token"}));
+  EXPECT_FALSE(writer.keep_settings(std::nullopt));
+  EXPECT_TRUE(writer.append("line\n"));
+  EXPECT_EQ(writer.status().lost, 2U);
 }
 
 TEST_F(FlowLogWriterTest, CountsWhatCannotBeWritten) {
@@ -63,7 +77,7 @@ TEST_F(FlowLogWriterTest, CountsWhatCannotBeWritten) {
   writer.start();
   EXPECT_TRUE(writer.append("line\n"));
   writer.stop();
-  EXPECT_EQ(writer.lost(), 1U);
+  EXPECT_EQ(writer.status().lost, 1U);
 }
 
 }  // namespace

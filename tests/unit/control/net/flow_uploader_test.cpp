@@ -60,11 +60,18 @@ class FlowUploaderTest : public testing::Test {
     ScriptedPortal server(std::move(scripts), &certificate);
     auto tls = TlsContext::create(certificate.ca_file);
     ASSERT_TRUE(tls);
-    FlowUploader uploader(loop, resolver, files, random, {*tls, 0, {}, server.port()},
+    FlowUploader uploader(loop, resolver, files, random,
+                          {*tls,
+                           0,
+                           {},
+                           server.port(),
+                           [this](std::size_t stored, const std::string& error) {
+                             told.push_back(std::to_string(stored) + " " + error);
+                           }},
                           Log{sink, "flow_log"});
     loop.on_turn([&](Instant) {
       const auto left = files.read(kDirectory, 100).payloads.size();
-      if (asked >= wanted && left <= may_stay) loop.stop();
+      if (asked >= wanted && !told.empty() && left <= may_stay) loop.stop();
     });
     uploader.start();
     loop.run();
@@ -89,6 +96,7 @@ class FlowUploaderTest : public testing::Test {
   test::ScriptedDns dns{{{"portal.test", {IpAddress::v4(127, 0, 0, 1)}}}};
   Loop loop;
   Resolver resolver{loop, ResolverOptions{0, {dns.address()}}};
+  std::vector<std::string> told;
   std::vector<std::string> requests;  // of the server's thread until it has finished
   std::atomic<std::size_t> asked{0};
   std::size_t wanted = 1;
@@ -114,6 +122,7 @@ TEST_F(FlowUploaderTest, PostsABatchWithItsTokenAndForgetsWhatIsStored) {
   EXPECT_NE(requests[0].find("\r\nContent-Type: application/json\r\n"), std::string::npos);
   EXPECT_EQ(body_of(requests[0])["flow_logs"].size(), 2U);
   EXPECT_EQ(left(), 0U);
+  EXPECT_EQ(told, std::vector<std::string>{"2 "});
 }
 
 TEST_F(FlowUploaderTest, AsksAgainWhenTheServerIsInTrouble) {
@@ -151,12 +160,15 @@ TEST_F(FlowUploaderTest, KeepsWhatIsRefusedOrRedirectedToWhereItMustNotGo) {
            {"302", "Location: http://portal.test/\r\n"},
            {"302", "Location: https://portal.test:8443/\r\n"}}) {
     requests.clear();
+    told.clear();
     asked = 0;
     spool(1);
     may_stay = 1;
     run({answer(status, headers)});
     EXPECT_EQ(requests.size(), 1U) << status << headers;
     EXPECT_EQ(left(), 1U) << status << headers;
+    ASSERT_EQ(told.size(), 1U) << status << headers;
+    EXPECT_EQ(told[0], std::string("0 portal.test: status ") + status);
   }
 }
 
@@ -168,6 +180,8 @@ TEST_F(FlowUploaderTest, EndsThePassWhenTheConnectionBreaks) {
     ++asked;
   }});
   EXPECT_EQ(left(), 1U);
+  ASSERT_FALSE(told.empty());
+  EXPECT_TRUE(told[0].starts_with("0 portal.test: ")) << told[0];
 }
 
 }  // namespace

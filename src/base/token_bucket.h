@@ -4,7 +4,7 @@
 
 #include "base/time.h"
 
-namespace fg::pipeline {
+namespace fg {
 
 class TokenBucket {
  public:
@@ -18,6 +18,8 @@ class TokenBucket {
     full_at_ = full_at + interval_;
     return true;
   }
+  // Whatever was taken has come back: as good as a new one.
+  [[nodiscard]] bool is_full(Instant now) const noexcept { return full_at_ <= now; }
 
  private:
   Duration interval_;
@@ -25,4 +27,4 @@ class TokenBucket {
   Instant full_at_ = Instant::min();
 };
 
-}  // namespace fg::pipeline
+}  // namespace fg

@@ -1,8 +1,8 @@
-#include "pipeline/token_bucket.h"
+#include "base/token_bucket.h"
 
 #include <gtest/gtest.h>
 
-namespace fg::pipeline {
+namespace fg {
 namespace {
 
 TEST(TokenBucket, GivesItsBurstThenOneEachInterval) {
@@ -26,5 +26,15 @@ TEST(TokenBucket, SavesUpNoMoreThanItsBurst) {
   EXPECT_FALSE(bucket.take(now));
 }
 
+TEST(TokenBucket, IsFullAgainWhenAllOfItHasComeBack) {
+  TokenBucket bucket{10ms, 3};
+  const auto now = Instant{1h};
+  EXPECT_TRUE(bucket.is_full(now));
+  EXPECT_TRUE(bucket.take(now));
+  EXPECT_TRUE(bucket.take(now));
+  EXPECT_FALSE(bucket.is_full(now + 20ms - 1ns));
+  EXPECT_TRUE(bucket.is_full(now + 20ms));
+}
+
 }  // namespace
-}  // namespace fg::pipeline
+}  // namespace fg
