@@ -72,16 +72,23 @@ bool holds(const portal::Resource& resource, const IpAddress& ip) {
   return false;
 }
 
-// Whether a resource that ended would let the packet pass.
-bool would_allow(const Ending& ending, const IpAddress& ip, filter::ProtoKey key) {
-  if (!holds(ending.resource, ip)) return false;
+bool reaches(const std::optional<TranslationReport>& name, const ResourceId& resource) {
+  return name && std::ranges::find(name->resources, resource) != name->resources.end();
+}
+
+// Whether a resource that ended would let the packet pass. `name`: what the address stands for.
+bool would_allow(const Ending& ending, const IpAddress& ip,
+                 const std::optional<TranslationReport>& name, filter::ProtoKey key) {
+  const auto& id = ending.resource.id;
+  if (!reaches(name, id) && !holds(ending.resource, ip)) return false;
   if (!ending.has_all_filters) return true;
   filter::PolicyRules rules;
   if (ending.resource.type == Type::internet)
-    rules.internet = ending.resource.id;
+    rules.internet = id;
+  else if (ending.resource.type == Type::dns)
+    rules.hosts.push_back({id, acl::rule_filter_of(ending.resource), {ip}});
   else
-    rules.rules.push_back(
-        {ending.resource.network, ending.resource.id, acl::rule_filter_of(ending.resource)});
+    rules.rules.push_back({ending.resource.network, id, acl::rule_filter_of(ending.resource)});
   const auto policy = filter::Policy::compile(rules);
   return policy != nullptr && policy->classify(ip, key).is_allowed();
 }
@@ -323,16 +330,15 @@ Explanation Controller::explain(const Question& question) const {
                        out.refusal->reason != DropReason::unknown_receiver))
     return out;
   for (const auto& held : access_.holdings_of(question.client)) {
-    const bool is_by_name =
-        out.translation && std::ranges::find(out.translation->resources, held.resource.id) !=
-                               out.translation->resources.end();
-    if (out.refusing.size() < kFindingsMax && (is_by_name || holds(held.resource, destination)))
+    const bool is_about_it =
+        reaches(out.translation, held.resource.id) || holds(held.resource, destination);
+    if (out.refusing.size() < kFindingsMax && is_about_it)
       out.refusing.push_back(controller::report_of(held));
   }
   for (auto at = endings_.all().rbegin(); at != endings_.all().rend(); ++at) {
     if (out.ended.size() == kFindingsMax) break;
     if (at->client == question.client && !access_.has(question.client, at->resource.id) &&
-        would_allow(*at, destination, key))
+        would_allow(*at, destination, out.translation, key))
       out.ended.push_back(controller::report_of(*at));
   }
   return out;

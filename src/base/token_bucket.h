@@ -18,6 +18,11 @@ class TokenBucket {
     full_at_ = full_at + interval_;
     return true;
   }
+  // Whether `n` tokens are left, none of them taken.
+  [[nodiscard]] bool has(int n, Instant now) const noexcept {
+    const auto full_at = full_at_ < now ? now : full_at_;
+    return full_at + interval_ * n <= now + depth_;
+  }
   // Whatever was taken has come back: as good as a new one.
   [[nodiscard]] bool is_full(Instant now) const noexcept { return full_at_ <= now; }
 

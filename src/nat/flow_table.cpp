@@ -37,7 +37,12 @@ void FlowTable::begin(Instant now) noexcept {
 std::optional<Outside> FlowTable::on_outgoing(const Inside& inside, Hash hash,
                                               const IpAddress& real, std::uint8_t tcp_flags,
                                               Instant now) noexcept {
-  if (const auto known = find(inside, hash); known != kNone) {
+  auto known = find(inside, hash);
+  if (known != kNone && when_moved_ == WhenMoved::follows && at(known).real != real) {
+    expire(known, now);
+    known = kNone;
+  }
+  if (known != kNone) {
     auto& flow = at(known);
     flow.last_outgoing = now;
     if ((tcp_flags & (kFin | kSyn | kRst)) != 0) {

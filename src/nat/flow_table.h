@@ -1,7 +1,8 @@
 // One client's flows to DNS resources (spec policy 5.1-5.4): inside is the client's port and the
 // proxy address, outside the port that left and the real address. The port is kept when it is free,
 // so that several names with one real address stay apart. A flow keeps the real address it began
-// with, whatever its proxy stands for later. Timers are those of generation C.
+// with, whatever its proxy stands for later, unless it is told to follow (generation A). Timers are
+// those of generation C.
 //
 // Deadlines lie on a wheel of seconds and are looked at when they may have come; a sweep takes a
 // bounded number. What expired is remembered for a while, so that late answers are recognised.
@@ -59,6 +60,11 @@ class FlowTable {
   FlowTable(FlowStore& store, std::uint64_t seed, Instant now, Limits limits);
   FlowTable(FlowStore& store, std::uint64_t seed, Instant now)
       : FlowTable(store, seed, now, Limits{}) {}
+
+  // Spec policy 5.2 step 2: A's names are looked up again only when nothing comes back, so that
+  // there is nothing to keep.
+  enum class WhenMoved : std::uint8_t { stays, follows };
+  void set_when_moved(WhenMoved when) noexcept { when_moved_ = when; }
 
   // An end is hashed once a packet. What the packet will touch is fetched ahead in steps: the
   // table, where in it the flow is to be found, then the flow itself; false: there is none.
@@ -241,6 +247,7 @@ class FlowTable {
   FlowStore& store_;
   const std::uint64_t seed_;
   const Limits limits_;
+  WhenMoved when_moved_ = WhenMoved::stays;
   std::vector<std::unique_ptr<Chunk>> chunks_;
   FlowIndex free_ = kNone;  // linked by timing.next
   std::size_t used_ = 0;

@@ -14,6 +14,7 @@
 #include "nat/flow_table.h"
 #include "nat/silence.h"
 #include "nat/translations.h"
+#include "pipeline/answer_limit.h"
 #include "pipeline/commands.h"
 #include "pipeline/index_map.h"
 #include "pipeline/traffic.h"
@@ -87,9 +88,6 @@ class RouteReports {
 };
 
 struct alignas(64) Client {
-  // spec policy 3.7: at most 100 answers a second, 200 at once.
-  static constexpr Duration kAnswerInterval = 10ms;
-  static constexpr int kAnswerBurst = 200;
   // Several times what fifty pairs probed at once by both sides need.
   static constexpr Duration kProbeInterval = 2ms;
   static constexpr int kProbeBurst = 512;
@@ -116,9 +114,9 @@ struct alignas(64) Client {
   ClientId id;
   std::optional<std::uint32_t> connection;  // of its receiver indices, pipeline/commands.h
   RouteReports routes;
-  TokenBucket answers{kAnswerInterval, kAnswerBurst};
   TokenBucket probes{kProbeInterval, kProbeBurst};
   LaggingGrants lagging;
+  AnswerLimit answers;
   std::unique_ptr<nat::SilenceWatch> silence;  // of translations that ask for it
 
   void prefetch() const noexcept { prefetch_until(&tunnel_v6); }

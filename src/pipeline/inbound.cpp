@@ -307,7 +307,8 @@ void Pipeline::refuse(Client& client, const Refusal& refusal, const InnerPacket&
 void Pipeline::answer(Client& client, packet::IcmpAnswer kind, const InnerPacket& original,
                       Instant now) noexcept {
   Counters::add(counters_.generated);
-  if (!client.answers.take(now)) return drop(DropReason::icmp_rate_limited);
+  if (!client.answers.take(original.destination(), original.proto_class(), now))
+    return drop(DropReason::icmp_rate_limited);
   const auto length = packet::write_icmp_answer(kind, original, scratch_);
   (void)send_inner(client, Bytes{scratch_}.first(length), now);
 }

@@ -20,8 +20,12 @@ Result<MutableBytes, Refusal> Pipeline::translate_outbound(const Arrival& arriva
   const auto& proto = packet.proto_class();
   if (const auto refusal = refusal_of(translation, proto)) return fail(*refusal);
 
-  if (client.flows == nullptr) client.flows = flow_store_.take_table(now);
-  if (client.flows == nullptr) return fail(Refusal{DropReason::nat_exhausted, std::nullopt});
+  if (client.flows == nullptr) {
+    client.flows = flow_store_.take_table(now);
+    if (client.flows == nullptr) return fail(Refusal{DropReason::nat_exhausted, std::nullopt});
+    using When = nat::FlowTable::WhenMoved;
+    client.flows->set_when_moved(client.silence != nullptr ? When::follows : When::stays);
+  }
   const auto outside =
       client.flows->on_outgoing({{proto.kind, proto.source, packet.destination()}}, *arrival.flow,
                                 *translation->real, packet.tcp_flags(), now);

@@ -70,6 +70,10 @@ class Flows(Lab):
         """Whole ones: what is being written has another name."""
         return [path for path in self.spooled() if REPORT.fullmatch(os.path.basename(path))]
 
+    def told(self):
+        """What `firegate status` says of them."""
+        return self.gateway.ask("status")["status"]["flow_logs"]
+
     def refuse(self, on):
         path = self.uploads + ".refuse"
         open(path, "w", encoding="utf-8").close() if on else os.unlink(path)
@@ -174,6 +178,9 @@ def test_what_a_killed_gateway_left_is_uploaded_by_the_next_one(flows):
     healed(lambda: lab.probes.get(t.RESOURCE4, seconds=3), 20)
     _, _, source = lab.page()
     wait_for("reports in the spool", lambda: any(r.endswith(".end.json") for r in lab.reports()), 20)
+    told = wait_for("the refusal is told", lambda: lab.told() if lab.told()["upload_error"] else None, 20)
+    assert "status 503" in told["upload_error"]["reason"] and told["uploaded"] == 0 and told["spooled"] > 0, told
+    assert "upload failed" in lab.gateway.show("status").stdout
     lab.gateway.process.kill()
     left = lab.reports()
     assert lab.stored() == [] and left
@@ -185,6 +192,8 @@ def test_what_a_killed_gateway_left_is_uploaded_by_the_next_one(flows):
     record = wait_for("the page's record", lambda: [r for r in of(source, lab.stored()) if "flow_end" in r], 40)
     wait_for("an empty spool", lambda: not set(left) & set(lab.reports()), 20)
     wait_for("no half a file", lambda: not [f for f in lab.spooled() if os.path.basename(f).startswith(".new-")], 20)
+    told = wait_for("success is told", lambda: lab.told() if not lab.told()["upload_error"] else None, 20)
+    assert told["enabled"] and told["last_upload"] and told["uploaded"] >= len(left) and told["lost"] == 0, told
     print(f"{len(left)} reports left behind, {len(lab.stored())} stored; TCP {record[0]['tx_bytes']} bytes sent")
 
 

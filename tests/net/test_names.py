@@ -1,9 +1,7 @@
 """DNS resources: names that clients hand proxy addresses out for, resolved and translated by the gateway (spec policy 4, 5)."""
-import socket
-
 import pytest
 
-from lab import netns, topology as t
+from lab import topology as t
 from lab.client import Client
 from lab.lab import OPEN_PORTS, Lab, port, resources
 from lab.names import datagrams_in, proxies, spoofed, status_of
@@ -89,23 +87,11 @@ def test_filters_hold_at_the_proxy_address(lab):
         assert refused_quickly(answer), answer
 
 
-def echo_from(probes, address, source_port, data):
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with netns.entered(probes.ns):
-        s = socket.socket(family, socket.SOCK_DGRAM)
-    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    s.bind(("::" if family == socket.AF_INET6 else "", source_port))
-    s.settimeout(3)
-    s.connect((address, t.ECHO))
-    s.send(data)
-    return s
-
-
 def test_two_names_of_one_address_from_one_port_get_their_own_answers(lab):
     for i in (0, 1):
         one, two = proxies(lab, "wiki.lab.test")[i], proxies(lab, "twin.lab.test")[i]
         page(lab, one), page(lab, two)
-        sockets = [(echo_from(lab.probes, a, 40_404, a.encode()), a) for a in (one, two)]
+        sockets = [(lab.probes.echo_from(a, 40_404, a.encode()), a) for a in (one, two)]
         for s, address in sockets:
             with s:
                 assert s.recv(100) == address.encode()
@@ -132,7 +118,7 @@ def test_two_clients_from_one_port_to_one_name(lab):
         for client, probes in ((lab.client, lab.probes), (other, Probes(lab.world, "portal"))):
             address = client.resolve("wiki.lab.test")["v4"][0]
             assert healed(lambda p=probes, a=address: p.get(a, seconds=3), 20).ok
-            sockets.append((echo_from(probes, address, 40_405, client.name.encode()), client.name))
+            sockets.append((probes.echo_from(address, 40_405, client.name.encode()), client.name))
         for s, name in sockets:
             with s:
                 assert s.recv(100) == name.encode()
@@ -190,6 +176,37 @@ def test_a_rejected_name_is_refused_until_it_is_granted_anew(lab):
     lab.portal.ask("release")
     if lab.generation != "A":                    # newer clients ask again when they are told "prohibited"
         page(lab, address)
+
+
+def explained(lab, destination, where=str(t.WEB)):
+    peer = next(p for p in lab.gateway.ask("peers")["peers"] if p["state"] == "connected")
+    shown = lab.gateway.show("explain", peer["client"], destination, where)
+    print(shown.stdout)
+    return shown.returncode, shown.stdout
+
+
+def test_explain_of_a_name_agrees_with_what_its_packets_meet(lab):
+    wiki = proxies(lab, "wiki.lab.test")
+    page(lab, wiki[0])
+    code, text = explained(lab, "wiki.lab.test")
+    assert code == 0 and f"wiki.lab.test, translated to {t.RESOURCE4}" in text and "'wiki'" in text
+    for address, number in ((wiki[0], t.WEB_ALT), (wiki[1], t.WEB_ALT)):
+        answer = lab.probes.get(address, port=number, seconds=3)
+        code, text = explained(lab, address, str(number))
+        assert code == 3 and refused_quickly(answer) and "prohibited" in text and "not_allowed" in text, (answer, text)
+        assert "'wiki'" in text and "holds it and allows" in text
+    one_family = proxies(lab, "v4only.lab.test")
+    page(lab, one_family[0])
+    if lab.generation != "A":
+        answer = lab.probes.get(one_family[1], seconds=3)
+        code, text = explained(lab, one_family[1])
+        assert code == 3 and answer.error in UNREACHABLE and "proxy_without_address" in text, (answer, text)
+    else:
+        assert explained(lab, one_family[1])[0] == 0
+    assert explained(lab, "nowhere.lab.test")[0] == 1           # not a name of the client's
+    answer = lab.probes.get("100.127.0.1", seconds=3)           # a proxy address nobody gave a name
+    code, text = explained(lab, "100.127.0.1")
+    assert code == 3 and not answer.ok and "not_allowed" in text, (answer, text)
 
 
 def test_a_spoofed_source_never_leaves_the_gateway(lab):

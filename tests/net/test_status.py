@@ -51,10 +51,6 @@ def explain(lab, *words):
     return shown
 
 
-def drops(lab):
-    return {d["reason"]: d["count"] for d in lab.gateway.ask("status")["status"]["drops"]}
-
-
 def test_the_status_is_that_of_the_lab(lab):
     status = lab.gateway.ask("status")["status"]
     assert status["ready"] and status["pid"] == lab.gateway.process.pid, status
@@ -128,13 +124,13 @@ def test_explain_agrees_with_a_spoofed_source(lab):
     client, ns = only_peer(lab)["ipv4"], lab.world.ns("client")
     netns.execute(ns, "ip", "addr", "add", f"{STRANGER}/32", "dev", CLIENT_TUN)
     try:
-        before = drops(lab).get("spoofed_source", 0)
+        before = lab.gateway.drops().get("spoofed_source", 0)
         with netns.entered(ns):
             sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         with sender:
             sender.bind((STRANGER, 0))
             sender.sendto(b"x", (t.RESOURCE4, t.ECHO))
-            wait_for("it is dropped", lambda: drops(lab).get("spoofed_source", 0) > before, 5)
+            wait_for("it is dropped", lambda: lab.gateway.drops().get("spoofed_source", 0) > before, 5)
     finally:
         netns.execute(ns, "ip", "addr", "del", f"{STRANGER}/32", "dev", CLIENT_TUN)
     shown = explain(lab, client, t.RESOURCE4, f"{t.ECHO}/udp", "--source", STRANGER)

@@ -5,9 +5,10 @@ import time
 from dataclasses import dataclass
 
 from lab import netns, site_names, topology as t
+from lab.client import Client
 from lab.lab import NAMES, NET4, NET6, Lab, resources
 from lab.names import announce, datagrams_in, proxies, spoofed
-from lab.probes import Answer, refused_quickly, until_ok
+from lab.probes import Answer, Probes, refused_quickly, until_ok
 from lab.process import wait_for
 from lab.traffic import Stream, data_ways, outcome_of
 
@@ -126,6 +127,25 @@ class Show:
             answer = Answer(status == "Inactive", f"AssignedIps {t.FORBIDDEN4}", status, None)
             yield self.row("foreign proxy address", answer)
 
+    def two_clients(self):
+        """Two clients use one name from the same source port at the same time."""
+        lab = self.lab
+        other = Client(lab.world, lab.generation, name="other", host="portal").start()
+        users = [(lab.client, self.probes), (other, Probes(lab.world, "portal"))]
+        addresses = [client.resolve("wiki.lab.test")["v4"][0] for client, _ in users]
+        for (_, probes), address in zip(users, addresses):
+            until_ok(lambda p=probes, a=address: p.get(a, seconds=5))
+        began, back = time.monotonic(), []
+        sockets = [probes.echo_from(address, 40_407, client.name.encode())
+                   for (client, probes), address in zip(users, addresses)]
+        for s in sockets:
+            with s:
+                back.append(s.recv(100).decode())
+        other.stop()
+        answer = Answer(back == ["client", "other"], "a datagram each, port 40407", "each its own: " + ", ".join(back),
+                        (time.monotonic() - began) * 1000)
+        return self.row("two clients, one source port", answer)
+
     def dns_service(self):
         """What clients of B and C ask the gateway for: its site's name server answers."""
         found, began = [], time.monotonic()
@@ -228,6 +248,7 @@ def direct4(show):
         if show.lab.generation != "A":
             yield show.flow_record()
     yield from show.names()
+    yield show.two_clients()
     if show.lab.generation != "A":
         yield show.dns_service()
     yield show.portal_dropped()

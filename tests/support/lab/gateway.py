@@ -85,6 +85,10 @@ class Gateway:
             raise RuntimeError(f"{words}: {shown.stderr or shown.stdout}")
         return json.loads(shown.stdout)
 
+    def drops(self):
+        """Reason -> count, of those that counted."""
+        return {d["reason"]: d["count"] for d in self.ask("status")["status"]["drops"]}
+
     def wait_tun(self, seconds=10):
         """Until the device carries the addresses of init."""
         wait_for("gateway's TUN", lambda: "inet" in netns.run(

@@ -113,6 +113,18 @@ class Probes:
         return Answer(False, f"{len(data)} B datagram", f"no answer ({error})",
                       (time.monotonic() - started) * 1000, error)
 
+    def echo_from(self, address, source_port, data):
+        """A datagram from that port to the echo service; the socket its answer comes to."""
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with netns.entered(self.ns):
+            s = socket.socket(family, socket.SOCK_DGRAM)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.bind(("::" if family == socket.AF_INET6 else "", source_port))
+        s.settimeout(3)
+        s.connect((address, t.ECHO))
+        s.send(data)
+        return s
+
     # -- ICMP ---------------------------------------------------------------------------------------------------
     def ping(self, address, size=56, seconds=3.0, attempts=3):
         """An echo request; an ICMP error for it comes back as its errno."""

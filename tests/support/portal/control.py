@@ -118,7 +118,9 @@ class ControlSocket:
             await self.portal.init(gateway)
 
     async def do_forget(self, m):
-        self.world.grants.clear()
+        """Grants are gone without a word to anybody: all, or those of one resource."""
+        for pair in [k for k in self.world.grants if m.get("resource") in (None, k[1])]:
+            del self.world.grants[pair]
         self.world.save()
 
     async def do_set(self, m):

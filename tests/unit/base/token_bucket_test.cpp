@@ -26,6 +26,18 @@ TEST(TokenBucket, SavesUpNoMoreThanItsBurst) {
   EXPECT_FALSE(bucket.take(now));
 }
 
+TEST(TokenBucket, SaysHowMuchIsLeftWithoutTakingIt) {
+  TokenBucket bucket{10ms, 3};
+  const auto now = Instant{1h};
+  EXPECT_TRUE(bucket.has(3, now));
+  EXPECT_FALSE(bucket.has(4, now));
+  EXPECT_TRUE(bucket.take(now));
+  EXPECT_TRUE(bucket.has(2, now));
+  EXPECT_FALSE(bucket.has(3, now));
+  EXPECT_FALSE(bucket.has(3, now + 10ms - 1ns));
+  EXPECT_TRUE(bucket.has(3, now + 10ms));
+}
+
 TEST(TokenBucket, IsFullAgainWhenAllOfItHasComeBack) {
   TokenBucket bucket{10ms, 3};
   const auto now = Instant{1h};

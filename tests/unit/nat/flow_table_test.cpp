@@ -131,6 +131,20 @@ struct Lifetime {
   Kind kind;
   Duration confirmed;
 };
+TEST_F(FlowTableTest, ToldToFollowItGoesWhereItsProxyLeadsNow) {
+  FlowTable table{store_, 1, now_};
+  table.set_when_moved(FlowTable::WhenMoved::follows);
+  const auto to = [&](const char* real) {
+    return table.on_outgoing(inside(Kind::tcp, 5000), ip(real), 0, now_)->address;
+  };
+  EXPECT_EQ(to("192.0.2.1"), ip("192.0.2.1"));
+  EXPECT_EQ(to("192.0.2.2"), ip("192.0.2.2"));
+  Inside back;
+  EXPECT_EQ(table.on_incoming(outside(Kind::tcp, 5000), 0, now_, back), Found::expired);
+  EXPECT_EQ(table.on_incoming(outside(Kind::tcp, 5000, "192.0.2.2"), 0, now_, back), Found::live);
+  EXPECT_EQ(table.size(), 1U);
+}
+
 class FlowLifetimeTest : public FlowTableTest, public ::testing::WithParamInterface<Lifetime> {};
 INSTANTIATE_TEST_SUITE_P(Kinds, FlowLifetimeTest,
                          ::testing::Values(Lifetime{Kind::tcp, 7440s}, Lifetime{Kind::udp, 120s},

@@ -169,6 +169,20 @@ TEST_F(Granted, AnOperatorIsToldWhereANameLeadsAndWhyItLeadsNowhere) {
   ASSERT_TRUE(unknown.refusal);
   EXPECT_EQ(unknown.refusal->reason, DropReason::not_allowed);
 }
+TEST_F(Granted, AnOperatorIsToldThatTheGrantOfANameEnded) {
+  authorize(kOther, "other.lab.test");
+  announce("wiki.lab.test");
+  resolve();
+  world.portal_says(portal::RejectAccess{kClient, kWiki});
+  const auto out = world.controller.explain(
+      {kClient, std::nullopt, ip("100.96.0.1"), filter::ProtoKind::tcp, 80});
+  ASSERT_TRUE(out.refusal);
+  EXPECT_EQ(out.refusal->reason, DropReason::not_allowed);
+  ASSERT_EQ(out.ended.size(), 1U);
+  EXPECT_EQ(out.ended[0].resource.id, kWiki);
+  EXPECT_EQ(out.ended[0].why, acl::EndedWhy::rejected);
+}
+
 // Spec policy 4.6.
 TEST_F(Granted, TheAnswerIsByteForByteTheOriginals) {
   authorize(kWiki, "wiki.lab.test");
