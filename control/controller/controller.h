@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "base/time.h"
+#include "base/token_bucket.h"
 #include "control/acl/access.h"
 #include "control/controller/command_queue.h"
 #include "control/controller/connection.h"
@@ -363,7 +364,7 @@ class Controller {
   std::deque<SetInterface> interfaces_;
   std::deque<FlowLogNews> flow_log_news_;
   bool is_reachable_news_ = false;
-  pipeline::TokenBucket prompts_{kPromptInterval, kPromptBurst};
+  TokenBucket prompts_{kPromptInterval, kPromptBurst};
   DropCounters drops_;
   Instant last_now_;
 };
