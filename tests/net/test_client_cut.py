@@ -26,5 +26,5 @@ def test_the_clients_nat_forgets_its_relay(make_lab, generation):
     lab = make_lab(generation, shape=t.Shape(relays=2, **RELAYED))
     meet(lab, same=False)
     forget = lambda: netns.execute(lab.world.ns("natc"), "conntrack", "-D", "-p", "udp")     # noqa: E731
-    gap_of(lab, forget, 20, "client's NAT forgets")
+    gap_of(lab, forget, 5, "client's NAT forgets")
     healed(page(lab, t.RESOURCE6), 10)
