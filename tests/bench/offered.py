@@ -16,12 +16,11 @@ CONNECT_RATE = 90                   # below the hundred a second from which gate
 
 
 class Offered(contenders.Contender):
-    """`connected` clients are there; a load uses the first so many."""
     kind = "plain"
 
     def __init__(self):
         super().__init__()
-        self.generator, self.connected = None, 0
+        self.generator = None
 
     def up(self):
         self.world = World(contenders.SHAPE).up()
@@ -38,9 +37,8 @@ class Offered(contenders.Contender):
         self.generator = load.Generator(self.world, self.kind, key, wrapper=["taskset", "-c", str(OTHER_CPU)])
 
     def connect(self, clients):
-        if clients > self.connected:
-            self.generator.connect(clients, rate=CONNECT_RATE, seconds=30 + clients / CONNECT_RATE * 2)
-            self.connected = clients
+        """The first so many; who was lost on the way comes again."""
+        self.generator.connect(clients, rate=CONNECT_RATE, seconds=30 + clients / CONNECT_RATE * 2)
 
     def offer(self, **words):
         """One load: what the gateway was charged, and what became of the packets."""

@@ -119,17 +119,20 @@ Json Generator::connect(std::uint32_t clients, double rate, double seconds_max) 
       return m.first <= clients && m.second.client->has_session();
     });
   };
-  const auto already = static_cast<std::uint32_t>(in());
-  auto last = already;
+  // Who failed meanwhile comes again.
+  std::uint32_t asked = 0;
+  std::uint32_t next = 1;
   while (in() < clients && seconds_since(began) < seconds_max) {
-    const auto due = already + static_cast<std::uint32_t>(seconds_since(began) * rate) + 1;
-    while (last < std::min(clients, due)) {
-      ++last;
-      if (site_.kind == Kind::firezone) {
-        crowd_.let_in(place_of(site_.listen, last));
-      } else if (auto* peer = crowd_.find(last); peer != nullptr) {
-        peer->client->shake_hands(crowd_.now(), runtime::wall_now());
-        crowd_.serve(*peer);
+    const auto due = static_cast<std::uint32_t>(seconds_since(began) * rate) + 1;
+    for (; asked < due && next <= clients; ++next) {
+      auto* known = crowd_.find(next);
+      if (known != nullptr && known->client->has_session()) continue;
+      ++asked;
+      if (site_.kind == Kind::wireguard && known != nullptr) {
+        known->client->shake_hands(crowd_.now(), runtime::wall_now());
+        crowd_.serve(*known);
+      } else if (known == nullptr) {
+        crowd_.let_in(place_of(site_.listen, next));
       }
     }
     wait_until(Clock::now() + std::chrono::milliseconds{5});

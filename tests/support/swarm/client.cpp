@@ -142,7 +142,7 @@ void Client::pump(Instant now, WallTime wall) {
   while (auto event = peer_.poll_event()) {
     if (*event == client::Peer::Event::established)
       session_since_ = now;
-    else
+    else if (!is_plain())
       has_failed_ = true;
   }
   while (auto message = peer_.poll_message()) send(std::move(*message));
