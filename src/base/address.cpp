@@ -117,14 +117,6 @@ std::optional<std::uint16_t> parse_port(std::string_view text) {
 
 }  // namespace
 
-IpAddress IpAddress::from_bytes(Bytes b) {
-  IpAddress a;
-  if (b.size() != 4 && b.size() != 16) return a;
-  std::copy(b.begin(), b.end(), a.bytes_.begin());
-  a.family_ = b.size() == 4 ? Family::v4 : Family::v6;
-  return a;
-}
-
 std::optional<IpAddress> IpAddress::parse(std::string_view text) {
   if (text.find(':') != std::string_view::npos) {
     if (const auto b = parse_v6(text)) return v6(*b);

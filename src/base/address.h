@@ -2,7 +2,9 @@
 // convert at their edge.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <bit>
 #include <compare>
 #include <cstdint>
 #include <functional>
@@ -22,9 +24,8 @@ class IpAddress {
  public:
   constexpr IpAddress() = default;
   static constexpr IpAddress v4(std::array<std::uint8_t, 4> b) {
-    IpAddress a;
-    for (std::size_t i = 0; i < 4; ++i) a.bytes_[i] = b[i];
-    return a;
+    // In one piece: bytes written one by one would delay the words that are compared and hashed.
+    return IpAddress{Words{load_native(b), 0}};
   }
   static constexpr IpAddress v4(std::uint8_t a, std::uint8_t b, std::uint8_t c, std::uint8_t d) {
     return v4({a, b, c, d});
@@ -36,7 +37,14 @@ class IpAddress {
     return a;
   }
   // 4 or 16 bytes in network order; anything else yields 0.0.0.0.
-  static IpAddress from_bytes(Bytes b);
+  static IpAddress from_bytes(Bytes b) {
+    if (b.size() == 4) return v4(b[0], b[1], b[2], b[3]);
+    IpAddress a;
+    if (b.size() != 16) return a;
+    std::copy_n(b.begin(), 16, a.bytes_.begin());
+    a.family_ = Family::v6;
+    return a;
+  }
   // Textual form without brackets, zone or prefix length. RFC 4291 §2.2, dotted decimal for v4 (no
   // leading zeros).
   static std::optional<IpAddress> parse(std::string_view text);
@@ -55,13 +63,25 @@ class IpAddress {
   [[nodiscard]] bool is_link_local() const;  // 169.254/16, fe80::/10
 
   [[nodiscard]] std::string to_string() const;  // RFC 5952
-  friend constexpr bool operator==(const IpAddress&, const IpAddress&) = default;
+  friend constexpr bool operator==(const IpAddress& a, const IpAddress& b) {
+    const auto x = std::bit_cast<Words>(a.bytes_);
+    const auto y = std::bit_cast<Words>(b.bytes_);
+    return ((x[0] ^ y[0]) | (x[1] ^ y[1])) == 0 && a.family_ == b.family_;
+  }
   friend constexpr std::strong_ordering operator<=>(const IpAddress& a, const IpAddress& b) {
     if (a.family_ != b.family_) return a.family_ <=> b.family_;
     return a.bytes_ <=> b.bytes_;
   }
 
  private:
+  using Words = std::array<std::uint64_t, 2>;  // as they lie in memory
+  constexpr explicit IpAddress(Words words)
+      : bytes_(std::bit_cast<std::array<std::uint8_t, 16>>(words)) {}
+  static constexpr std::uint64_t load_native(std::array<std::uint8_t, 4> b) {
+    const std::uint64_t word = std::bit_cast<std::uint32_t>(b);
+    return std::endian::native == std::endian::little ? word : word << 32;
+  }
+
   std::array<std::uint8_t, 16> bytes_{};
   Family family_ = Family::v4;
 };
