@@ -27,6 +27,7 @@
 #include "gateway/host_checks.h"
 #include "gateway/identity.h"
 #include "gateway/left_behind.h"
+#include "gateway/loss_reports.h"
 #include "gateway/operator_console.h"
 #include "io/kernel/kernel_backend.h"
 #include "runtime/worker_pool.h"
@@ -68,7 +69,8 @@ class Gateway final : public net::PortalHandler {
         flow_logs_(loop_, configuration, sink),
         fast_path_({configuration.backend, configuration.xdp_interfaces,
                     configuration.xdp_busy_poll.value_or(0)},
-                   Log{sink, "backend"}) {}
+                   Log{sink, "backend"}),
+        losses_(log_) {}
 
   int run() {
     if (auto ready = prepare(); !ready) {
@@ -98,7 +100,7 @@ class Gateway final : public net::PortalHandler {
     while (drain_workers(loop_.now(), loop_.wall_now())) {
     }
     flow_logs_.stop();
-    report_drops(LogLevel::info);
+    losses_.drops(LogLevel::info, drops());
     clean_up();
     log_.info("Goodbye!");
     return exit_status_;
@@ -115,8 +117,6 @@ class Gateway final : public net::PortalHandler {
   void send_datagrams();
   void begin_shutdown(int status);
   void clean_up();
-  void report_drops(LogLevel level);
-  void report_untracked_flows();
   [[nodiscard]] std::uint64_t dropped_by_portal(DropReason reason) const;
   void on_host_change(const HostChange& change);
   void offer_health();
@@ -165,9 +165,7 @@ class Gateway final : public net::PortalHandler {
   std::optional<Instant> network_check_at_;  // the host changed
   Instant network_checked_{};
   Instant report_at_{};
-  std::uint64_t untracked_ = 0;
-  std::uint64_t over_share_ = 0;
-  std::uint64_t reported_ = 0;  // drops the last report counted
+  LossReports losses_;
   bool portal_closed_ = false;
   int exit_status_ = 0;
 };
@@ -308,8 +306,9 @@ void Gateway::turn(Instant now) {
     data_path_at_ = now + kDataPathInterval;
   }
   if (report_at_ <= now) {
-    report_drops(LogLevel::debug);
-    report_untracked_flows();
+    const auto total = pool_->total();
+    losses_.drops(LogLevel::debug, drops());
+    losses_.untracked_flows(total.flows_untracked, total.flows_over_share);
     report_at_ = now + kReportInterval;
   }
   auto deadline = std::min(
@@ -457,35 +456,6 @@ std::array<std::uint64_t, kDropReasons> Gateway::drops() const {
               fast_path_.drops().of(reason) + dropped_by_portal(reason);
   }
   return out;
-}
-
-// Once a minute at most, when there is something new to say.
-void Gateway::report_untracked_flows() {
-  const auto total = pool_->total();
-  if (total.flows_untracked != std::exchange(untracked_, total.flows_untracked)) {
-    log_.warn(
-        "flows are not recorded: a worker follows 65536 at once, use more workers or gateways",
-        {{"packets", total.flows_untracked}});
-  }
-  if (total.flows_over_share != std::exchange(over_share_, total.flows_over_share)) {
-    log_.warn("flows of a client are not recorded: a worker follows 16384 of each at once",
-              {{"packets", total.flows_over_share}});
-  }
-}
-
-// One line with every reason that has counted anything, when something new was dropped.
-void Gateway::report_drops(LogLevel level) {
-  if (!log_.is_enabled(level)) return;
-  const auto counts = drops();
-  std::vector<LogField> fields;
-  std::uint64_t sum = 0;
-  for (std::size_t i = 0; i < kDropReasons; ++i) {
-    if (counts[i] > 0) fields.emplace_back(name_of(static_cast<DropReason>(i)), counts[i]);
-    sum += counts[i];
-  }
-  if (sum == reported_) return;
-  reported_ = sum;
-  log_.sink().write(level, "gateway", "packets and messages dropped since the start", fields);
 }
 
 console::FlowLogStatus Gateway::flow_log_status() const {
