@@ -27,9 +27,14 @@ function(fg_room_test name)
   if(NOT FG_TESTS)
     return()
   endif()
-  cmake_parse_arguments(T "" "" "SOURCES;USES;LABELS" ${ARGN})
+  cmake_parse_arguments(T "" "LOCK" "SOURCES;USES;LABELS" ${ARGN})
   if(NOT T_LABELS)
     set(T_LABELS unit)
+  endif()
+  # What its tests may use one at a time.
+  set(lock "")
+  if(T_LOCK)
+    set(lock RESOURCE_LOCK ${T_LOCK})
   endif()
   add_executable(${name}_test ${T_SOURCES})
   target_link_libraries(${name}_test PRIVATE fg_flags ${T_USES} GTest::gtest GTest::gmock GTest::gtest_main)
@@ -38,6 +43,6 @@ function(fg_room_test name)
   # Tests are read when they fail and built more often than they run.
   target_compile_options(${name}_test PRIVATE -O1)
   set_target_properties(${name}_test PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
-  gtest_discover_tests(${name}_test TEST_PREFIX "${name}." PROPERTIES LABELS "${T_LABELS}" TIMEOUT 60
+  gtest_discover_tests(${name}_test TEST_PREFIX "${name}." PROPERTIES LABELS "${T_LABELS}" TIMEOUT 60 ${lock}
     DISCOVERY_TIMEOUT 60)
 endfunction()

@@ -81,8 +81,7 @@ class SharingTest : public VethTest {
     auto program = Program::attach({.interface = "wan"});
     if (status().find("xdp_dispatcher") == std::string::npos) {
       std::printf("this kernel refuses EXT programs: nobody shares\n");
-      EXPECT_FALSE(program);
-      EXPECT_THAT(program.error().to_string(), HasSubstr("\"neighbour\""));
+      EXPECT_THAT(program ? "attached" : program.error().to_string(), HasSubstr("\"neighbour\""));
       EXPECT_EQ(seen_of_ten(), 10);
       return std::nullopt;
     }
