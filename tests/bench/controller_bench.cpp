@@ -271,7 +271,7 @@ void idle_clients(benchmark::State& state) {
     seconds += 25;
   }
   if (town.connections() != clients)
-    state.SkipWithError("not all stayed: " + std::to_string(town.connections()));
+    state.SkipWithError(("not all stayed: " + std::to_string(town.connections())).c_str());
   state.counters["ns_a_client_second"] = spent / seconds / clients;
 }
 // No handshakes: a connection without a session lasts 540 s.
