@@ -4,6 +4,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "io/xdp/device.h"
+
 namespace fg::io::xdp {
 namespace {
 
@@ -34,6 +36,11 @@ Link::~Link() = default;
 
 Result<std::unique_ptr<Link>, AttachError> Link::attach(const LinkOptions& options,
                                                         std::span<XdpPort* const> ports) {
+  // What is no interface, or not Ethernet, has its own mend: the attempt says it.
+  if (options.need_zero_copy && is_ethernet(options.program.interface)) {
+    if (auto obstacle = zero_copy_obstacle(ask_device(options.program.interface)))
+      return fail(std::move(*obstacle));
+  }
   auto program = Program::attach(options.program);
   if (!program) return fail(std::move(program.error()));
   std::unique_ptr<Link> link{new Link{options}};
@@ -42,7 +49,8 @@ Result<std::unique_ptr<Link>, AttachError> Link::attach(const LinkOptions& optio
   link->program_ = std::move(*program);
   if (auto error = link->open_queues(options, ports)) return fail(std::move(*error));
   if (options.need_zero_copy && !link->is_zero_copy_)
-    return fail(AttachError{Reason::only_copies, 0, link->interface_, ""});
+    return fail(AttachError{Reason::only_copies, 0, link->interface_,
+                            "it was attached, and a queue gave copies"});
 
   link->program_->set_tunnel_ports(options.port_v4, options.port_v6);
   for (std::size_t i = 0; i < link->queues_.size(); ++i) {

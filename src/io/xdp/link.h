@@ -21,7 +21,7 @@ namespace fg::io::xdp {
 
 struct LinkOptions {
   ProgramOptions program;
-  bool need_zero_copy = false;  // refused where frames would be copied
+  bool need_zero_copy = false;  // refused where frames would be copied, asked before attaching
   std::uint32_t busy_poll_us = 0;
   std::uint16_t port_v4 = 0;  // of the tunnel; 0: none of that family
   std::uint16_t port_v6 = 0;

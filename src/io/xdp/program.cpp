@@ -3,13 +3,9 @@
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <linux/ethtool.h>
 #include <linux/if_link.h>
 #include <linux/magic.h>
-#include <linux/sockios.h>
 #include <net/if.h>
-#include <net/if_arp.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/vfs.h>
@@ -26,6 +22,7 @@
 
 #include "fast_path.skel.h"
 #include "io/kernel/file_descriptor.h"
+#include "io/xdp/device.h"
 
 namespace fg::io::xdp {
 namespace {
@@ -67,22 +64,6 @@ Options sized() {
   std::memset(&out, 0, sizeof out);
   out.sz = sizeof out;
   return out;
-}
-
-ifreq request_for(const std::string& interface) {
-  ifreq request{};
-  interface.copy(request.ifr_name, IFNAMSIZ - 1);
-  return request;
-}
-
-FileDescriptor control_socket() {
-  return FileDescriptor{::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
-}
-
-bool is_ethernet(const std::string& interface) {
-  auto request = request_for(interface);
-  return ::ioctl(control_socket().get(), SIOCGIFHWADDR, &request) == 0 &&
-         request.ifr_hwaddr.sa_family == ARPHRD_ETHER;
 }
 
 bool has_bpf_file_system() {
@@ -379,16 +360,7 @@ bool Program::is_shared() const { return state_->is_shared(); }
 const std::string& Program::limitation() const { return state_->limitation(); }
 bool Program::is_attached() const { return state_->is_attached(); }
 
-unsigned Program::queues() const {
-  ifreq request{};
-  ethtool_channels channels{};
-  channels.cmd = ETHTOOL_GCHANNELS;
-  request.ifr_data = reinterpret_cast<char*>(&channels);
-  // By index: the interface may have been renamed.
-  if (::if_indextoname(state_->index(), request.ifr_name) == nullptr) return 0;
-  if (::ioctl(control_socket().get(), SIOCETHTOOL, &request) != 0) return 1;
-  return std::clamp(channels.rx_count + channels.combined_count, 1U, kQueuesMax);
-}
+unsigned Program::queues() const { return std::min(receive_queues(state_->index()), kQueuesMax); }
 
 std::optional<SysError> Program::set_socket(unsigned queue, int xsk) {
   if (::bpf_map_update_elem(::bpf_map__fd(state_->skeleton().maps.fg_sockets), &queue, &xsk,

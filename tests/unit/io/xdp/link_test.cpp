@@ -1,6 +1,7 @@
 #include "io/xdp/link.h"
 
 #include <bpf/bpf.h>
+#include <gmock/gmock.h>
 
 #include "tests/unit/io/xdp/two_hosts.h"
 
@@ -118,14 +119,31 @@ TEST_F(LinkTest, DatagramsThatASenderJoinedArriveOneByOne) {
   }
 }
 
-TEST_F(LinkTest, CopiesAreRefusedWhereZeroCopyIsWanted) {
+// A program of another's would be in the way of an attempt, and is not noticed.
+TEST_F(LinkTest, CopiesAreRefusedBeforeAnythingIsAttachedWhereZeroCopyIsWanted) {
   open();
+  const auto other = Program::attach({.interface = "wan"});
+  ASSERT_TRUE(other);
   auto zero_copy = options();
   zero_copy.need_zero_copy = true;
-  const auto link = try_attach(zero_copy);
+  const auto link = Link::attach(zero_copy, backend_.ports);
   ASSERT_FALSE(link);
   EXPECT_EQ(link.error().reason, Reason::only_copies);
+  EXPECT_THAT(link.error().detail, ::testing::HasSubstr("nothing attached"));
   expect_data_arrives(false);
+}
+
+TEST_F(LinkTest, WhatIsNoEthernetDeviceIsSaidWhereZeroCopyIsWanted) {
+  open();
+  for (const auto& [interface, reason] :
+       {std::pair{"wan7", Reason::no_interface}, std::pair{"lo", Reason::not_ethernet}}) {
+    auto zero_copy = options();
+    zero_copy.need_zero_copy = true;
+    zero_copy.program.interface = interface;
+    const auto link = Link::attach(zero_copy, backend_.ports);
+    ASSERT_FALSE(link);
+    EXPECT_EQ(link.error().reason, reason);
+  }
 }
 
 TEST_F(LinkTest, QueuesAreSpreadOverTheWorkers) {
