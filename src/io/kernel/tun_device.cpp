@@ -129,7 +129,8 @@ std::span<TunRead> TunQueue::read(int& error) noexcept {
   error = 0;
   reads_.clear();
   std::size_t at = 0;
-  while (reads_.size() < reads_wanted_ && kReadArena - at >= kRoom) {
+  // Until nothing is left: the call that finds that out is cheaper than another turn for the rest.
+  while (reads_.size() < kReadsMax && kReadArena - at >= kRoom) {
     const auto n = ::read(fd(), arena_.get() + at, kRoom);
     if (n < 0) {
       if (errno == EINTR) continue;
@@ -140,9 +141,6 @@ std::span<TunRead> TunQueue::read(int& error) noexcept {
     reads_.push_back({{arena_.get() + at, static_cast<std::size_t>(n)}});
     at += static_cast<std::size_t>(n + 63) & ~std::size_t{63};
   }
-  // A lone packet costs one call; under load the bursts grow until the queue is found empty.
-  reads_wanted_ = reads_.size() == reads_wanted_ ? std::min(reads_wanted_ * 4, kReadsMax)
-                                                 : std::max<std::size_t>(reads_.size(), 1);
   return reads_;
 }
 

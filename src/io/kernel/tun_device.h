@@ -49,7 +49,6 @@ class TunQueue {
 
   FileDescriptor fd_;
   TunOffloads offloads_;
-  std::size_t reads_wanted_ = 1;
   std::unique_ptr<std::uint8_t[]> arena_;
   std::vector<TunRead> reads_;
   std::unique_ptr<std::uint8_t[]> gathered_;  // a super-packet the device refused
