@@ -34,69 +34,78 @@ void FlowTable::begin(Instant now) noexcept {
 
 // ---- packets ----
 
-std::optional<Outside> FlowTable::on_outgoing(const Inside& inside, Hash hash,
-                                              const IpAddress& real, std::uint8_t tcp_flags,
-                                              Instant now) noexcept {
-  auto known = find(inside, hash);
-  if (known != kNone && when_moved_ == WhenMoved::follows && at(known).real != real) {
-    expire(known, now);
-    known = kNone;
+const FlowTable::Mapping* FlowTable::on_outgoing(const Inside& inside, const Search& search,
+                                                 const IpAddress& real, std::uint8_t tcp_flags,
+                                                 Instant now) noexcept {
+  auto known = find(inside, search);
+  if (known.flow != nullptr && when_moved_ == WhenMoved::follows &&
+      known.flow->mapping.real != real) {
+    expire(known.index, now);
+    known = {};
   }
-  if (known != kNone) {
-    auto& flow = at(known);
-    flow.last_outgoing = now;
-    if ((tcp_flags & (kFin | kSyn | kRst)) != 0) {
-      // A new connection of the same ports is not a closed one (spec policy 5.4, REC).
-      if ((tcp_flags & kSyn) != 0) flow.fin_out = flow.fin_in = flow.rst = false;
-      flow.fin_out = flow.fin_out || (tcp_flags & kFin) != 0;
-      flow.rst = flow.rst || (tcp_flags & kRst) != 0;
-      place_again(known);
-    }
-    return outside_of(flow);
+  if (known.flow == nullptr) return add(inside, search, real, now);
+  auto& flow = *known.flow;
+  flow.last_outgoing = now;
+  if ((tcp_flags & (kFin | kSyn | kRst)) != 0) {
+    // A new connection of the same ports is not a closed one (spec policy 5.4, REC).
+    if ((tcp_flags & kSyn) != 0) flow.ending = 0;
+    if ((tcp_flags & kFin) != 0) flow.ending |= kFinOut;
+    if ((tcp_flags & kRst) != 0) flow.ending |= kReset;
+    place_again(known.index);
   }
-  const auto port = free_port(inside, real, now);
-  if (!port) return std::nullopt;
-  const Outside outside{{inside.kind, *port, real}};
-  if (const auto late = find(outside); late != kNone) forget_expired(late);
-  const auto i = take_room(now);
-  if (i == kNone) return std::nullopt;
-  auto& flow = at(i);
-  flow = {.last_outgoing = now,
-          .proxy = inside.address,
-          .real = real,
-          .inside_port = inside.port,
-          .outside_port = *port,
-          .kind = inside.kind};
-  inside_.insert(hash, i);
-  outside_.insert(hash_of(outside), i);
-  push(unconfirmed_, &Flow::waiting, i);
-  place(i);
-  return outside;
+  return &flow.mapping;
 }
 
-FlowTable::Found FlowTable::on_incoming(const Outside& outside, Hash hash, std::uint8_t tcp_flags,
-                                        Instant now, Inside& inside) noexcept {
-  const auto i = find(outside, hash);
-  if (i == kNone) return Found::unknown;
+const FlowTable::Mapping* FlowTable::add(const Inside& inside, const Search& search,
+                                         const IpAddress& real, Instant now) noexcept {
+  const auto port = free_port(inside, real, now);
+  if (!port) return nullptr;
+  const Outside outside{{inside.kind, *port, real}};
+  if (const auto late = find(outside); late.flow != nullptr) forget_expired(late.index);
+  const auto i = take_room(now);
+  if (i == kNone) return nullptr;
   auto& flow = at(i);
-  if (flow.expired) return Found::expired;
+  const bool is_one_family = inside.address.family() == real.family();
+  flow = {.last_outgoing = now,
+          .mapping = {.proxy = inside.address,
+                      .real = real,
+                      .inside_port = inside.port,
+                      .outside_port = *port,
+                      .address_change =
+                          is_one_family ? packet::change_of(inside.address, real) : packet::Sum{0},
+                      .port_change = packet::subtract(*port, inside.port),
+                      .kind = inside.kind},
+          .state = State::live};
+  inside_.insert(search.hash_, i);
+  outside_.insert(hash_of(outside), i);
+  push(unconfirmed_, &Upkeep::waiting, i);
+  place(i);
+  return &flow.mapping;
+}
+
+FlowTable::Incoming FlowTable::on_incoming(const Outside& outside, const Search& search,
+                                           std::uint8_t tcp_flags, Instant now) noexcept {
+  const auto known = find(outside, search);
+  if (known.flow == nullptr) return {};
+  auto& flow = *known.flow;
+  if (flow.state == State::expired) return {Found::expired};
   if (!flow.confirmed) {
     flow.confirmed = true;
-    unlink(unconfirmed_, &Flow::waiting, i);
+    unlink(unconfirmed_, &Upkeep::waiting, known.index);
   }
   flow.last_incoming = now;
   if ((tcp_flags & (kFin | kRst)) != 0) {
-    flow.fin_in = flow.fin_in || (tcp_flags & kFin) != 0;
-    flow.rst = flow.rst || (tcp_flags & kRst) != 0;
-    place_again(i);
+    if ((tcp_flags & kFin) != 0) flow.ending |= kFinIn;
+    if ((tcp_flags & kRst) != 0) flow.ending |= kReset;
+    place_again(known.index);
   }
-  inside = inside_of(flow);
-  return Found::live;
+  return {Found::live, &flow.mapping};
 }
 
 void FlowTable::on_direct(const Outside& outside) noexcept {
   if (expired_.count == 0) return;
-  if (const auto i = find(outside); i != kNone && at(i).expired) forget_expired(i);
+  if (const auto late = find(outside); late.flow != nullptr && late.flow->state == State::expired)
+    forget_expired(late.index);
 }
 
 // v, v+1, …, 65535, 1, …, v-1 (spec policy 5.2 step 3).
@@ -106,7 +115,7 @@ std::optional<std::uint16_t> FlowTable::free_port(const Inside& inside, const Ip
   auto port = inside.port;
   for (std::size_t n = 0; n < candidates; ++n) {
     const auto taken = find(Outside{{inside.kind, port, real}});
-    if (taken == kNone || at(taken).expired) return port;
+    if (taken.flow == nullptr || taken.flow->state == State::expired) return port;
     if (const auto second = second_of(now); second != looks_second_) {
       looks_second_ = second;
       looks_ = 0;
@@ -122,25 +131,24 @@ std::optional<std::uint16_t> FlowTable::free_port(const Inside& inside, const Ip
 Instant FlowTable::deadline_of(const Flow& flow) noexcept {
   const auto last =
       flow.confirmed ? std::max(flow.last_outgoing, flow.last_incoming) : flow.last_outgoing;
-  if (flow.rst) return last;
-  auto lifetime = flow.kind == Kind::tcp ? kTcpLifetime : kDatagramLifetime;
+  if ((flow.ending & kReset) != 0) return last;
+  auto lifetime = flow.mapping.kind == Kind::tcp ? kTcpLifetime : kDatagramLifetime;
   if (!flow.confirmed) lifetime = std::min(lifetime, kUnconfirmedLifetime);
-  if (flow.fin_out && flow.fin_in) lifetime = std::min(lifetime, kClosedLifetime);
+  if (flow.ending == (kFinOut | kFinIn)) lifetime = std::min(lifetime, kClosedLifetime);
   return last + lifetime;
 }
 
 // Deadlines beyond the wheel are looked at again when it has turned.
 void FlowTable::place(FlowIndex i) noexcept {
-  auto& flow = at(i);
-  const auto second = std::clamp<std::int64_t>(second_after(deadline_of(flow)), tick_ + 1,
+  const auto second = std::clamp<std::int64_t>(second_after(deadline_of(at(i))), tick_ + 1,
                                                tick_ + static_cast<std::int64_t>(kWheel) - 1);
-  flow.bucket_second = second;
+  upkeep(i).bucket_second = second;
   earliest_ = std::min(earliest_, second);
-  push(bucket_at(second), &Flow::timing, i);
+  push(bucket_at(second), &Upkeep::timing, i);
 }
 
 void FlowTable::place_again(FlowIndex i) noexcept {
-  unlink(bucket_at(at(i).bucket_second), &Flow::timing, i);
+  unlink(bucket_at(upkeep(i).bucket_second), &Upkeep::timing, i);
   place(i);
 }
 
@@ -212,7 +220,7 @@ FlowTable::FlowIndex FlowTable::take_room(Instant now) noexcept {
     } else if (unconfirmed_.count != 0) {
       const auto oldest = unconfirmed_.first;
       remove_live(oldest);
-      outside_.erase(hash_of(outside_of(at(oldest))), oldest);
+      outside_.erase(hash_of(at(oldest).mapping.outside()), oldest);
       release(oldest);
     } else {
       return kNone;
@@ -226,39 +234,40 @@ FlowTable::FlowIndex FlowTable::take_room(Instant now) noexcept {
     const auto first = static_cast<FlowIndex>(chunks_.size() * kChunk);
     chunks_.push_back(std::move(chunk));  // reserved with the index
     for (auto i = first + kChunk; i-- != first;) {
-      at(static_cast<FlowIndex>(i)).timing.next = free_;
+      upkeep(static_cast<FlowIndex>(i)).timing.next = free_;
       free_ = static_cast<FlowIndex>(i);
     }
   }
   ++used_;
-  return std::exchange(free_, at(free_).timing.next);
+  return std::exchange(free_, upkeep(free_).timing.next);
 }
 
 void FlowTable::expire(FlowIndex i, Instant now) noexcept {
   remove_live(i);
   auto& flow = at(i);
-  flow.expired = true;
+  flow.state = State::expired;
   flow.last_outgoing = now;
   if (expired_.count == limits_.expired) forget_expired(expired_.first);
-  push(expired_, &Flow::timing, i);
+  push(expired_, &Upkeep::timing, i);
 }
 
 // From everything but the outside index.
 void FlowTable::remove_live(FlowIndex i) noexcept {
   auto& flow = at(i);
-  unlink(bucket_at(flow.bucket_second), &Flow::timing, i);
-  if (!flow.confirmed) unlink(unconfirmed_, &Flow::waiting, i);
-  inside_.erase(hash_of(inside_of(flow)), i);
+  unlink(bucket_at(upkeep(i).bucket_second), &Upkeep::timing, i);
+  if (!flow.confirmed) unlink(unconfirmed_, &Upkeep::waiting, i);
+  inside_.erase(hash_of(flow.mapping.inside()), i);
 }
 
 void FlowTable::forget_expired(FlowIndex i) noexcept {
-  unlink(expired_, &Flow::timing, i);
-  outside_.erase(hash_of(outside_of(at(i))), i);
+  unlink(expired_, &Upkeep::timing, i);
+  outside_.erase(hash_of(at(i).mapping.outside()), i);
   release(i);
 }
 
 void FlowTable::release(FlowIndex i) noexcept {
-  at(i).timing.next = free_;
+  at(i).state = State::free;
+  upkeep(i).timing.next = free_;
   free_ = i;
   --used_;
 }
@@ -283,39 +292,22 @@ std::size_t FlowTable::memory() const noexcept {
 
 // ---- finding ----
 
-// With a secret seed, because a client chooses what is in its table.
-FlowTable::Hash FlowTable::hash_of(std::uint64_t seed, const FlowEnd& end) noexcept {
-  const auto* ip = end.address.raw().data();
-  auto h = (seed ^ load_be64(ip)) * 0x9E3779B97F4A7C15ULL;
-  h = (h ^ h >> 32 ^ load_be64(ip + 8)) * 0xBF58476D1CE4E5B9ULL;
-  const auto rest = std::uint64_t{end.port} |
-                    std::uint64_t{static_cast<std::uint8_t>(end.kind)} << 16 |
-                    std::uint64_t{end.address.is_v4()} << 24;
-  h = (h ^ h >> 29 ^ rest) * 0x94D049BB133111EBULL;
-  return static_cast<std::uint32_t>(h >> 32 ^ h >> 8);
+FlowTable::Place FlowTable::find(const Inside& inside, const Search& search) noexcept {
+  const auto matches = [&](const Flow& flow) {
+    return flow.mapping.inside_port == inside.port && flow.mapping.kind == inside.kind &&
+           flow.mapping.proxy == inside.address && flow.state == State::live;
+  };
+  if (search.guess_.flow != nullptr && matches(*search.guess_.flow)) return search.guess_;
+  return place_of(inside_.find(search.hash_, [&](FlowIndex i) { return matches(at(i)); }));
 }
 
-Inside FlowTable::inside_of(const Flow& flow) noexcept {
-  return {{flow.kind, flow.inside_port, flow.proxy}};
-}
-Outside FlowTable::outside_of(const Flow& flow) noexcept {
-  return {{flow.kind, flow.outside_port, flow.real}};
-}
-
-FlowTable::FlowIndex FlowTable::find(const Inside& inside, Hash hash) const noexcept {
-  return inside_.find(hash, [&](FlowIndex i) {
-    const auto& flow = at(i);
-    return flow.inside_port == inside.port && flow.kind == inside.kind &&
-           flow.proxy == inside.address;
-  });
-}
-
-FlowTable::FlowIndex FlowTable::find(const Outside& outside, Hash hash) const noexcept {
-  return outside_.find(hash, [&](FlowIndex i) {
-    const auto& flow = at(i);
-    return flow.outside_port == outside.port && flow.kind == outside.kind &&
-           flow.real == outside.address;
-  });
+FlowTable::Place FlowTable::find(const Outside& outside, const Search& search) noexcept {
+  const auto matches = [&](const Flow& flow) {
+    return flow.mapping.outside_port == outside.port && flow.mapping.kind == outside.kind &&
+           flow.mapping.real == outside.address && flow.state != State::free;
+  };
+  if (search.guess_.flow != nullptr && matches(*search.guess_.flow)) return search.guess_;
+  return place_of(outside_.find(search.hash_, [&](FlowIndex i) { return matches(at(i)); }));
 }
 
 void FlowTable::Index::insert(std::uint32_t hash, FlowIndex flow) noexcept {
@@ -364,17 +356,17 @@ void FlowTable::Index::move(std::size_t cells) noexcept {
   if (moved_ == old_.size()) old_ = {};
 }
 
-void FlowTable::push(List& list, Links Flow::* links, FlowIndex i) noexcept {
-  at(i).*links = {list.last, kNone};
-  (list.last == kNone ? list.first : (at(list.last).*links).next) = i;
+void FlowTable::push(List& list, Links Upkeep::* links, FlowIndex i) noexcept {
+  upkeep(i).*links = {list.last, kNone};
+  (list.last == kNone ? list.first : (upkeep(list.last).*links).next) = i;
   list.last = i;
   ++list.count;
 }
 
-void FlowTable::unlink(List& list, Links Flow::* links, FlowIndex i) noexcept {
-  const auto [previous, next] = at(i).*links;
-  (previous == kNone ? list.first : (at(previous).*links).next) = next;
-  (next == kNone ? list.last : (at(next).*links).previous) = previous;
+void FlowTable::unlink(List& list, Links Upkeep::* links, FlowIndex i) noexcept {
+  const auto [previous, next] = upkeep(i).*links;
+  (previous == kNone ? list.first : (upkeep(previous).*links).next) = next;
+  (next == kNone ? list.last : (upkeep(next).*links).previous) = previous;
   --list.count;
 }
 

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -20,6 +21,7 @@
 
 #include "base/address.h"
 #include "base/time.h"
+#include "packet/checksum.h"
 #include "packet/inner.h"
 
 namespace fg::nat {
@@ -37,6 +39,14 @@ struct Outside : FlowEnd {};
 class FlowStore;
 
 class FlowTable {
+  using FlowIndex = std::uint32_t;
+  static constexpr FlowIndex kNone = 0xFFFFFFFF;
+  struct Flow;
+  struct Place {
+    FlowIndex index = kNone;
+    Flow* flow = nullptr;
+  };
+
  public:
   using Kind = packet::ProtoClass::Kind;
 
@@ -66,37 +76,74 @@ class FlowTable {
   enum class WhenMoved : std::uint8_t { stays, follows };
   void set_when_moved(WhenMoved when) noexcept { when_moved_ = when; }
 
-  // An end is hashed once a packet. What the packet will touch is fetched ahead in steps: the
-  // table, where in it the flow is to be found, then the flow itself; false: there is none.
+  // Both ends of a flow, and what replacing one by the other adds to the sums over a packet to the
+  // resource.
+  struct Mapping {
+    IpAddress proxy;
+    IpAddress real;
+    std::uint16_t inside_port = 0;
+    std::uint16_t outside_port = 0;
+    packet::Sum address_change = 0;  // of one family
+    packet::Sum port_change = 0;
+    Kind kind = Kind::tcp;
+    [[nodiscard]] Inside inside() const noexcept { return {{kind, inside_port, proxy}}; }
+    [[nodiscard]] Outside outside() const noexcept { return {{kind, outside_port, real}}; }
+  };
+
+  // A packet's way to its flow, in steps, so that what each step needs is fetched ahead of it: the
+  // table, where in it the flow is to be found, then the flow itself. What is found ahead is a
+  // guess that is compared when it is used: a packet in between may have ended the flow.
   using Hash = std::uint32_t;
-  [[nodiscard]] static Hash hash_of(std::uint64_t seed, const FlowEnd& end) noexcept;
+  class Search {
+   public:
+    Search() = default;
+    // With a secret seed, because a client chooses what is in its table.
+    Search(std::uint64_t seed, const FlowEnd& end) noexcept : hash_(hash_of(seed, end)) {}
+
+   private:
+    friend class FlowTable;
+    [[nodiscard]] static Hash hash_of(std::uint64_t seed, const FlowEnd& end) noexcept;
+
+    Hash hash_ = 0;
+    Place guess_;
+  };
   void prefetch() const noexcept {
     const void* begin = this;
     for (const auto* line = static_cast<const std::uint8_t*>(begin);
          line < static_cast<const void*>(&wheel_); line += 64)
       __builtin_prefetch(line, 1);
   }
-  void prefetch_outgoing(Hash hash) const noexcept { inside_.prefetch(hash); }
-  void prefetch_incoming(Hash hash) const noexcept { outside_.prefetch(hash); }
-  bool prefetch_outgoing_flow(Hash hash) const noexcept { return prefetch_flow(inside_, hash); }
-  bool prefetch_incoming_flow(Hash hash) const noexcept { return prefetch_flow(outside_, hash); }
+  void prefetch_outgoing(const Search& search) const noexcept { inside_.prefetch(search.hash_); }
+  void prefetch_incoming(const Search& search) const noexcept { outside_.prefetch(search.hash_); }
+  // False: there is none.
+  bool find_outgoing(Search& search) noexcept { return guess(inside_, search); }
+  bool find_incoming(Search& search) noexcept { return guess(outside_, search); }
 
   // Where a packet to a proxy address that stands for `real` goes. Nothing: no port or no room.
-  [[nodiscard]] std::optional<Outside> on_outgoing(const Inside& inside, Hash hash,
-                                                   const IpAddress& real, std::uint8_t tcp_flags,
-                                                   Instant now) noexcept;
+  // What is returned stays until the next call that is not const.
+  [[nodiscard]] const Mapping* on_outgoing(const Inside& inside, const Search& search,
+                                           const IpAddress& real, std::uint8_t tcp_flags,
+                                           Instant now) noexcept;
   [[nodiscard]] std::optional<Outside> on_outgoing(const Inside& inside, const IpAddress& real,
                                                    std::uint8_t tcp_flags, Instant now) noexcept {
-    return on_outgoing(inside, hash_of(inside), real, tcp_flags, now);
+    const auto* mapping = on_outgoing(inside, search_of(inside), real, tcp_flags, now);
+    return mapping != nullptr ? std::optional{mapping->outside()} : std::nullopt;
   }
 
   enum class Found : std::uint8_t { unknown, live, expired };
-  // A packet of the real address arrived. `inside` is set when the flow lives.
-  Found on_incoming(const Outside& outside, Hash hash, std::uint8_t tcp_flags, Instant now,
-                    Inside& inside) noexcept;
+  struct Incoming {
+    Found found = Found::unknown;
+    const Mapping* mapping = nullptr;  // of a flow that lives
+  };
+  // A packet of the real address arrived.
+  [[nodiscard]] Incoming on_incoming(const Outside& outside, const Search& search,
+                                     std::uint8_t tcp_flags, Instant now) noexcept;
+  // `inside` is set when the flow lives.
   Found on_incoming(const Outside& outside, std::uint8_t tcp_flags, Instant now,
                     Inside& inside) noexcept {
-    return on_incoming(outside, hash_of(outside), tcp_flags, now, inside);
+    const auto [found, mapping] = on_incoming(outside, search_of(outside), tcp_flags, now);
+    if (mapping != nullptr) inside = mapping->inside();
+    return found;
   }
 
   // A packet left for this end without translation: its answers are not late ones of an expired
@@ -117,34 +164,36 @@ class FlowTable {
 
  private:
   friend class FlowStore;
-  using FlowIndex = std::uint32_t;
-  static constexpr FlowIndex kNone = 0xFFFFFFFF;
   static constexpr std::size_t kChunk = 64;
   static constexpr std::size_t kWheel = 128;  // seconds
   static constexpr std::size_t kCells = 512;  // of a new index
   static constexpr std::size_t kCellsASweep = 8192;
 
+  enum class State : std::uint8_t { free, live, expired };
+  enum Ending : std::uint8_t { kFinOut = 1, kFinIn = 2, kReset = 4 };  // seen of a TCP connection
   struct Links {
     FlowIndex previous = kNone;
     FlowIndex next = kNone;
   };
-  // What a packet of a known flow touches fills the first line.
+  // All that a packet of a known flow touches: a line, apart from the rest, so that the lines of
+  // many flows lie close together.
   struct alignas(64) Flow {
-    Instant last_outgoing{};
+    Instant last_outgoing{};  // of an expired one: since when it is
     Instant last_incoming{};  // confirmed only
-    IpAddress proxy;
-    IpAddress real;
-    std::uint16_t inside_port = 0;
-    std::uint16_t outside_port = 0;
-    Kind kind = Kind::tcp;
+    Mapping mapping;
+    State state = State::free;
     bool confirmed = false;
-    bool fin_out = false;
-    bool fin_in = false;
-    bool rst = false;
-    bool expired = false;            // then last_outgoing says since when
+    std::uint8_t ending = 0;  // of Ending
+  };
+  static_assert(sizeof(Flow) == 64);
+  struct Upkeep {
     std::int64_t bucket_second = 0;  // its place on the wheel, while it lives
-    Links timing = {};               // its bucket, or the expired ones
+    Links timing = {};               // its bucket, or the expired ones, or the free ones
     Links waiting = {};              // the unconfirmed ones
+  };
+  struct Chunk {
+    std::array<Flow, kChunk> flows;
+    std::array<Upkeep, kChunk> upkeep;
   };
   struct List {
     FlowIndex first = kNone;
@@ -201,23 +250,30 @@ class FlowTable {
     std::size_t moved_ = 0;  // cells of old_
   };
 
-  [[nodiscard]] Flow& at(FlowIndex i) noexcept { return (*chunks_[i / kChunk])[i % kChunk]; }
+  [[nodiscard]] Flow& at(FlowIndex i) noexcept { return chunks_[i / kChunk]->flows[i % kChunk]; }
   [[nodiscard]] const Flow& at(FlowIndex i) const noexcept {
-    return (*chunks_[i / kChunk])[i % kChunk];
+    return chunks_[i / kChunk]->flows[i % kChunk];
   }
-  [[nodiscard]] Hash hash_of(const FlowEnd& end) const noexcept { return hash_of(seed_, end); }
-  bool prefetch_flow(const Index& index, Hash hash) const noexcept {
-    const auto i = index.find(hash);
-    if (i != kNone) __builtin_prefetch(&at(i), 1);
-    return i != kNone;
+  [[nodiscard]] Upkeep& upkeep(FlowIndex i) noexcept {
+    return chunks_[i / kChunk]->upkeep[i % kChunk];
   }
-  [[nodiscard]] static Inside inside_of(const Flow& flow) noexcept;
-  [[nodiscard]] static Outside outside_of(const Flow& flow) noexcept;
-  [[nodiscard]] FlowIndex find(const Inside& inside, Hash hash) const noexcept;
-  [[nodiscard]] FlowIndex find(const Outside& outside, Hash hash) const noexcept;
-  [[nodiscard]] FlowIndex find(const Outside& outside) const noexcept {
-    return find(outside, hash_of(outside));
+  [[nodiscard]] Place place_of(FlowIndex i) noexcept {
+    return i == kNone ? Place{} : Place{i, &at(i)};
   }
+  [[nodiscard]] Search search_of(const FlowEnd& end) const noexcept { return {seed_, end}; }
+  [[nodiscard]] Hash hash_of(const FlowEnd& end) const noexcept { return search_of(end).hash_; }
+  bool guess(const Index& index, Search& search) noexcept {
+    search.guess_ = place_of(index.find(search.hash_));
+    __builtin_prefetch(search.guess_.flow, 1);
+    return search.guess_.flow != nullptr;
+  }
+  [[nodiscard]] Place find(const Inside& inside, const Search& search) noexcept;
+  [[nodiscard]] Place find(const Outside& outside, const Search& search) noexcept;
+  [[nodiscard]] Place find(const Outside& outside) noexcept {
+    return find(outside, search_of(outside));
+  }
+  [[nodiscard]] const Mapping* add(const Inside& inside, const Search& search,
+                                   const IpAddress& real, Instant now) noexcept;
   [[nodiscard]] std::optional<std::uint16_t> free_port(const Inside& inside, const IpAddress& real,
                                                        Instant now) noexcept;
   [[nodiscard]] FlowIndex take_room(Instant now) noexcept;
@@ -226,8 +282,8 @@ class FlowTable {
     return inside_.is_moving() || outside_.is_moving() || used_ * 2 > inside_.size();
   }
   void begin(Instant now) noexcept;
-  void push(List& list, Links Flow::* links, FlowIndex i) noexcept;
-  void unlink(List& list, Links Flow::* links, FlowIndex i) noexcept;
+  void push(List& list, Links Upkeep::* links, FlowIndex i) noexcept;
+  void unlink(List& list, Links Upkeep::* links, FlowIndex i) noexcept;
   void place(FlowIndex i) noexcept;
   void place_again(FlowIndex i) noexcept;
   [[nodiscard]] List& bucket_at(std::int64_t second) noexcept {
@@ -242,14 +298,12 @@ class FlowTable {
   void release(FlowIndex i) noexcept;
   [[nodiscard]] static Instant deadline_of(const Flow& flow) noexcept;
 
-  using Chunk = std::array<Flow, kChunk>;
-
   FlowStore& store_;
   const std::uint64_t seed_;
   const Limits limits_;
   WhenMoved when_moved_ = WhenMoved::stays;
   std::vector<std::unique_ptr<Chunk>> chunks_;
-  FlowIndex free_ = kNone;  // linked by timing.next
+  FlowIndex free_ = kNone;  // linked by their timing.next
   std::size_t used_ = 0;
   Index inside_{kCells};
   Index outside_{kCells};
@@ -263,6 +317,17 @@ class FlowTable {
   std::int64_t looks_second_ = 0;
   std::size_t looks_ = 0;
 };
+
+inline FlowTable::Hash FlowTable::Search::hash_of(std::uint64_t seed, const FlowEnd& end) noexcept {
+  const auto words = std::bit_cast<std::array<std::uint64_t, 2>>(end.address.raw());
+  auto h = (seed ^ words[0]) * 0x9E3779B97F4A7C15ULL;
+  h = (h ^ h >> 32 ^ words[1]) * 0xBF58476D1CE4E5B9ULL;
+  const auto rest = std::uint64_t{end.port} |
+                    std::uint64_t{static_cast<std::uint8_t>(end.kind)} << 16 |
+                    std::uint64_t{end.address.is_v4()} << 24;
+  h = (h ^ h >> 29 ^ rest) * 0x94D049BB133111EBULL;
+  return static_cast<std::uint32_t>(h >> 32 ^ h >> 8);
+}
 
 // What the tables of one worker begin with and grow by, made ahead of the packets that need it.
 class FlowStore {

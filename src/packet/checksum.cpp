@@ -61,6 +61,10 @@ Sum copy_and_sum(std::uint8_t* to, Bytes from) noexcept {
   return run<true>(to, from.data(), from.size());
 }
 
+Sum change_of(const IpAddress& was, const IpAddress& is) noexcept {
+  return subtract(sum_of(is.bytes()), sum_of(was.bytes()));
+}
+
 Sum pseudo_header(Bytes source, Bytes destination, std::uint8_t protocol,
                   std::size_t length) noexcept {
   const auto n = static_cast<std::uint32_t>(length);

@@ -30,6 +30,9 @@ Sum copy_and_sum(std::uint8_t* to, Bytes from) noexcept;
 [[nodiscard]] Sum pseudo_header(Bytes source, Bytes destination, std::uint8_t protocol,
                                 std::size_t length) noexcept;
 
+// What a sum grows by when one address takes the place of another of its family.
+[[nodiscard]] Sum change_of(const IpAddress& was, const IpAddress& is) noexcept;
+
 // The checksum field of a sum. A result of zero is sent as 0xFFFF, for every protocol (spec
 // policy 5.7).
 [[nodiscard]] constexpr std::uint16_t finish(Sum s) noexcept {
@@ -37,9 +40,13 @@ Sum copy_and_sum(std::uint8_t* to, Bytes from) noexcept;
 }
 [[nodiscard]] constexpr bool is_zero(Sum s) noexcept { return s == 0 || s == 0xFFFF; }
 
-// The checksum after a part covered by it changed from `was` to `is`: RFC 1624 equation 3.
+// The checksum after the sum that it is of grew: RFC 1624 equation 3. Or after a part covered by it
+// changed from `was` to `is`.
+[[nodiscard]] constexpr std::uint16_t update(std::uint16_t checksum, Sum change) noexcept {
+  return finish(add(static_cast<Sum>(~checksum), change));
+}
 [[nodiscard]] constexpr std::uint16_t update(std::uint16_t checksum, Sum was, Sum is) noexcept {
-  return finish(add(subtract(static_cast<Sum>(~checksum), was), is));
+  return update(checksum, subtract(is, was));
 }
 
 }  // namespace fg::packet

@@ -42,36 +42,22 @@ TransportChecksum checksum_of(std::uint8_t* transport, std::size_t available,
   return out;
 }
 
-// sum_of() for so few bytes, in place.
-Sum sum_of_address(const std::uint8_t* at, bool v4) noexcept {
-  if (v4) return add(load_be16(at), load_be16(at + 2));
-  std::uint64_t sum =
-      std::uint64_t{load_be32(at)} + load_be32(at + 4) + load_be32(at + 8) + load_be32(at + 12);
-  while (sum > 0xFFFF) sum = (sum & 0xFFFF) + (sum >> 16);
-  return static_cast<Sum>(sum);
-}
-
+// In a quote.
 void replace_address(std::uint8_t* at, const IpAddress& is, std::uint8_t* ip_checksum,
-                     const TransportChecksum& transport, ChecksumState state) noexcept {
+                     const TransportChecksum& transport) noexcept {
   const auto now = is.bytes();
-  const Sum old_sum = sum_of_address(at, is.is_v4());
-  const Sum new_sum = sum_of_address(now.data(), is.is_v4());
+  const Sum old_sum = sum_of({at, now.size()});
+  const Sum new_sum = sum_of(now);
   std::memcpy(at, now.data(), now.size());
   if (ip_checksum != nullptr) update_at(ip_checksum, old_sum, new_sum);
-  if (transport.field == nullptr || !transport.covers_addresses) return;
-  if (state == ChecksumState::complete) {
+  if (transport.field != nullptr && transport.covers_addresses)
     update_at(transport.field, old_sum, new_sum);
-  } else {
-    store_be16(transport.field, add(subtract(load_be16(transport.field), old_sum), new_sum));
-  }
 }
 
-void replace_port(std::uint8_t* at, std::uint16_t is, const TransportChecksum& transport,
-                  ChecksumState state) noexcept {
+void replace_port(std::uint8_t* at, std::uint16_t is, const TransportChecksum& transport) noexcept {
   const auto was = load_be16(at);
   store_be16(at, is);
-  if (transport.field != nullptr && state == ChecksumState::complete)
-    update_at(transport.field, was, is);
+  if (transport.field != nullptr) update_at(transport.field, was, is);
 }
 
 }  // namespace
@@ -79,32 +65,25 @@ void replace_port(std::uint8_t* at, std::uint16_t is, const TransportChecksum& t
 void rewrite(MutableBytes packet, const InnerPacket& parsed, const Rewrite& change,
              ChecksumState state) noexcept {
   auto* p = packet.data();
-  const bool v4 = parsed.is_v4();
+  const bool to_resource = change.towards == Towards::resource;
+  const auto* address = change.address.raw().data();
+  if (parsed.is_v4()) {
+    std::memcpy(p + (to_resource ? 16 : 12), address, 4);
+    store_be16(p + 10, update(load_be16(p + 10), change.address_change));
+  } else {
+    std::memcpy(p + (to_resource ? 24 : 8), address, 16);
+  }
   auto* transport = p + parsed.transport_offset();
+  const bool is_echo = parsed.proto_class().kind == ProtoClass::Kind::echo;
+  store_be16(transport + (is_echo ? 4 : to_resource ? 0 : 2), change.port);
   const auto checksum =
       checksum_of(transport, packet.size() - parsed.transport_offset(), parsed.protocol());
-  auto* ip_checksum = v4 ? p + 10 : nullptr;
-  if (change.source && change.source->family() == parsed.family()) {
-    replace_address(p + (v4 ? 12 : 8), *change.source, ip_checksum, checksum, state);
-  }
-  if (change.destination && change.destination->family() == parsed.family()) {
-    replace_address(p + (v4 ? 16 : 24), *change.destination, ip_checksum, checksum, state);
-  }
-  switch (parsed.proto_class().kind) {
-    case ProtoClass::Kind::tcp:
-    case ProtoClass::Kind::udp:
-      if (change.source_port) replace_port(transport, *change.source_port, checksum, state);
-      if (change.destination_port)
-        replace_port(transport + 2, *change.destination_port, checksum, state);
-      break;
-    case ProtoClass::Kind::echo:
-      if (change.source_port) replace_port(transport + 4, *change.source_port, checksum, state);
-      if (change.destination_port)
-        replace_port(transport + 4, *change.destination_port, checksum, state);
-      break;
-    default:
-      break;
-  }
+  if (checksum.field == nullptr) return;
+  const Sum covered = checksum.covers_addresses ? change.address_change : Sum{0};
+  const auto was = load_be16(checksum.field);
+  store_be16(checksum.field, state == ChecksumState::complete
+                                 ? update(was, add(covered, change.port_change))
+                                 : add(was, covered));
 }
 
 std::size_t write_translated_error(const IcmpError& error, const IcmpErrorRewrite& change,
@@ -141,9 +120,8 @@ std::size_t write_translated_error(const IcmpError& error, const IcmpErrorRewrit
   auto* transport = quote + error.quote_transport;
   const std::size_t transport_length = size - header - 8 - error.quote_transport;
   const auto checksum = checksum_of(transport, transport_length, error.quoted_protocol);
-  replace_address(quote + (v4 ? 16 : 24), change.proxy, v4 ? quote + 10 : nullptr, checksum,
-                  ChecksumState::complete);
-  replace_port(transport + (echo ? 4 : 0), change.port, checksum, ChecksumState::complete);
+  replace_address(quote + (v4 ? 16 : 24), change.proxy, v4 ? quote + 10 : nullptr, checksum);
+  replace_port(transport + (echo ? 4 : 0), change.port, checksum);
 
   auto* icmp = out.data() + header;
   Sum sum = sum_of({icmp, size - header});

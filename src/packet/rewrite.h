@@ -3,10 +3,10 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 
 #include "base/address.h"
 #include "base/bytes.h"
+#include "packet/checksum.h"
 #include "packet/inner.h"
 
 namespace fg::packet {
@@ -16,13 +16,15 @@ enum class ChecksumState : std::uint8_t {
   partial,   // holds the pseudo-header sum only: packets of the TUN device with NEEDS_CSUM
 };
 
-// Addresses must be of the packet's family (others are ignored). A port is the identifier of an
-// echo; ports of other protocols are ignored.
+// A translation of TCP, UDP or echo: the resource's address and the client's port, or identifier,
+// are replaced, whichever of source and destination they are.
+enum class Towards : std::uint8_t { resource, client };
 struct Rewrite {
-  std::optional<IpAddress> source;
-  std::optional<IpAddress> destination;
-  std::optional<std::uint16_t> source_port;
-  std::optional<std::uint16_t> destination_port;
+  Towards towards;
+  const IpAddress& address;  // of the packet's family
+  std::uint16_t port;
+  Sum address_change;  // what the sums over the packet grow by, known of every packet of a flow
+  Sum port_change;
 };
 
 // `packet` holds the bytes `parsed` was made from.

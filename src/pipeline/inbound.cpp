@@ -137,9 +137,8 @@ void Pipeline::run_arrivals(Instant now) noexcept {
     before = &a;
   }
   filter::Policy::locate(std::span{places_}.first(places_used_));
-  for (const auto& a : arrivals) {
-    if (a.flow && a.client->flows != nullptr)
-      (void)a.client->flows->prefetch_outgoing_flow(*a.flow);
+  for (auto& a : arrivals) {
+    if (a.flow && a.client->flows != nullptr) (void)a.client->flows->find_outgoing(*a.flow);
   }
   for (auto& a : arrivals) {
     if (a.session != nullptr) deliver(a, now);
@@ -171,7 +170,7 @@ void Pipeline::look_at(Arrival& arrival, const Arrival* before) noexcept {
   arrival.place = static_cast<std::uint8_t>(places_used_ - 1);
   if (!filter::is_proxy(destination)) return;
   const auto& proto = parsed->proto_class();
-  arrival.flow = nat::FlowTable::hash_of(options_.seed, {proto.kind, proto.source, destination});
+  arrival.flow.emplace(options_.seed, nat::FlowEnd{proto.kind, proto.source, destination});
   if (client.flows != nullptr) client.flows->prefetch_outgoing(*arrival.flow);
 }
 

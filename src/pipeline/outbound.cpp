@@ -29,7 +29,7 @@ void Pipeline::on_tun(std::span<TunRead> batch, Instant now) noexcept {
 
 // Once for a super-packet, whatever it will be split into.
 void Pipeline::look_at(TunRead read, Departure& departure, Instant now) noexcept {
-  departure = {};
+  departure.packet.reset();
   const auto refuse = [&](DropReason reason, std::size_t packets) {
     Counters::add(counters_.tun_in, packets);
     drop(reason, packets);
@@ -59,6 +59,9 @@ void Pipeline::look_at(TunRead read, Departure& departure, Instant now) noexcept
   departure.packet = *parsed;
   departure.segments = *segments;
   departure.tunnel = *tunnel;
+  departure.crossing = nullptr;
+  departure.place.reset();
+  departure.verdict = {};
   clients_.prefetch_address(*tunnel);
 }
 
@@ -125,15 +128,14 @@ void Pipeline::run_departures(std::span<Departure> departures, Instant now) noex
   for (auto& d : departures) {
     if (!d.packet || d.client->flows == nullptr) continue;
     const auto& proto = d.packet->proto_class();
-    d.flow =
-        nat::FlowTable::hash_of(options_.seed, {proto.kind, proto.destination, d.packet->source()});
+    d.flow = {options_.seed, {proto.kind, proto.destination, d.packet->source()}};
     d.client->flows->prefetch_incoming(d.flow);
   }
   places_used_ = 0;
   before = nullptr;
   for (auto& d : departures) {
     if (!d.packet) continue;
-    if (d.client->flows != nullptr && d.client->flows->prefetch_incoming_flow(d.flow)) continue;
+    if (d.client->flows != nullptr && d.client->flows->find_incoming(d.flow)) continue;
     const auto& source = d.packet->source();
     const bool is_run =
         before != nullptr && before->client == d.client && before->packet->source() == source;
@@ -173,20 +175,19 @@ std::optional<DropReason> Pipeline::refusal_towards(Departure& departure,
 
 void Pipeline::depart(Departure& departure, Instant now) noexcept {
   auto& client = *departure.client;
-  auto source = departure.packet->source();
+  const auto* source = &departure.packet->source();
   const auto seen = tracker_.is_on() ? departure.packet : std::nullopt;  // before it is translated
   if (client.flows != nullptr) {
-    const auto translated = translate_inbound(departure, now);
-    if (!translated) return;
-    source = *translated;
+    source = translate_inbound(departure, now);
+    if (source == nullptr) return;
   }
   const auto& segments = *departure.segments;
   const auto count = segments.count();
-  if (const auto refusal = refusal_towards(departure, source)) return drop(*refusal, count);
+  if (const auto refusal = refusal_towards(departure, *source)) return drop(*refusal, count);
   auto* session = client.sessions.sending(now);
   if (session == nullptr || client.path.kind == Path::Kind::none)
     return drop(DropReason::not_connected, count);
-  if (departure.crossing) return cross(departure, *session, now);
+  if (departure.crossing != nullptr) return cross(departure, *session, now);
 
   const auto ecn = departure.packet->ecn();
   std::uint64_t sent = 0;
@@ -231,18 +232,18 @@ void Pipeline::on_inner_handoff(Bytes handed, Instant now) noexcept {
   if (!owner || owner->client == nullptr) return drop(DropReason::no_peer_state);
   const auto segments = Segments::of(VnetHeader{}, *parsed);
   if (!segments) return drop(DropReason::malformed_packet);
-  Departure departure{.bytes = packet,
-                      .header = {},
-                      .packet = *parsed,
-                      .segments = *segments,
-                      .tunnel = *tunnel,
-                      .client = owner->client,
-                      .crossing = {},
-                      .flow = nat::FlowTable::hash_of(
-                          options_.seed, {parsed->proto_class().kind,
-                                          parsed->proto_class().destination, parsed->source()}),
-                      .place = {},
-                      .verdict = {}};
+  Departure departure{
+      .bytes = packet,
+      .header = {},
+      .packet = *parsed,
+      .segments = *segments,
+      .tunnel = *tunnel,
+      .client = owner->client,
+      .crossing = {},
+      .flow = {options_.seed,
+               {parsed->proto_class().kind, parsed->proto_class().destination, parsed->source()}},
+      .place = {},
+      .verdict = {}};
   depart(departure, now);
   flush_tracked(now);
 }

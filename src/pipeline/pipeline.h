@@ -102,8 +102,8 @@ class Pipeline {
     bool has_length = false;                    // then `inner` is without padding
     std::optional<packet::InnerPacket> packet;  // of `inner`; none: see error
     DropReason error = DropReason::malformed_packet;
-    std::uint8_t place = 0;                    // of the destination
-    std::optional<nat::FlowTable::Hash> flow;  // to a proxy address
+    std::uint8_t place = 0;                      // of the destination
+    std::optional<nat::FlowTable::Search> flow;  // to a proxy address
   };
   // A packet of the TUN device on its way out.
   struct Departure {
@@ -113,10 +113,10 @@ class Pipeline {
     std::optional<packet::Segments> segments;
     std::uint32_t tunnel = 0;
     Client* client = nullptr;
-    std::optional<nat::Inside> crossing;  // leaves as a packet of the other family
-    nat::FlowTable::Hash flow = 0;        // of a packet that may belong to one
-    std::optional<std::uint8_t> place;    // of the source, if that is what the client sees
-    filter::Verdict verdict;              // about what the client sees it from
+    const nat::FlowTable::Mapping* crossing = nullptr;  // leaves as a packet of the other family
+    nat::FlowTable::Search flow;                        // of a packet that may belong to one
+    std::optional<std::uint8_t> place;  // of the source, if that is what the client sees
+    filter::Verdict verdict;            // about what the client sees it from
   };
   // Of a packet that flow logs count.
   struct Tracked {
@@ -200,9 +200,8 @@ class Pipeline {
   [[nodiscard]] Result<MutableBytes, Refusal> translate_outbound(
       const Arrival& arrival, const nat::Translation* translation, Instant now) noexcept;
   static void note_direct(Client& client, const packet::InnerPacket& packet) noexcept;
-  // The source the client sees; nothing: the packet is dealt with.
-  [[nodiscard]] std::optional<IpAddress> translate_inbound(Departure& departure,
-                                                           Instant now) noexcept;
+  // The source the client sees; nullptr: the packet is dealt with.
+  [[nodiscard]] const IpAddress* translate_inbound(Departure& departure, Instant now) noexcept;
   [[nodiscard]] bool translate_error(Client& client, const packet::InnerPacket& packet,
                                      Instant now) noexcept;
   void cross(Departure& departure, wireguard::Session& session, Instant now) noexcept;

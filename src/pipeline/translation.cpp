@@ -26,25 +26,26 @@ Result<MutableBytes, Refusal> Pipeline::translate_outbound(const Arrival& arriva
     using When = nat::FlowTable::WhenMoved;
     client.flows->set_when_moved(client.silence != nullptr ? When::follows : When::stays);
   }
-  const auto outside =
+  const auto* mapping =
       client.flows->on_outgoing({{proto.kind, proto.source, packet.destination()}}, *arrival.flow,
                                 *translation->real, packet.tcp_flags(), now);
-  if (!outside) return fail(Refusal{DropReason::nat_exhausted, std::nullopt});
+  if (mapping == nullptr) return fail(Refusal{DropReason::nat_exhausted, std::nullopt});
   if (client.silence != nullptr) client.silence->on_outgoing(*translation, now);
 
-  const auto& real = outside->address;
+  const auto& real = mapping->real;
   if (real.family() != packet.family()) {
     const auto& own = real.is_v4() ? client.tunnel_v4 : client.tunnel_v6;
     const auto length =
-        nat::change_family(packet, {own, real, outside->port, std::nullopt}, crossed_);
+        nat::change_family(packet, {own, real, mapping->outside_port, std::nullopt}, crossed_);
     if (length == 0) return fail(Refusal{DropReason::not_translatable, std::nullopt});
     return MutableBytes{crossed_}.first(length);
   }
   packet::rewrite(inner, packet,
-                  {.source = std::nullopt,
-                   .destination = real,
-                   .source_port = outside->port,
-                   .destination_port = std::nullopt});
+                  {.towards = packet::Towards::resource,
+                   .address = real,
+                   .port = mapping->outside_port,
+                   .address_change = mapping->address_change,
+                   .port_change = mapping->port_change});
   return inner;
 }
 
@@ -63,48 +64,48 @@ void Pipeline::note_direct(Client& client, const InnerPacket& packet) noexcept {
     client.flows->on_direct({{proto.kind, proto.source, packet.destination()}});
 }
 
-std::optional<IpAddress> Pipeline::translate_inbound(Departure& departure, Instant now) noexcept {
+const IpAddress* Pipeline::translate_inbound(Departure& departure, Instant now) noexcept {
   auto& client = *departure.client;
   auto& packet = *departure.packet;
   // Before the gateway's own address is let through: its kernel's errors are about translated flows
   // as well (spec policy 1.4, HARDEN).
   if (packet.is_icmp_error_type()) {
-    if (translate_error(client, packet, now)) return std::nullopt;
-    return packet.source();
+    return translate_error(client, packet, now) ? nullptr : &packet.source();
   }
   const auto& proto = packet.proto_class();
   // What has no port to translate has no flow; the filter decides (spec policy 3.8, REC).
-  if (is_gateway(packet.source()) || !proto.is_translatable()) return packet.source();
-  nat::Inside inside;
-  const nat::Outside outside{{proto.kind, proto.destination, packet.source()}};
-  switch (client.flows->on_incoming(outside, departure.flow, packet.tcp_flags(), now, inside)) {
+  if (is_gateway(packet.source()) || !proto.is_translatable()) return &packet.source();
+  const auto [found, mapping] = client.flows->on_incoming(
+      {{proto.kind, proto.destination, packet.source()}}, departure.flow, packet.tcp_flags(), now);
+  switch (found) {
     case nat::FlowTable::Found::unknown:
-      return packet.source();
+      return &packet.source();
     case nat::FlowTable::Found::expired:
       drop(DropReason::nat_expired, departure.segments->count());
-      return std::nullopt;
+      return nullptr;
     case nat::FlowTable::Found::live:
       break;
   }
   if (client.silence != nullptr) {
-    if (const auto* translation = client.translations->find(inside.address))
+    if (const auto* translation = client.translations->find(mapping->proxy))
       client.silence->on_incoming(*translation, now);
   }
-  if (inside.address.family() != packet.family()) {
-    departure.crossing = inside;
-    return inside.address;
+  if (mapping->proxy.family() != packet.family()) {
+    departure.crossing = mapping;
+    return &mapping->proxy;
   }
   const bool is_partial = (departure.header.flags & packet::VnetHeader::kNeedsChecksum) != 0;
   packet::rewrite(departure.bytes, packet,
-                  {.source = inside.address,
-                   .destination = std::nullopt,
-                   .source_port = std::nullopt,
-                   .destination_port = inside.port},
+                  {.towards = packet::Towards::client,
+                   .address = mapping->proxy,
+                   .port = mapping->inside_port,
+                   .address_change = packet::subtract(0, mapping->address_change),
+                   .port_change = packet::subtract(0, mapping->port_change)},
                   is_partial ? ChecksumState::partial : ChecksumState::complete);
   // Several pieces hold the sum of the addresses.
   if (departure.header.gso_type != packet::VnetHeader::kGsoNone)
     departure.segments = packet::Segments::of(departure.header, packet).value();
-  return inside.address;
+  return &mapping->proxy;
 }
 
 // True: the error is about a translated flow and has been dealt with (spec policy 5.5).
@@ -138,15 +139,15 @@ bool Pipeline::translate_error(Client& client, const InnerPacket& packet, Instan
 // Piece by piece, each with its checksum finished first.
 void Pipeline::cross(Departure& departure, wireguard::Session& session, Instant now) noexcept {
   auto& client = *departure.client;
-  const auto& inside = *departure.crossing;
-  const auto& own = inside.address.is_v4() ? client.tunnel_v4 : client.tunnel_v6;
+  const auto& mapping = *departure.crossing;
+  const auto& own = mapping.proxy.is_v4() ? client.tunnel_v4 : client.tunnel_v6;
   for (std::size_t i = 0; i < departure.segments->count(); ++i) {
     const auto whole = departure.segments->write(i, scratch_.data());
     const auto parsed = InnerPacket::parse(Bytes{scratch_}.first(whole));
-    const auto size = parsed
-                          ? nat::change_family(
-                                *parsed, {inside.address, own, std::nullopt, inside.port}, crossed_)
-                          : 0;
+    const auto size =
+        parsed ? nat::change_family(
+                     *parsed, {mapping.proxy, own, std::nullopt, mapping.inside_port}, crossed_)
+               : 0;
     if (size == 0) {
       drop(DropReason::not_translatable);
       continue;

@@ -56,8 +56,12 @@ BENCHMARK(parse);
 void translate(benchmark::State& state) {
   auto data = segment_of_stream(0, 1200);
   const auto parsed = InnerPacket::parse(data);
-  const Rewrite change{
-      .source = {}, .destination = test::ip("10.0.0.9"), .source_port = 77, .destination_port = {}};
+  const auto real = test::ip("10.0.0.9");
+  const Rewrite change{.towards = Towards::resource,
+                       .address = real,
+                       .port = 77,
+                       .address_change = change_of(parsed->destination(), real),
+                       .port_change = subtract(77, parsed->proto_class().source)};
   for (auto _ : state) rewrite(data, *parsed, change);
 }
 BENCHMARK(translate);

@@ -1,5 +1,6 @@
 // An inner packet: every length in an accepted one is true, rewriting keeps its checksums as right
 // or wrong as they were, and our ICMP answers are packets that can be attributed.
+#include "packet/checksum.h"
 #include "packet/control_message.h"
 #include "packet/icmp.h"
 #include "packet/inner.h"
@@ -32,28 +33,46 @@ void answers(const InnerPacket& packet) {
   FG_LAW(write_icmp_answer(IcmpAnswer::prohibited, packet, MutableBytes{small}.first(20)) == 0);
 }
 
+// One way of a translation, with the sums that its flow would know.
+ByteVector translated(Bytes bytes, Towards towards, const IpAddress& address, std::uint16_t port) {
+  auto out = copy_of(bytes);
+  const auto packet = InnerPacket::parse(out);
+  const bool to_resource = towards == Towards::resource;
+  const auto& proto = packet->proto_class();
+  const auto was_port = to_resource ? proto.source : proto.destination;
+  rewrite(
+      out, *packet,
+      {.towards = towards,
+       .address = address,
+       .port = port,
+       .address_change = change_of(to_resource ? packet->destination() : packet->source(), address),
+       .port_change = subtract(port, was_port)});
+  return out;
+}
+
 void rewriting(Bytes bytes, const InnerPacket& packet) {
   const bool valid = packet.has_valid_checksums();
-  auto changed = copy_of(bytes);
+  auto congested = copy_of(bytes);
+  copy_congestion(congested, 3);
+  FG_LAW(InnerPacket::parse(congested)->has_valid_checksums() == valid);
+  const auto& proto = packet.proto_class();
+  if (!proto.is_translatable()) return;
+
   const auto address =
       packet.is_v4() ? IpAddress::v4(10, 1, 2, 3) : IpAddress::v6({0x20, 1, 0xd, 0xb8});
-  rewrite(changed, packet,
-          {.source = address, .destination = address, .source_port = 4242, .destination_port = {}});
-  const auto after = InnerPacket::parse(changed);
-  FG_LAW(after && after->source() == address && after->destination() == address);
-  FG_LAW(after->has_valid_checksums() == valid);
-  FG_LAW(!packet.proto_class().is_translatable() || after->proto_class().source == 4242);
-  FG_LAW(equal(after->payload(), packet.payload()));
-  copy_congestion(changed, 3);
-  FG_LAW(InnerPacket::parse(changed)->has_valid_checksums() == valid);
+  const auto to_resource = translated(bytes, Towards::resource, address, 4242);
+  const auto left = InnerPacket::parse(to_resource);
+  FG_LAW(left && left->source() == packet.source() && left->destination() == address);
+  FG_LAW(left->has_valid_checksums() == valid && left->proto_class().source == 4242);
+  FG_LAW(equal(left->payload(), packet.payload()));
+  const auto to_client = translated(bytes, Towards::client, address, 4242);
+  const auto came = InnerPacket::parse(to_client);
+  FG_LAW(came && came->source() == address && came->destination() == packet.destination());
+  FG_LAW(came->has_valid_checksums() == valid && came->proto_class().destination == 4242);
+  FG_LAW(equal(came->payload(), packet.payload()));
 
   // There and back again: the same packet, but for the two ways to write a sum of zero.
-  auto back = copy_of(bytes);
-  rewrite(back, packet,
-          {.source = address, .destination = {}, .source_port = {}, .destination_port = {}});
-  rewrite(
-      back, *InnerPacket::parse(back),
-      {.source = packet.source(), .destination = {}, .source_port = {}, .destination_port = {}});
+  const auto back = translated(to_resource, Towards::resource, packet.destination(), proto.source);
   FG_LAW(InnerPacket::parse(back)->has_valid_checksums() == valid);
 }
 

@@ -103,6 +103,18 @@ IpAddress any_real() {
                           IpAddress::v6({0x20, 1, 0xD, 0xB8})});
 }
 
+// A packet's way to its flow that was begun some steps ago, or none.
+template <class End>
+struct Begun {
+  End end;
+  FlowTable::Search search;
+};
+template <class End>
+Begun<End> any_of(std::vector<Begun<End>>& earlier, const End& end, std::uint64_t seed) {
+  if (!earlier.empty() && *rc::gen::inRange(0, 3) == 0) return pick(earlier);
+  return {end, {seed, end}};
+}
+
 RC_GTEST_PROP(FlowTableProperty, DoesWhatTheListDoes, ()) {
   // Packets come between whole seconds, sweeps on them.
   Instant now{std::chrono::milliseconds{1'000'250}};
@@ -111,6 +123,8 @@ RC_GTEST_PROP(FlowTableProperty, DoesWhatTheListDoes, ()) {
   store.refill();
   FlowTable table{store, seed, now};
   Model model;
+  std::vector<Begun<Inside>> outgoing;
+  std::vector<Begun<Outside>> incoming;
   const auto steps = *rc::gen::inRange(1, 200);
   for (int i = 0; i < steps; ++i) {
     const auto flags = pick<std::uint8_t>({0, 0, 0x10, 1, 2, 4, 0x11, 0x12});
@@ -118,21 +132,31 @@ RC_GTEST_PROP(FlowTableProperty, DoesWhatTheListDoes, ()) {
       case 0:
       case 1:
       case 2: {
-        const Inside inside{{any_kind(), any_port(), any_proxy()}};
+        auto [inside, search] =
+            any_of(outgoing, Inside{{any_kind(), any_port(), any_proxy()}}, seed);
         const auto real = any_real();
-        RC_ASSERT(table.on_outgoing(inside, real, flags, now) ==
-                  model.on_outgoing(inside, real, flags, now));
+        const auto expected = model.on_outgoing(inside, real, flags, now);
+        const auto* mapping = table.on_outgoing(inside, search, real, flags, now);
+        RC_ASSERT((mapping != nullptr) == expected.has_value());
+        if (mapping == nullptr) break;
+        RC_ASSERT(mapping->inside() == inside && mapping->outside() == *expected);
+        (void)table.find_outgoing(search);
+        outgoing.push_back({inside, search});
         break;
       }
       case 3:
       case 4:
       case 5: {
-        const Outside outside{{any_kind(), any_port(), any_real()}};
-        Inside a;
-        Inside b;
-        RC_ASSERT(table.on_incoming(outside, flags, now, a) ==
-                  model.on_incoming(outside, flags, now, b));
-        RC_ASSERT(a == b);
+        auto [outside, search] =
+            any_of(incoming, Outside{{any_kind(), any_port(), any_real()}}, seed);
+        Inside expected;
+        const auto found = model.on_incoming(outside, flags, now, expected);
+        const auto known = table.on_incoming(outside, search, flags, now);
+        RC_ASSERT(known.found == found);
+        RC_ASSERT((known.mapping != nullptr) == (found == Found::live));
+        if (known.mapping != nullptr) RC_ASSERT(known.mapping->inside() == expected);
+        (void)table.find_incoming(search);
+        incoming.push_back({outside, search});
         break;
       }
       case 6: {

@@ -371,6 +371,45 @@ TEST_F(FlowTableTest, ASweepTakesABoundedNumberAndTheRestSoonAfter) {
   EXPECT_GT(*table.next_sweep(), now_ + 1s);
 }
 
+// A batch looks for its flows before it has worked on the first packet.
+TEST_F(FlowTableTest, WhatWasFoundAheadIsNotBelievedWhenTheFlowHasEndedSince) {
+  FlowTable table{store_, 42, now_, {.flows = 1}};
+  const auto first = inside(Kind::udp, 1);
+  (void)table.on_outgoing(first, real_, 0, now_);
+  FlowTable::Search search{42, first};
+  ASSERT_TRUE(table.find_outgoing(search));
+  // Takes the place of the first, which nobody has answered.
+  (void)table.on_outgoing(inside(Kind::udp, 2), real_, 0, now_);
+  const auto* again = table.on_outgoing(first, search, real_, 0, now_);
+  ASSERT_NE(again, nullptr);
+  EXPECT_EQ(again->inside(), first);
+  EXPECT_EQ(again->outside(), outside(Kind::udp, 1));
+}
+
+TEST_F(FlowTableTest, WhatWasFoundAheadIsNotBelievedWhenTheFlowIsForgotten) {
+  send(inside(Kind::tcp, 1));
+  FlowTable::Search out{42, inside(Kind::tcp, 1)};
+  FlowTable::Search back{42, outside(Kind::tcp, 1)};
+  ASSERT_TRUE(table_.find_outgoing(out));
+  ASSERT_TRUE(table_.find_incoming(back));
+  send(inside(Kind::tcp, 1), kRst);
+  advance(2s);
+  EXPECT_EQ(table_.on_incoming(outside(Kind::tcp, 1), back, 0, now_).found, Found::expired);
+  table_.on_direct(outside(Kind::tcp, 1));
+  EXPECT_EQ(table_.on_incoming(outside(Kind::tcp, 1), back, 0, now_).found, Found::unknown);
+  ASSERT_NE(table_.on_outgoing(inside(Kind::tcp, 1), out, real_, 0, now_), nullptr);
+  EXPECT_EQ(table_.size(), 1U);
+}
+
+TEST_F(FlowTableTest, AFlowKnowsWhatItAddsToASum) {
+  const auto* mapping = table_.on_outgoing(
+      inside(Kind::udp, 9), FlowTable::Search{42, inside(Kind::udp, 9)}, real_, 0, now_);
+  ASSERT_NE(mapping, nullptr);
+  const auto sum = [](const FlowEnd& end) { return packet::sum_of(end.address.bytes()); };
+  EXPECT_EQ(packet::add(sum(mapping->inside()), mapping->address_change), sum(mapping->outside()));
+  EXPECT_EQ(mapping->port_change, 0xFFFF);  // the port stays: zero
+}
+
 TEST_F(FlowTableTest, LongSleepsLoseNothing) {
   (void)send(inside(Kind::tcp, 5000));
   (void)answer(outside(Kind::tcp, 5000));

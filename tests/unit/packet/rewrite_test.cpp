@@ -15,10 +15,26 @@ using test::icmp;
 using test::tcp;
 using test::udp;
 
-ByteVector rewritten(ByteVector packet, const Rewrite& change) {
+// With the sums of what is there and what comes.
+void rewrite_to(MutableBytes packet, Towards towards, const IpAddress& address, std::uint16_t port,
+                ChecksumState state = ChecksumState::complete) {
   const auto parsed = InnerPacket::parse(packet);
-  EXPECT_TRUE(parsed);
-  rewrite(packet, *parsed, change);
+  ASSERT_TRUE(parsed);
+  const bool to_resource = towards == Towards::resource;
+  const auto& was = to_resource ? parsed->destination() : parsed->source();
+  const auto& proto = parsed->proto_class();
+  const auto was_port = to_resource ? proto.source : proto.destination;
+  rewrite(packet, *parsed,
+          {.towards = towards,
+           .address = address,
+           .port = port,
+           .address_change = change_of(was, address),
+           .port_change = subtract(port, was_port)},
+          state);
+}
+ByteVector rewritten(ByteVector packet, Towards towards, const IpAddress& address,
+                     std::uint16_t port) {
+  rewrite_to(packet, towards, address, port);
   return packet;
 }
 
@@ -34,104 +50,77 @@ IpAddress some_v6(std::uint64_t high, std::uint64_t low) {
   return IpAddress::v6(b);
 }
 
-TEST(Rewrite, ChangesAddressesAndPorts) {
-  const auto packet =
-      rewritten(udp().from("100.64.0.1", 5000).to("100.96.0.1", 53).payload("abc").build(),
-                {.source = test::ip("100.64.0.2"),
-                 .destination = test::ip("10.0.0.9"),
-                 .source_port = 5001,
-                 .destination_port = 54});
-  EXPECT_EQ(packet, udp().from("100.64.0.2", 5001).to("10.0.0.9", 54).payload("abc").build());
+TEST(Rewrite, ChangesTheResourcesAddressAndTheClientsPort) {
+  const auto from_client = udp().from("100.64.0.1", 5000).to("100.96.0.1", 53).payload("abc");
+  EXPECT_EQ(rewritten(from_client.build(), Towards::resource, test::ip("10.0.0.9"), 5001),
+            udp().from("100.64.0.1", 5001).to("10.0.0.9", 53).payload("abc").build());
+  const auto from_resource = udp().from("10.0.0.9", 53).to("100.64.0.1", 5001).payload("abc");
+  EXPECT_EQ(rewritten(from_resource.build(), Towards::client, test::ip("100.96.0.1"), 5000),
+            udp().from("100.96.0.1", 53).to("100.64.0.1", 5000).payload("abc").build());
 }
 
-TEST(Rewrite, ChangesTheIdentifierOfAnEchoUnderEitherName) {
-  const auto original = echo(7).from("fd00:2021:1111::1").to("2001:db8::1").payload("ping").build();
-  const auto expected = echo(8).from("fd00:2021:1111::1").to("2001:db8::1").payload("ping").build();
-  EXPECT_EQ(rewritten(original,
-                      {.source = {}, .destination = {}, .source_port = 8, .destination_port = {}}),
-            expected);
-  EXPECT_EQ(rewritten(original,
-                      {.source = {}, .destination = {}, .source_port = {}, .destination_port = 8}),
-            expected);
-}
-
-TEST(Rewrite, IgnoresAddressesOfTheOtherFamilyAndPortsOfOtherProtocols) {
-  const auto original = test::other_ip(47).from("10.0.0.1").to("10.0.0.2").payload_size(8).build();
-  EXPECT_EQ(rewritten(original, {.source = test::ip("::1"),
-                                 .destination = test::ip("::2"),
-                                 .source_port = 1,
-                                 .destination_port = 2}),
-            original);
+TEST(Rewrite, ChangesTheIdentifierOfAnEchoEitherWay) {
+  const auto request = echo(7).from("fd00:2021:1111::1").to("2001:db8::1").payload("ping").build();
+  EXPECT_EQ(rewritten(request, Towards::resource, test::ip("2001:db8::2"), 8),
+            echo(8).from("fd00:2021:1111::1").to("2001:db8::2").payload("ping").build());
+  EXPECT_EQ(rewritten(request, Towards::client, test::ip("2001:db8::2"), 8),
+            echo(8).from("2001:db8::2").to("2001:db8::1").payload("ping").build());
 }
 
 TEST(Rewrite, LeavesAnAbsentUdpChecksumAbsent) {
   const auto packet =
       rewritten(udp().from("10.0.0.1", 1).to("10.0.0.2", 2).payload("x").without_checksum().build(),
-                {.source = test::ip("10.0.0.3"),
-                 .destination = {},
-                 .source_port = 9,
-                 .destination_port = {}});
+                Towards::client, test::ip("10.0.0.3"), 9);
   EXPECT_EQ(load_be16(packet.data() + 26), 0);
   EXPECT_EQ(packet,
-            udp().from("10.0.0.3", 9).to("10.0.0.2", 2).payload("x").without_checksum().build());
+            udp().from("10.0.0.3", 1).to("10.0.0.2", 9).payload("x").without_checksum().build());
 }
 
 TEST(Rewrite, KeepsAWrongChecksumWrong) {
   const auto packet = rewritten(
       tcp().from("10.0.0.1", 1).to("10.0.0.2", 2).payload("x").with_wrong_checksum().build(),
-      {.source = test::ip("10.0.0.3"),
-       .destination = {},
-       .source_port = 9,
-       .destination_port = {}});
+      Towards::resource, test::ip("10.0.0.3"), 9);
   EXPECT_FALSE(test::has_right_checksums(packet));
 }
 
 TEST(Rewrite, FindsTheChecksumBehindExtensionHeaders) {
-  const auto original = tcp()
-                            .from("2001:db8::1", 1)
-                            .to("2001:db8::2", 2)
-                            .extension(0)
-                            .extension(60, ByteVector(14))
-                            .payload("x")
-                            .build();
-  const auto packet = rewritten(original, {.source = {},
-                                           .destination = test::ip("2001:db8::ffff"),
-                                           .source_port = {},
-                                           .destination_port = 99});
-  EXPECT_EQ(packet, tcp()
-                        .from("2001:db8::1", 1)
-                        .to("2001:db8::ffff", 99)
-                        .extension(0)
-                        .extension(60, ByteVector(14))
-                        .payload("x")
-                        .build());
+  const auto with_extensions = [](std::string_view to, std::uint16_t port) {
+    return tcp()
+        .from("2001:db8::1", port)
+        .to(to, 2)
+        .extension(0)
+        .extension(60, ByteVector(14))
+        .payload("x")
+        .build();
+  };
+  EXPECT_EQ(rewritten(with_extensions("2001:db8::2", 1), Towards::resource,
+                      test::ip("2001:db8::ffff"), 99),
+            with_extensions("2001:db8::ffff", 99));
 }
 
+// Checksums computed over the whole packet are the reference for those that are carried along.
 RC_GTEST_PROP(Rewrite, EqualsAPacketBuiltAnew,
               (std::uint32_t a, std::uint32_t b, std::uint32_t c, std::uint32_t d)) {
-  const auto p = static_cast<std::uint16_t>(c);
-  const auto q = static_cast<std::uint16_t>(d);
-  for (const auto kind : {test::PacketBuilder::Kind::tcp, test::PacketBuilder::Kind::udp,
-                          test::PacketBuilder::Kind::echo}) {
-    const test::PacketBuilder base = test::PacketBuilder{kind}.payload("payload").identifier(p);
-    auto packet = test::PacketBuilder{base}.from(some_v4(a), p).to(some_v4(b), 7).build();
-    const auto parsed = InnerPacket::parse(packet);
-    rewrite(packet, *parsed,
-            {.source = some_v4(c),
-             .destination = some_v4(d),
-             .source_port = q,
-             .destination_port = {}});
-    RC_ASSERT(test::has_right_checksums(packet));
-    RC_ASSERT(InnerPacket::parse(packet)->proto_class().source == q);
-
-    auto packet6 = test::PacketBuilder{base}.from(some_v6(a, b), p).to(some_v6(c, d), 7).build();
-    const auto parsed6 = InnerPacket::parse(packet6);
-    rewrite(packet6, *parsed6,
-            {.source = some_v6(d, c),
-             .destination = some_v6(b, a),
-             .source_port = q,
-             .destination_port = {}});
-    RC_ASSERT(test::has_right_checksums(packet6));
+  using Builder = test::PacketBuilder;
+  const auto was = static_cast<std::uint16_t>(c);
+  const auto is = static_cast<std::uint16_t>(d);
+  for (const bool v4 : {true, false}) {
+    const auto client = v4 ? some_v4(a) : some_v6(a, b);
+    const auto resource = v4 ? some_v4(b) : some_v6(c, d);
+    const auto other = v4 ? some_v4(c) : some_v6(b, a);
+    for (const auto kind : {Builder::Kind::tcp, Builder::Kind::udp, Builder::Kind::echo}) {
+      const auto built = [&](Towards towards, const IpAddress& to, std::uint16_t port) {
+        Builder builder{kind};
+        builder.payload("payload").identifier(port);
+        if (towards == Towards::resource) return builder.from(client, port).to(to, 7).build();
+        return builder.from(to, 7).to(client, port).build();
+      };
+      for (const auto towards : {Towards::resource, Towards::client}) {
+        const auto packet = rewritten(built(towards, resource, was), towards, other, is);
+        RC_ASSERT(test::has_right_checksums(packet));
+        RC_ASSERT(packet == built(towards, other, is));
+      }
+    }
   }
 }
 
@@ -143,10 +132,8 @@ TEST(Rewrite, CarriesAPartialChecksumAlong) {
     auto packet = tcp().from(a, 80).to(b, 5000).payload("hello").build();
     const std::size_t at = v4 ? 20 : 40;
     store_be16(packet.data() + at + 16, pseudo_header(a.bytes(), b.bytes(), 6, packet.size() - at));
+    rewrite_to(packet, Towards::client, proxy, 5001, ChecksumState::partial);
     const auto parsed = InnerPacket::parse(packet);
-    rewrite(packet, *parsed,
-            {.source = proxy, .destination = {}, .source_port = {}, .destination_port = 5001},
-            ChecksumState::partial);
     const auto segments = Segments::of(
         {.flags = 1, .checksum_start = static_cast<std::uint16_t>(at), .checksum_offset = 16},
         *parsed);
