@@ -292,6 +292,18 @@ TEST(FlowTracker, SwitchedOffItCompletesEverythingAFewAtATime) {
   EXPECT_EQ(w.count<Started>(), 2001U);
 }
 
+TEST(FlowTracker, AFlowThatEndedIsNotCompletedAgain) {
+  World w;
+  w.tx(tcp(), kSyn);
+  w.rx(tcp(), kRst);
+  w.tx(udp(), 0);
+  w.pass(122s);
+  ASSERT_EQ(w.count<Completed>(), 2U);
+  w.tracker.set(false, w.now);
+  w.pass(0s);
+  EXPECT_EQ(w.count<Completed>(), 2U);
+}
+
 TEST(FlowTracker, TrafficAloneAsksForNoAttention) {
   World w;
   w.tx(udp(), 0);

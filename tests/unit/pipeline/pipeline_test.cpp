@@ -296,6 +296,16 @@ TEST_F(PipelineTest, AnInitiatedSessionIsRenewedAfterTwoMinutesOfSending) {
   EXPECT_EQ(needed[0].why, HandshakeNeeded::Why::rekey_due);
 }
 
+TEST_F(PipelineTest, ASessionOfTooManyMessagesIsRenewedWhateverItsAge) {
+  (void)connect(1);
+  auto client = install(1, 2, wireguard::Role::responder, wireguard::kRekeyAfterMessages - 1);
+  receive(client.seal(request(1)), 1);
+  run_for(10s);  // until its timers are looked at
+  const auto needed = out_.take<HandshakeNeeded>();
+  ASSERT_EQ(needed.size(), 1U);
+  EXPECT_EQ(needed[0].why, HandshakeNeeded::Why::rekey_due);
+}
+
 TEST_F(PipelineTest, ALateTimeoutCatchesUpOnce) {
   auto client = establish(1);
   receive(client.seal(request(1)), 1);

@@ -102,6 +102,9 @@ TEST_F(TrackingTest, WhatIsRefusedOrIsNoTransportOpensNothing) {
   receive(client.seal(request(1, "100.64.0.1", kGatewayDnsPort)), 1);
   from_tun(reply(1));
   EXPECT_TRUE(take().empty());
+  apply(SetPolicy{ClientSlot{1}, allow_all_.get()});
+  receive(client.seal(request(1, "100.64.0.1", kGatewayDnsPort)), 1);
+  EXPECT_TRUE(take().empty()) << "the gateway is no resource whatever a rule covers";
 }
 
 TEST_F(TrackingTest, APacketOfAnAuthorizedClientThatGoesNowhereOpensAFlowToItsProxy) {

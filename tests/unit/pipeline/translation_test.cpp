@@ -201,6 +201,18 @@ TEST_F(TranslationTest, AFlowKeepsItsRealAddressWhenTheNameGetsAnother) {
   }
 }
 
+// Spec policy 5.2 step 2: names whose silence is watched are those of generation A.
+TEST_F(TranslationTest, AFlowOfGenerationAFollowsItsName) {
+  auto client = establish(1);
+  const auto send_when_it_leads_to = [&](const char* real) {
+    translate(1, {{kProxy, real}}, false, true);
+    receive(client.seal(udp().from(tunnel_v4(1), 5000).to(kProxy, 53).build()), 1);
+    return sent_to_tun().destination();
+  };
+  EXPECT_EQ(send_when_it_leads_to(kReal), ip(kReal));
+  EXPECT_EQ(send_when_it_leads_to("192.0.2.2"), ip("192.0.2.2"));
+}
+
 TEST_F(TranslationTest, AFlowWhoseNameLostItsAddressIsAnsweredUnreachable) {
   auto client = establish_with(1, {{kProxy, kReal}});
   receive(client.seal(udp().from(tunnel_v4(1), 5000).to(kProxy, 53).build()), 1);

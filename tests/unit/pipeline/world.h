@@ -119,7 +119,8 @@ class RemoteClient {
  public:
   RemoteClient(crypto::AeadEngine& engine, ClientSlot slot, ReceiverIndex gateway_index,
                std::uint32_t own_index, Instant now,
-               wireguard::Role gateway_role = wireguard::Role::responder)
+               wireguard::Role gateway_role = wireguard::Role::responder,
+               std::uint64_t first_counter = 0)
       : slot_(slot),
         gateway_{.local_index = gateway_index,
                  .remote_index = own_index,
@@ -134,7 +135,7 @@ class RemoteClient {
                   .role = gateway_role == wireguard::Role::responder ? wireguard::Role::initiator
                                                                      : wireguard::Role::responder,
                   .established = now},
-                 engine) {}
+                 engine, first_counter) {}
 
   [[nodiscard]] InstallSession install() const {
     return {slot_,
@@ -240,13 +241,15 @@ class World : public ::testing::Test {
     return install(n, 1);
   }
   RemoteClient install(std::uint32_t n, std::uint8_t handshake,
-                       wireguard::Role role = wireguard::Role::responder) {
+                       wireguard::Role role = wireguard::Role::responder,
+                       std::uint64_t first_counter = 0) {
     RemoteClient client{engine_,
                         ClientSlot{n},
                         make_receiver_index(options_.worker, kConnection + n, handshake),
                         0xC0FFEE00 + n,
                         now_,
-                        role};
+                        role,
+                        first_counter};
     apply(client.install());
     return client;
   }

@@ -202,10 +202,12 @@ TEST(Controller, RelaysOfAnAPortalAreTriedAgainByThemselves) {
 
 TEST(Controller, AnAuthorizationBeforeInitIsNotAcknowledged) {
   World world;
+  world.portal_says(portal::RelaysPresence{{}, {world.relay.entry(world.relay_id)}});
   world.portal_says(authorize(kFirst, "10.20.0.0/24"));
   world.init();
   world.advance(1s);
   EXPECT_TRUE(world.all_said<portal::Authorized>().empty());
+  EXPECT_TRUE(world.commanded<pipeline::AddClient>().empty());
 }
 
 TEST(Controller, GrantsInAnyOrder) {

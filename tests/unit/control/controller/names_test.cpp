@@ -52,6 +52,16 @@ class NamesTest : public testing::Test {
     out.domain = portal::Domain{name, std::move(proxies)};
     world.portal_says(std::move(out));
   }
+  void allow(const char* name, std::vector<IpAddress> proxies) {
+    portal::AllowAccess out;
+    out.ref = "ref-b";
+    out.client = kClient;
+    out.client_v4 = ip("100.80.3.17");
+    out.client_v6 = ip("fd00:2021:1111::3:11");
+    out.resource = dns_resource(kWiki, "*.lab.test");
+    out.domain = portal::Domain{name, std::move(proxies)};
+    world.portal_says(std::move(out));
+  }
   void say(const std::string& json, std::uint8_t type = packet::ControlMessage::kAssignedIps) {
     pipeline::Punt punt;
     punt.kind = pipeline::Punt::Kind::inner;
@@ -386,6 +396,15 @@ TEST_F(RequestedName, IsAnsweredWithNoAddressWhenNobodyKnowsIt) {
   EXPECT_TRUE(ready[0]->domain->addresses.empty());
   EXPECT_FALSE(allows("100.96.0.1"));
 }
+TEST_F(RequestedName, OnAProxyOfAnotherNameTakesThatProxyAloneAndForgetsFlows) {
+  request("wiki.lab.test", {ip("100.96.0.1"), ip("100.96.0.2")});
+  resolve();
+  allow("git.lab.test", {ip("100.96.0.1")});
+  resolve({std::vector{ip("10.20.0.3")}, std::nullopt});
+  EXPECT_TRUE(newest()->forget_flows);
+  EXPECT_EQ(real("100.96.0.1"), "10.20.0.3");
+  EXPECT_EQ(real("100.96.0.2"), "10.20.0.2");
+}
 // Spec policy 4.4.
 class Silent : public RequestedName {
  protected:
@@ -430,6 +449,9 @@ TEST_F(RequestedName, GoesWithItsLastGrantWhileTheConnectionStays) {
   EXPECT_TRUE(world.commanded<pipeline::RemoveClient>().empty());
   EXPECT_EQ(real("100.96.0.1"), "unknown");
   EXPECT_FALSE(allows("100.96.0.1"));
+  announce("wiki.lab.test");
+  EXPECT_TRUE(answers().empty()) << "without any access there is nobody to answer";
+  EXPECT_EQ(dropped(DropReason::name_not_granted), 1U);
 }
 
 }  // namespace

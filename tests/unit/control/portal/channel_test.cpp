@@ -380,6 +380,17 @@ TEST_F(ChannelTest, EqualMessagesInTheQueueAreMerged) {
   EXPECT_EQ(channel.counters().merged_messages, 2U);
 }
 
+TEST_F(ChannelTest, AMessageLargerThanTheLimitEndsTheConnectionUnread) {
+  open_and_join();
+  const auto reply = ok("gateway", "7");
+  receive(reply + std::string(kMessageBytesMax - reply.size(), ' '));
+  EXPECT_FALSE(failed());
+  receive(reply + std::string(kMessageBytesMax - reply.size() + 1, ' '));
+  const auto failure = failed();
+  ASSERT_TRUE(failure);
+  EXPECT_FALSE(failure->is_fatal);
+  EXPECT_EQ(failure->reason, "portal sent an oversized message");
+}
 TEST_F(ChannelTest, TheQueueIsBounded) {
   open();
   for (int i = 0; i < 4'096; ++i) channel.send(reply(std::to_string(i).c_str()), now);
