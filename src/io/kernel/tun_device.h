@@ -31,6 +31,7 @@ class TunQueue {
  public:
   static constexpr std::size_t kReadArena = 256U << 10;
   static constexpr std::size_t kReadsMax = 64;
+  static constexpr std::size_t kCopiedMax = 256;  // bytes; written in one piece with its header
 
   TunQueue(FileDescriptor fd, TunOffloads offloads);
 
@@ -45,6 +46,7 @@ class TunQueue {
  private:
   static constexpr std::size_t kPartsMax = 1024;  // IOV_MAX
 
+  bool write_copied(const TunWrite& packet) noexcept;
   std::size_t write_split(const TunWrite& packet) noexcept;
 
   FileDescriptor fd_;

@@ -91,6 +91,20 @@ TEST_F(TunDeviceTest, APacketReachesTheHost) {
   EXPECT_EQ(got[0].from, (SocketAddress{ip("100.64.0.9"), 1000}));
 }
 
+TEST_F(TunDeviceTest, APacketReachesTheHostWhetherItIsJoinedWithItsHeaderOrNot) {
+  auto socket = open_or_die(Family::v4);
+  for (const auto size : {29UL, TunQueue::kCopiedMax, TunQueue::kCopiedMax + 1, 1280UL}) {
+    ByteVector payload(size - 28);
+    for (std::size_t i = 0; i < payload.size(); ++i) payload[i] = static_cast<std::uint8_t>(i * 7);
+    const auto p = udp_packet(socket.port(), payload);
+    const std::array<Bytes, 1> parts{Bytes{p}};
+    EXPECT_EQ(queue().write({.header = {}, .parts = parts}), 1);
+    const auto got = collect(socket, 1);
+    ASSERT_EQ(got.size(), 1);
+    EXPECT_EQ(got[0].bytes, payload);
+  }
+}
+
 TEST_F(TunDeviceTest, ASuperPacketReachesTheHostAsItsDatagrams) {
   if (!queue().offloads().udp) return;  // Linux before 6.2
   auto socket = open_or_die(Family::v4);
