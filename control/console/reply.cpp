@@ -277,6 +277,7 @@ std::string write_status(const Status& status, const Clock& clock) {
          {"relays", relays},
          {"tunnel",
           {{"interface", status.interface}, {"ipv4", text(status.v4)}, {"ipv6", text(status.v6)}}},
+         {"tracked_because", status.tracked_because},
          {"backend",
           {{"name", status.backend},
            {"detail", status.backend_detail},

@@ -59,6 +59,7 @@ struct Status {
   std::uint64_t data_by_socket = 0;  // and those that came by the kernel's sockets meanwhile
   std::vector<std::pair<std::string, std::uint64_t>> verdicts;  // of the XDP program
   std::string cipher;
+  std::string tracked_because;  // why the host tracks the tunnel's datagrams; empty: it does not
   std::vector<WorkerStatus> workers;
   controller::Summary summary;
   FlowLogStatus flow_logs;

@@ -183,6 +183,9 @@ std::string status_text(const Json& status) {
                                  shown.data()});
   }
   if (at(status, "relays").empty()) rows.push_back({"relay", "none"});
+  if (const auto& why = at(status, "tracked_because"); why.is_string())
+    rows.push_back({"tracking", why == "" ? "none of the tunnel's datagrams"
+                                          : "of the tunnel's datagrams kept: " + text(why)});
   const auto detail = text(backend, "detail");
   rows.push_back({"backend", text(backend, "name") + (detail.empty() ? "" : " (" + detail + ")") +
                                  share_by_xdp(backend) + ", " +

@@ -108,6 +108,16 @@ void Controller::on_network_changed(Instant now) {
   pump_relays(now);
 }
 
+void Controller::send_keepalives(Instant now) {
+  for (const auto& [client, key] : by_client_) {
+    const auto* connection = find(key);
+    if (connection != nullptr && connection->has_session &&
+        connection->path.kind != pipeline::Path::Kind::none)
+      send_inner(*connection, {});  // nothing inside: a keepalive
+  }
+  on_network_changed(now);
+}
+
 void Controller::on_timeout(Instant now, WallTime wall) {
   last_now_ = now;
   // Relays before connections: what an allocation lost or won decides what a connection may still

@@ -115,6 +115,8 @@ class Controller {
   void on_resolved(dns::ResolutionId id, dns::Resolved resolved, Instant now, WallTime wall);
   // The host's addresses or routes are others than before, perhaps.
   void on_network_changed(Instant now);
+  // Something leaves on every path in use and to every relay.
+  void send_keepalives(Instant now);
   void on_timeout(Instant now, WallTime wall);
   // Says goodbye to every connected client and withdraws our candidates from it: clients of
   // generation A know no goodbye, and a datagram can be lost. Afterwards only outputs are drained.

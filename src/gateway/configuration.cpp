@@ -375,6 +375,15 @@ Check read_words(const Reader& reader, Configuration& out) {
     }
     out.masquerade = masquerade->value == "on";
   }
+  if (const auto untracked = reader.get("untracked", "FIREGATE_UNTRACKED")) {
+    if (untracked->value == "on")
+      out.untracked = UntrackedChoice::on;
+    else if (untracked->value == "off")
+      out.untracked = UntrackedChoice::off;
+    else if (untracked->value != "auto")
+      return usage(untracked->key + "='" + untracked->value +
+                   "' is none of 'auto', 'on' and 'off': set one of the three");
+  }
   if (const auto version = reader.get("reported-version", "FIREGATE_REPORTED_VERSION")) {
     const auto dots = std::count(version->value.begin(), version->value.end(), '.');
     const bool valid = dots == 2 && version->value.size() < 32 &&
@@ -490,6 +499,9 @@ Result<CommandLine, ConfigurationError> parse_command_line(std::vector<std::stri
            {"--masquerade", "masquerade", "on or off [FIREGATE_MASQUERADE]"},
            {"--preserve-source", "preserve-source",
             "Networks that see clients' own addresses [FIREGATE_PRESERVE_SOURCE]"},
+           {"--untracked", "untracked",
+            "Keep tunnel datagrams out of connection tracking: auto, on or off "
+            "[FIREGATE_UNTRACKED]"},
            {"--control-socket", "control-socket",
             "Where 'firegate status' asks, or off [FIREGATE_CONTROL_SOCKET]"}}) {
     app.add_option(option.names, values[option.key], option.help);

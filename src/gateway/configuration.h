@@ -19,6 +19,8 @@ namespace fg::gateway {
 
 // How datagrams come in (fast_path.h).
 enum class BackendChoice : std::uint8_t { automatic, xdp, kernel };
+// Whether the host's connection tracking is spared the tunnel's datagrams (untracking.h).
+enum class UntrackedChoice : std::uint8_t { automatic, on, off };
 
 struct Configuration {
   std::string api_url = "wss://api.firezone.dev";
@@ -44,6 +46,7 @@ struct Configuration {
   std::string ca_file;
   bool masquerade = true;
   std::vector<Cidr> preserved_sources;  // destinations that see clients' own addresses
+  UntrackedChoice untracked = UntrackedChoice::automatic;
   bool set_forwarding = false;
   bool lenient_turn = false;
   std::string state_directory = "/var/lib/firezone";

@@ -1,42 +1,18 @@
 #include "gateway/firewall.h"
 
-#include <nftables/libnftables.h>
-
-#include <algorithm>
-#include <memory>
-
 #include "gateway/forward_policy.h"
+#include "gateway/nft.h"
+#include "gateway/tracking_users.h"
 
 namespace fg::gateway {
 namespace {
 
 constexpr std::string_view kUsualName = "tun-firezone";  // spec operations 9
 
-struct Outcome {
-  bool ok = false;
-  std::string output;
-  std::string error;  // first line
-};
-
-Outcome run(const std::string& commands, unsigned output_flags = 0) {
-  const std::unique_ptr<nft_ctx, decltype(&nft_ctx_free)> context{nft_ctx_new(NFT_CTX_DEFAULT),
-                                                                  &nft_ctx_free};
-  if (!context) return {false, "", "libnftables does not start"};
-  nft_ctx_buffer_error(context.get());
-  nft_ctx_buffer_output(context.get());
-  nft_ctx_output_set_flags(context.get(), output_flags);
-  Outcome out;
-  out.ok = nft_run_cmd_from_buffer(context.get(), commands.c_str()) == 0;
-  if (const auto* output = nft_ctx_get_output_buffer(context.get()); output != nullptr)
-    out.output = output;
-  if (const auto* error = nft_ctx_get_error_buffer(context.get()); error != nullptr) {
-    out.error = error;
-    out.error.resize(std::min(out.error.find('\n'), out.error.size()));
-  }
-  return out;
-}
-
 }  // namespace
+
+// A privileged port the kernel gives to sources that have one; the last leaves no range above it.
+bool Firewall::is_avoidable(std::uint16_t port) { return port > 1024 && port < 65535; }
 
 Firewall::Firewall(std::string tun_name, std::vector<Cidr> preserved)
     : tun_name_(std::move(tun_name)),
@@ -65,20 +41,27 @@ std::string Firewall::ruleset(Family of) const {
            " preserve " + from_clients + family + " daddr @preserved counter snat " + family +
            " prefix to " + family + " saddr map { " + range + " : " + range + " }\n";
   }
-  return out + "add chain " + table +
-         " postrouting { type nat hook postrouting priority 100; }\nadd rule " + table +
-         " postrouting " + from_clients + "counter masquerade\n";
+  out += "add chain " + table + " postrouting { type nat hook postrouting priority 100; }\n";
+  const auto add_rule = [&](const std::string& rest) {
+    out += "add rule " + table + " postrouting " + from_clients + rest + "\n";
+  };
+  // Ports stay what they are where they can: from a range to itself, ours left out.
+  if (const auto port = v6 ? ports_.v6 : ports_.v4; is_avoidable(port)) {
+    const auto below = "1024-" + std::to_string(port - 1);
+    add_rule("udp sport " + below + " counter masquerade to :" + below);
+    add_rule("udp sport " + std::to_string(port) +
+             "-65535 counter masquerade to :" + std::to_string(port + 1) + "-65535");
+  }
+  add_rule("counter masquerade");
+  return out;
 }
 
 std::string Firewall::listing(Family of) const {
-  const auto listed =
-      run(std::string{"list table "} + (of == Family::v6 ? "ip6 " : "ip ") + table_ + "\n",
-          NFT_CTX_OUTPUT_STATELESS);
-  return listed.ok ? listed.output : "";
+  return Nft{}.listing((of == Family::v6 ? "ip6 " : "ip ") + table_);
 }
 
 Result<void, std::string> Firewall::install() {
-  if (const auto v4 = run(ruleset(Family::v4)); !v4.ok) {
+  if (const auto v4 = Nft{}.run(ruleset(Family::v4)); !v4.ok) {
     return fail("nft: the table 'ip " + table_ + "' cannot be installed (" + v4.error +
                 "): load the kernel module nf_tables and run with CAP_NET_ADMIN, or set "
                 "FIREGATE_MASQUERADE=off and translate "
@@ -86,7 +69,7 @@ Result<void, std::string> Firewall::install() {
   }
   installed_v4_ = listing(Family::v4);
   // A host without IPv6 has no such table, and no such traffic.
-  installed_v6_ = run(ruleset(Family::v6)).ok ? listing(Family::v6) : "";
+  installed_v6_ = Nft{}.run(ruleset(Family::v6)).ok ? listing(Family::v6) : "";
   return {};
 }
 
@@ -96,13 +79,32 @@ bool Firewall::is_installed() const {
 }
 
 void Firewall::remove() {
-  (void)run("delete table ip " + table_ + "\n");
-  if (!installed_v6_.empty()) (void)run("delete table ip6 " + table_ + "\n");
+  (void)Nft{}.run("delete table ip " + table_ + "\n");
+  if (!installed_v6_.empty()) (void)Nft{}.run("delete table ip6 " + table_ + "\n");
 }
 
-std::vector<std::string> Firewall::obstacles() const {
-  return forward_obstacles(run("list ruleset\n", NFT_CTX_OUTPUT_JSON | NFT_CTX_OUTPUT_TERSE).output,
-                           tun_name_);
+OtherTables Firewall::others() const {
+  OtherTables out;
+  const auto use = [&](const std::string& why) {
+    if (!out.tracking_user) out.tracking_user = why;
+  };
+  const auto tables = list_tables();
+  out.is_complete = tables.has_value();
+  if (!tables) use("the nftables tables cannot be listed");
+  Nft nft;
+  for (const auto& table : tables.value_or(std::vector<NftTable>{})) {
+    if (table.name == table_) continue;
+    if (!table.is_readable()) {
+      use("table " + table.family + " " + table.name + " is dormant or somebody's own");
+      continue;
+    }
+    const auto text = nft.json_of(table);
+    out.is_complete = out.is_complete && !text.empty();
+    for (auto& obstacle : forward_obstacles(text, tun_name_))
+      out.obstacles.push_back(std::move(obstacle));
+    if (const auto user = tracking_user(text)) use(*user);
+  }
+  return out;
 }
 
 }  // namespace fg::gateway

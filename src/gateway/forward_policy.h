@@ -1,5 +1,5 @@
 // Whether another program's nftables rules (Docker, ufw, firewalld, by hand) keep forwarded packets
-// from passing, judged from the text that `nft --json list ruleset` gives. Rules that accept our
+// from passing, judged from the text that `nft --json list table` gives. Rules that accept our
 // interface by name count as allowing it; nothing is evaluated beyond that.
 #pragma once
 

@@ -62,7 +62,8 @@ class Gateway final : public net::PortalHandler {
         identity_(crypto::generate_key_pair(random_)),
         resolver_(loop_, resolver_options()),
         host_(loop_,
-              {configuration.tun_name, configuration.masquerade, configuration.preserved_sources},
+              {configuration.tun_name, configuration.masquerade, configuration.preserved_sources,
+               configuration.untracked},
               Log{sink, "host"}),
         dns_(loop_, random_, configuration.tun_name, Log{sink, "dns"}),
         left_behind_(configuration.state_directory),
@@ -92,6 +93,7 @@ class Gateway final : public net::PortalHandler {
       pool_->watch_again();
       dns_.keep(host_.addresses());
     });
+    host_.on_tracked([this] { controller_->send_keepalives(loop_.now()); });
     loop_.on_turn([this](Instant now) { turn(now); });
     portal_->start();
     turn(loop_.now());
@@ -508,6 +510,7 @@ console::Status Gateway::status() const {
   }
   out.not_ready = reasons_not_ready();
   out.warnings = host_.warnings();
+  out.tracked_because = host_.tracked_because();
   return out;
 }
 

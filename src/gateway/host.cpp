@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "gateway/legacy_tables.h"
+#include "gateway/tracking_users.h"
 
 namespace fg::gateway {
 namespace {
@@ -24,7 +25,8 @@ Host::Host(net::Loop& loop, HostOptions options, Log log)
     : loop_(loop),
       options_(std::move(options)),
       log_(log),
-      firewall_(options_.tun_name, options_.preserved_sources) {}
+      firewall_(options_.tun_name, options_.preserved_sources),
+      untracking_(options_.untracked, firewall_.table(), log_) {}
 
 Host::~Host() {
   if (routing_) loop_.unwatch(routing_->fd());
@@ -46,6 +48,8 @@ Result<void, std::string> Host::open(std::shared_ptr<io::kernel::Upkeep> upkeep)
               {{"reason", rules.error().to_string()}});
   }
   if (options_.masquerade) {
+    ports_ = {.v4 = upkeep_->udp_port(Family::v4), .v6 = upkeep_->udp_port(Family::v6)};
+    firewall_.set_ports(ports_);
     if (auto installed = firewall_.install(); !installed) return installed;
     has_firewall_ = true;
   }
@@ -66,7 +70,7 @@ void Host::take(const HostChange& change) {
   if (change.kind == Kind::link && change.removed && ours) {
     due = now;
   } else if (change.kind == Kind::firewall || change.kind == Kind::unknown) {
-    firewall_changed_ = obstacles_changed_ = true;
+    firewall_changed_ = ruleset_changed_ = true;
     due = std::max(now + kSettle, firewall_looked_at_ + kPause);
   } else if (ours || change.kind == Kind::rule) {
     due = now + kSettle;
@@ -95,6 +99,13 @@ Result<void, std::string> Host::configure(const IpAddress& v4, const IpAddress& 
 }
 
 void Host::on_turn(Instant now) {
+  if (legacy_glance_at_ <= now) {
+    legacy_glance_at_ = now + kLegacyGlance;
+    if (legacy_tracking_user() != legacy_user_) {
+      legacy_read_at_.reset();
+      check_at_ = now;
+    }
+  }
   if (check_at_ <= now) check(now);
 }
 
@@ -105,12 +116,14 @@ void Host::check(Instant now) {
   check_network(now);
   check_sockets();
   check_firewall(now);
+  check_tracking(now);
   say_what_changed();
   if (was_remade_) mended_at_ = now;
   if (was_remade_ && on_mended_) on_mended_();
   check_at_ = now + (problems_.empty() ? kInterval : retry_);
-  if (rules_ && obstacles_changed_)
-    check_at_ = std::min(check_at_, std::max(obstacles_due_, now + kPause));
+  if (rules_ && ruleset_changed_)
+    check_at_ = std::min(check_at_, std::max(ruleset_due_, now + kPause));
+  if (const auto due = untracking_.due()) check_at_ = std::min(check_at_, *due);
   retry_ = problems_.empty() ? kRetryFirst : std::min(retry_ * 2, kRetryMax);
 }
 
@@ -165,11 +178,11 @@ void Host::check_sockets() {
 }
 
 void Host::check_firewall(Instant now) {
-  if (!rules_) obstacles_changed_ = true;  // nobody tells
+  if (!rules_ || !others_.is_complete) ruleset_changed_ = true;  // nobody tells
   const bool is_legacy_due = !legacy_read_at_ || now - *legacy_read_at_ >= kInterval;
-  if (is_legacy_due || (obstacles_changed_ && obstacles_due_ <= now)) read_legacy(now);
-  if (obstacles_changed_ && obstacles_due_ <= now) read_obstacles();
-  firewall_obstacles_ = nft_obstacles_;
+  if (is_legacy_due || (ruleset_changed_ && ruleset_due_ <= now)) read_legacy(now);
+  if (ruleset_changed_ && ruleset_due_ <= now) read_ruleset();
+  firewall_obstacles_ = others_.obstacles;
   firewall_obstacles_.insert(firewall_obstacles_.end(), legacy_obstacles_.begin(),
                              legacy_obstacles_.end());
   if (!has_firewall_ || (!firewall_changed_ && now - firewall_looked_at_ < kInterval)) return;
@@ -185,6 +198,16 @@ void Host::check_firewall(Instant now) {
   mended_at_ = now;
 }
 
+void Host::check_tracking(Instant now) {
+  if (!has_firewall_) return;
+  if (untracking_.decide(others_.tracking_user ? others_.tracking_user : legacy_user_, ports_,
+                         now) &&
+      on_tracked_)
+    on_tracked_();
+  legacy_glance_at_ =
+      !untracking_.is_on() ? Instant::max() : std::min(legacy_glance_at_, now + kLegacyGlance);
+}
+
 // Two programs that undo each other's work do so every second: said once a minute.
 void Host::say_put_back(Instant now) {
   ++put_back_unsaid_;
@@ -197,14 +220,15 @@ void Host::say_put_back(Instant now) {
 void Host::read_legacy(Instant now) {
   legacy_read_at_ = now;
   legacy_obstacles_ = legacy_obstacles(options_.tun_name);
+  legacy_user_ = legacy_tracking_user();
 }
 
-void Host::read_obstacles() {
+void Host::read_ruleset() {
   const auto began = loop_.now();
-  nft_obstacles_ = firewall_.obstacles();
+  others_ = firewall_.others();
   const auto ended = loop_.now();
-  obstacles_changed_ = false;
-  obstacles_due_ = ended + std::max<Duration>(kPause, (ended - began) * kReadingShare);
+  ruleset_changed_ = false;
+  ruleset_due_ = ended + std::max<Duration>(kPause, (ended - began) * kReadingShare);
 }
 
 void Host::say_what_changed() {
@@ -220,6 +244,7 @@ void Host::say_what_changed() {
 }
 
 void Host::clean_up() {
+  untracking_.remove();
   if (has_firewall_) firewall_.remove();
   if (network_) network_->clean_up();
 }

@@ -111,18 +111,20 @@ class Firegate(Offered):
     name = "firegate"
     kind = "firezone"
 
-    def __init__(self, command=None, backend="kernel"):
+    def __init__(self, command=None, backend="kernel", untracked="auto"):
         super().__init__()
         self.command, self.gateway = shlex.split(command) if command else None, None
-        self.backend = backend
-        if command:
+        self.backend, self.untracked = backend, untracked
+        if untracked == "off":
+            self.name = "tracked"
+        elif command:
             self.name = os.path.basename(self.command[0])
         elif backend != "kernel":
             self.name = f"firegate {backend}"
 
     def raise_lab(self):
         self.gateway = Gateway(self.world, env={"FIREZONE_API_URL": f"ws://{load.PORTAL}", "RUST_LOG": "info",
-                                                "FIREGATE_BACKEND": self.backend})
+                                                "FIREGATE_BACKEND": self.backend, "FIREGATE_UNTRACKED": self.untracked})
         self.gateway.command = ["taskset", "-c", str(GATEWAY_CPU), *(self.command or self.gateway.command)]
         self.start_generator()
         self.gateway.start()

@@ -76,7 +76,8 @@ void whole(Bytes input) {
                              "FIREGATE_REPORTED_VERSION",
                              "FIREGATE_MASQUERADE",
                              "CREDENTIALS_DIRECTORY",
-                             "FIREZONE_UDP_SEND_BUFFER_SIZE"};
+                             "FIREZONE_UDP_SEND_BUFFER_SIZE",
+                             "FIREGATE_UNTRACKED"};
   constexpr std::array kFlags{"--api-url",    "--firezone-name=",
                               "--workers",    "--no-check",
                               "-m",           "--tun-name",

@@ -24,6 +24,13 @@ void Upkeep::add(const UdpSocket& socket) {
   sockets_.push_back({duplicate(socket.fd()), socket.family(), socket.port()});
 }
 
+std::uint16_t Upkeep::udp_port(Family family) const {
+  for (const auto& socket : sockets_) {
+    if (socket.family == family) return socket.port;
+  }
+  return 0;
+}
+
 std::optional<SysError> Upkeep::add(TunSteering steering) {
   if (const auto error = steering.attach(queues_.front().get())) return error;
   steering_ = std::move(steering);

@@ -24,6 +24,9 @@ class Upkeep {
   // Attached to the device, and to each that is made again.
   [[nodiscard]] std::optional<SysError> add(TunSteering steering);
 
+  // Of the sockets of a family; 0: there are none.
+  [[nodiscard]] std::uint16_t udp_port(Family family) const;
+
   // Which worker's queue a client's packets are for; kept up as far as the kernel takes it.
   void steer(const IpAddress& tunnel, std::optional<WorkerIndex> owner);
 

@@ -194,6 +194,16 @@ TEST(Configuration, TheBackendIsAutomaticUnlessAsked) {
   EXPECT_EQ(accept(table).backend, BackendChoice::automatic);
 }
 
+TEST(Configuration, TrackingIsLeftToWhatTheHostNeedsUnlessAsked) {
+  Table table;
+  EXPECT_EQ(accept(table).untracked, UntrackedChoice::automatic);
+  table.variables["FIREGATE_UNTRACKED"] = "on";
+  EXPECT_EQ(accept(table).untracked, UntrackedChoice::on);
+  table.variables["FIREGATE_UNTRACKED"] = "auto";
+  EXPECT_EQ(accept(table).untracked, UntrackedChoice::automatic);
+  EXPECT_EQ(accept(table, {"--untracked", "off"}).untracked, UntrackedChoice::off);
+}
+
 struct BadValue {
   const char* key;
   const char* value;
@@ -230,6 +240,8 @@ TEST(Configuration, EveryBadValueNamesItsKeyAndTheMendInOneLine) {
            {"FIREGATE_PORTAL_GENERATION", "D", 2},
            {"FIREGATE_REPORTED_VERSION", "1.6", 2},
            {"FIREGATE_MASQUERADE", "maybe", 2},
+           {"FIREGATE_UNTRACKED", "true", 2},
+           {"FIREGATE_UNTRACKED", "", 2},
            {"FIREGATE_AEAD", "rot13", 2},
            {"FIREZONE_UDP_SEND_BUFFER_SIZE", "many", 2}}) {
     Table table;

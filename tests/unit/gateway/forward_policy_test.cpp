@@ -51,7 +51,7 @@ class ForwardPolicyTest : public OwnNamespace {
   static void load(const std::string& ruleset) {
     ASSERT_EQ(output_of("nft flush ruleset; nft -f - <<'END'\n" + ruleset + "\nEND\n"), "");
   }
-  static std::vector<std::string> obstacles() { return Firewall{"tun-test"}.obstacles(); }
+  static std::vector<std::string> obstacles() { return Firewall{"tun-test"}.others().obstacles; }
 };
 
 TEST_F(ForwardPolicyTest, AHostWithoutAFirewallForwards) {

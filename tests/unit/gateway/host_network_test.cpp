@@ -185,6 +185,36 @@ TEST_F(HostNetworkTest, SourcesArePreservedTowardsListedNetworksBeforeAnythingEl
   EXPECT_EQ(output_of("nft list ruleset"), "");
 }
 
+TEST_F(HostNetworkTest, NoFlowIsTranslatedToAPortOfOurs) {
+  Firewall firewall{"tun-test"};
+  firewall.set_ports({.v4 = 52625, .v6 = 40000});
+  ASSERT_TRUE(firewall.install());
+  EXPECT_TRUE(firewall.is_installed());
+  for (const auto& [family, rules] :
+       {std::pair{"ip",
+                  "udp sport 1024-52624 counter masquerade to :1024-52624|"
+                  "udp sport 52625-65535 counter masquerade to :52626-65535|masquerade"},
+        {"ip6",
+         "udp sport 1024-39999 counter masquerade to :1024-39999|"
+         "udp sport 40000-65535 counter masquerade to :40001-65535|masquerade"}}) {
+    const auto listed =
+        output_of(std::string{"nft -s list table "} + family + " firegate-tun-test");
+    std::size_t from = 0;
+    for (std::string_view rest = rules; !rest.empty();) {
+      const auto rule = rest.substr(0, rest.find('|'));
+      rest.remove_prefix(std::min(rule.size() + 1, rest.size()));
+      from = listed.find(rule, from);
+      ASSERT_NE(from, std::string::npos) << rule << "\n" << listed;
+    }
+  }
+  for (const std::uint16_t port : {std::uint16_t{0}, std::uint16_t{1024}, std::uint16_t{65535}}) {
+    EXPECT_FALSE(Firewall::is_avoidable(port));
+    firewall.set_ports({.v4 = port, .v6 = port});
+    ASSERT_TRUE(firewall.install()) << port;
+  }
+  firewall.remove();
+}
+
 TEST_F(HostNetworkTest, TheFirewallTableIsOursAloneAndLeavesNothingBehind) {
   Firewall firewall{"tun-test"};
   const auto installed = firewall.install();

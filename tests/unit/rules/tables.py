@@ -87,6 +87,7 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
     "src/gateway/fast_path_absent.cpp": ("tests/net/test_xdp.py", "in place of fast_path.cpp in another build"),
     "src/gateway/flow_logs.cpp": ("tests/net/test_flow_logs.py", "wires rooms that have their tests"),
     "src/gateway/firewall.cpp": ("tests/unit/gateway/host_network_test.cpp", "one suite in a network namespace"),
+    "src/gateway/nft.cpp": ("tests/unit/gateway/untracking_test.cpp", "what it runs is told by those who run it"),
     "src/gateway/netlink.cpp": ("tests/unit/gateway/host_network_test.cpp", "one suite in a network namespace"),
     "src/gateway/host.cpp": ("tests/net/test_host_changes.py", "what other programs do to a running gateway"),
     "src/gateway/ask.cpp": ("tests/net/test_status.py", "both ends of a socket, with and without a gateway there"),

@@ -45,11 +45,22 @@ TEST(Table, AStatusSaysFirstWhatIsWrong) {
   EXPECT_THAT(text, HasSubstr("dropped  3  replayed  counter already seen or too old\n"));
 }
 
+TEST(Table, AStatusSaysWhetherTheHostTracksDatagramsAndWhy) {
+  Status status;
+  EXPECT_THAT(shown(write_status(status, kClock)),
+              HasSubstr("tracking  none of the tunnel's datagrams\n"));
+  status.tracked_because = "table ip nat, chain POSTROUTING translates (masquerade)";
+  EXPECT_THAT(shown(write_status(status, kClock)),
+              HasSubstr("tracking  of the tunnel's datagrams kept: table ip nat, chain "
+                        "POSTROUTING translates (masquerade)\n"));
+}
+
 TEST(Table, AStatusSaysWhatBecomesOfFlowRecordsAndWhyTheyAreNotUploaded) {
   Status status;
   EXPECT_THAT(
       shown(write_status(status, kClock)),
-      HasSubstr("flows    not recorded: 0 open, 0 recorded, 0 lost, 0 in the spool, 0 uploaded\n"));
+      HasSubstr(
+          "flows     not recorded: 0 open, 0 recorded, 0 lost, 0 in the spool, 0 uploaded\n"));
   status.flow_logs = {.is_on = true,
                       .open = 1,
                       .untracked = 0,
@@ -62,11 +73,12 @@ TEST(Table, AStatusSaysWhatBecomesOfFlowRecordsAndWhyTheyAreNotUploaded) {
                       .last_error = "ingest.test: status 503",
                       .last_error_at = Instant{990s}};
   const auto text = shown(write_status(status, kClock));
-  EXPECT_THAT(text, HasSubstr("flows    1 open, 4 recorded, 0 lost, 6 in the spool, 7 uploaded, "
+  EXPECT_THAT(text, HasSubstr("flows     1 open, 4 recorded, 0 lost, 6 in the spool, 7 uploaded, "
                               "last 2026-09-21T14:03:20Z (10 min ago)\n"));
   EXPECT_THAT(
-      text, HasSubstr("         upload failed 2026-09-21T14:13:10Z (10 s ago): ingest.test: status "
-                      "503\n"));
+      text,
+      HasSubstr("          upload failed 2026-09-21T14:13:10Z (10 s ago): ingest.test: status "
+                "503\n"));
 }
 
 TEST(Table, ColumnsOfPeersStandUnderTheirNames) {

@@ -73,6 +73,17 @@ TEST_F(Connected, AGoodbyeOfTheClientForgetsItWithoutAnAnswer) {
   EXPECT_EQ(world.controller.summary().clients, 0U);
 }
 
+TEST_F(Connected, KeepalivesLeaveOnEveryPathInUseAndToTheRelay) {
+  const auto asked = world.relay.asked;
+  world.controller.send_keepalives(world.now);
+  ASSERT_TRUE(world.controller.wakeup());
+  EXPECT_EQ(world.controller.wakeup()->at, world.now);
+  world.settle();
+  ASSERT_EQ(world.commanded<pipeline::SendInner>().size(), 1U);
+  EXPECT_EQ(world.commanded<pipeline::SendInner>()[0]->length, 0U);
+  EXPECT_GT(world.relay.asked, asked);
+}
+
 TEST_F(Connected, ShutdownSaysGoodbyeToEveryConnectedClient) {
   world.controller.shut_down(world.now);
   world.settle();
