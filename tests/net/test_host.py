@@ -234,7 +234,7 @@ def test_a_stopped_gateway_takes_its_changes_back_within_a_second_and_a_killed_o
         started.gateway.start()
         started.ready(30)
         assert in_gateway(lab, "ip", "rule").count("fwmark") == 1
-        assert in_gateway(lab, "nft", "list", "table", "ip", "firegate").count("masquerade") == 1
+        assert in_gateway(lab, "nft", "list", "table", "ip", "firegate").count("masquerade\n") == 1
 
 
 def test_a_second_signal_ends_at_once_while_a_goodbye_waits(lab):
