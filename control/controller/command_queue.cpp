@@ -14,7 +14,8 @@ bool may_be_lost(const pipeline::Command& command) {
   return std::holds_alternative<pipeline::SendInner>(command) ||
          std::holds_alternative<pipeline::SendProbe>(command) ||
          std::holds_alternative<pipeline::AskRoute>(command) ||
-         std::holds_alternative<pipeline::ExpectSource>(command);
+         std::holds_alternative<pipeline::ExpectSource>(command) ||
+         std::holds_alternative<pipeline::SetStandingAnswer>(command);
 }
 
 // What a command sets; a later one of the same subject says all that it said.

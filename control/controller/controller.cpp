@@ -67,6 +67,8 @@ void Controller::on_event(const pipeline::Event& event, Instant now, WallTime wa
     if (auto* connection = find(heard->slot)) on_route_activity(*connection, *heard, now);
   } else if (const auto* channel = std::get_if<pipeline::ChannelActivity>(&event)) {
     relays_.on_channel_activity(channel->relay, channel->channel, now);
+  } else if (const auto* answered = std::get_if<pipeline::CheckAnswered>(&event)) {
+    on_check_answered(*answered);
   } else if (const auto* retired = std::get_if<pipeline::PolicyRetired>(&event)) {
     release_policy(retired->policy);
   } else if (const auto* given_back = std::get_if<pipeline::TranslationsRetired>(&event)) {

@@ -240,6 +240,7 @@ class Controller {
   void seed_candidates(Connection& connection, Instant now);
   void add_local(Connection& connection, const turn::Candidate& candidate, Instant now);
   void wake(Connection& connection, Instant now);
+  void take_back_answers(Connection& connection);
   void migrate_orphans(Instant now);
   void set_relay(Connection& connection, std::optional<RelayId> relay);
   void set_relayed_peer(Connection& connection, std::optional<SocketAddress> peer);
@@ -287,6 +288,9 @@ class Controller {
     std::optional<RelayId> relay;  // came as channel data
   };
   void on_stun(const Arrival& arrival, Bytes bytes, Instant now);
+  static void keep_check(Connection& connection, const Arrival& arrival, Bytes bytes);
+  void leave_to_worker(Connection& connection, const Connection::Check& check, Instant now);
+  void on_check_answered(const pipeline::CheckAnswered& answered);
   void on_handshake(const Arrival& arrival, Bytes bytes, Instant now);
   void on_initiation(const Arrival& arrival, Bytes bytes, Instant now);
   [[nodiscard]] std::optional<path::Path> path_of(const pipeline::Route& route, Instant now) const;

@@ -112,6 +112,7 @@ Connection* Controller::create(NewConnection request, Instant now) {
 
 void Controller::remove(Connection& connection, bool goodbye, Instant now) {
   const auto options = connection.options;
+  take_back_answers(connection);
   if (goodbye && connection.has_session && connection.path.kind != pipeline::Path::Kind::none) {
     send_inner(connection, packet::goodbye_packet());
   }
@@ -179,7 +180,14 @@ void Controller::add_local(Connection& connection, const turn::Candidate& candid
     connection.announce.push_back(*added);
 }
 
+void Controller::take_back_answers(Connection& connection) {
+  if (std::exchange(connection.standing, {}).empty()) return;
+  tell(pipeline::kFirstWorker, pipeline::DropStandingAnswers{number(connection.options.key)});
+}
+
+// The agent of a client that does something wants to hear of each check when it comes.
 void Controller::wake(Connection& connection, Instant now) {
+  take_back_answers(connection);
   connection.last_activity = now;
   if (connection.is_idle) {
     connection.is_idle = false;
@@ -263,6 +271,8 @@ void Controller::on_connection_timeout(Connection& connection, Instant now, Wall
   if (!connection.is_idle && quiet >= kIdleAfter && connection.agent.is_connected()) {
     connection.is_idle = true;
     connection.agent.set_profile(ice::kServerIdle, now);
+    for (const auto& check : std::exchange(connection.checks, {}))
+      leave_to_worker(connection, check, now);
   }
   pump(connection, now);
 }

@@ -85,7 +85,7 @@ std::optional<AgentEvent> Agent::poll_event() {
 }
 
 std::optional<Wakeup> Agent::wakeup() const {
-  if (!transmits_.empty() || !events_.empty()) return Wakeup{last_now_, "ICE output queued"};
+  if (has_output()) return Wakeup{last_now_, "ICE output queued"};
   if (failed_) return std::nullopt;
   if (state_ == AgentState::initial) return Wakeup{last_now_, "ICE start"};
   std::optional<Wakeup> first;

@@ -108,6 +108,13 @@ struct Unheard {
 };
 using AgentEvent = std::variant<StateChanged, Nominated, Failed, Reconsidered, Unheard>;
 
+// A check that may be answered again and again without asking the agent each time.
+struct Repeatable {
+  PairId pair{};
+  bool nominates = false;
+  friend bool operator==(const Repeatable&, const Repeatable&) = default;
+};
+
 // What became of a signalled candidate.
 struct RemoteAddition {
   enum class Outcome : std::uint8_t {
@@ -176,6 +183,8 @@ class Agent {
                                        const SocketAddress& remote, Instant now);
   // Authentic data of the peer arrived. Need not be told but while is_doubting().
   void on_data(const SocketAddress& local, const SocketAddress& remote, Instant now);
+  // A repeatable check was answered for us. False: it no longer should be.
+  bool on_repeated(const Repeatable& check, Instant at);
   // At most one check each call; wakeup() is at once while more are due.
   void on_timeout(Instant now);
 
@@ -183,9 +192,18 @@ class Agent {
 
   std::optional<Transmit> poll_transmit();
   std::optional<AgentEvent> poll_event();
+  [[nodiscard]] bool has_output() const { return !transmits_.empty() || !events_.empty(); }
   [[nodiscard]] std::optional<Wakeup> wakeup() const;
 
   // ---- queries ----
+
+  // Of a request that on_message() just took: while idle, all there is to do about the same request
+  // is to answer and to be told.
+  [[nodiscard]] std::optional<Repeatable> repeatable(const stun::Message& request,
+                                                     const SocketAddress& local,
+                                                     const SocketAddress& remote);
+  // The answer to it, with transaction id zero.
+  [[nodiscard]] std::optional<ByteVector> standing_answer(const SocketAddress& remote) const;
 
   [[nodiscard]] AgentState state() const { return state_; }
   [[nodiscard]] Role role() const { return role_; }

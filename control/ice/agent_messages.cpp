@@ -117,6 +117,29 @@ std::optional<DropReason> Agent::on_success(const stun::Message& message, Instan
   return std::nullopt;
 }
 
+std::optional<Repeatable> Agent::repeatable(const stun::Message& request,
+                                            const SocketAddress& local,
+                                            const SocketAddress& remote) {
+  if (failed_ || withdrawn_ || !profile_.relies_on_peer || role_ != Role::controlled ||
+      !request.is(stun::Method::binding, stun::Class::request) || !request.ends_sealed())
+    return std::nullopt;
+  const auto* destination = find_local(local);
+  const auto* pair =
+      destination != nullptr ? checklist_.find(destination->candidate.base, remote) : nullptr;
+  if (pair == nullptr) return std::nullopt;
+  return Repeatable{pair->id, request.use_candidate()};
+}
+
+bool Agent::on_repeated(const Repeatable& check, Instant at) {
+  auto* pair = failed_ || withdrawn_ ? nullptr : checklist_.find(check.pair);
+  if (pair == nullptr || (check.nominates && pair->nominated == 0)) return false;
+  pair->last_request = std::max(pair->last_request.value_or(at), at);
+  if (at >= last_heard_) on_heard(*pair, at);
+  if (check.nominates) checklist_.on_use_candidate(*pair);
+  settle(at);
+  return true;
+}
+
 // ---- sending ----
 
 // A peer makes a candidate of an unknown source with the priority its check carries, and a
@@ -170,6 +193,16 @@ void Agent::send_success(const stun::Message& request, const Local& local,
   stun::Builder builder{buffer, stun::Method::binding, stun::Class::success, request.transaction()};
   builder.xor_mapped_address(remote);
   reply(builder, local, remote);
+}
+
+std::optional<ByteVector> Agent::standing_answer(const SocketAddress& remote) const {
+  std::array<std::uint8_t, stun::kMessageMax> buffer;
+  stun::Builder builder{buffer, stun::Method::binding, stun::Class::success, {}};
+  builder.xor_mapped_address(remote)
+      .integrity(stun::short_term_key(local_credentials_.password))
+      .fingerprint();
+  const auto bytes = builder.finish();
+  return bytes ? std::optional{copy_of(*bytes)} : std::nullopt;
 }
 
 void Agent::send_conflict(const stun::Message& request, const Local& local,

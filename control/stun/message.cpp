@@ -97,6 +97,11 @@ bool Message::verify_integrity(Bytes key) const {
                              bytes_.subspan(integrity_at_ + kAttributeHeader, kIntegritySize));
 }
 
+bool Message::ends_sealed() const {
+  return has_fingerprint_ &&
+         integrity_at_ + 2 * kAttributeHeader + kIntegritySize + kFingerprintSize == bytes_.size();
+}
+
 std::optional<std::string_view> Message::text(std::uint16_t type, std::size_t max) const {
   const auto value = find(type);
   if (!value || value->size() > max) return std::nullopt;

@@ -107,6 +107,8 @@ class Message {
   // Constant time in the comparison; false without MESSAGE-INTEGRITY. RFC 8489 §14.5.
   [[nodiscard]] bool verify_integrity(Bytes key) const;
   [[nodiscard]] bool has_fingerprint() const { return has_fingerprint_; }
+  // MESSAGE-INTEGRITY and FINGERPRINT are the last two attributes.
+  [[nodiscard]] bool ends_sealed() const;
 
   [[nodiscard]] std::optional<std::string_view> username() const {
     return text(attribute::username, kUsernameMax);

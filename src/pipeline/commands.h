@@ -14,7 +14,9 @@
 #include <variant>
 
 #include "base/address.h"
+#include "base/bytes.h"
 #include "base/ids.h"
+#include "base/secret.h"
 #include "base/time.h"
 #include "nat/translations.h"
 #include "packet/probe.h"
@@ -44,6 +46,8 @@ inline constexpr unsigned kWorkersMax = 16;
 [[nodiscard]] constexpr WorkerIndex worker_of(ReceiverIndex index) {
   return WorkerIndex{static_cast<std::uint8_t>(number(index) >> 28)};
 }
+// Where datagrams without a receiver index arrive (io/kernel/steering.h).
+inline constexpr WorkerIndex kFirstWorker{0};
 // The connection a receiver index belongs to: everything but the handshake slot.
 [[nodiscard]] constexpr std::uint32_t connection_of(ReceiverIndex index) {
   return number(index) >> 8;
@@ -157,6 +161,22 @@ struct SetGatewayAddresses {
 struct ExpectSource {
   IpAddress address;
 };
+// The control thread has answered this check, which came by the path and goes back by it, and would
+// answer it again. MESSAGE-INTEGRITY and FINGERPRINT end the question; the answer is a header with
+// transaction id zero, XOR-MAPPED-ADDRESS and room for the two. One for each pair.
+struct SetStandingAnswer {
+  std::uint32_t connection = 0;  // connection_of() its receiver indices
+  std::uint32_t pair = 0;        // a name of the control thread's, like `nominates` for the event
+  bool nominates = false;
+  Path path;
+  SecretText key;
+  ByteVector question;
+  ByteVector answer;
+};
+// All of the connection: what it is asked is the control thread's again.
+struct DropStandingAnswers {
+  std::uint32_t connection = 0;
+};
 // Fills in the page, which comes back with TrafficRead.
 struct ReadTraffic {
   TrafficPage* page = nullptr;  // never null
@@ -170,7 +190,8 @@ struct SetFlowTracking {
 using Command =
     std::variant<std::monostate, AddClient, RemoveClient, ForgetFlows, SetPolicy, SetTranslations,
                  SetPath, InstallSession, AskRoute, SendInner, SendProbe, SetRelay, SetChannel,
-                 SetTunnelOwner, SetGatewayAddresses, ExpectSource, ReadTraffic, SetFlowTracking>;
+                 SetTunnelOwner, SetGatewayAddresses, ExpectSource, SetStandingAnswer,
+                 DropStandingAnswers, ReadTraffic, SetFlowTracking>;
 
 // ---- worker -> control thread ----
 
@@ -209,6 +230,13 @@ struct ChannelActivity {
   RelaySlot relay{};
   ChannelNumber channel{};
 };
+// A standing answer was given. Told within a second.
+struct CheckAnswered {
+  std::uint32_t connection = 0;
+  std::uint32_t pair = 0;
+  bool nominates = false;
+  Instant at;
+};
 struct PolicyRetired {
   const filter::Policy* policy = nullptr;
 };
@@ -229,15 +257,14 @@ struct TrafficRead {
 };
 
 using Event = std::variant<std::monostate, SessionConfirmed, HandshakeNeeded, ClientActivity,
-                           RouteActivity, ChannelActivity, PolicyRetired, TranslationsRetired,
-                           NameSilent, ClientRemoved, TrafficRead>;
+                           RouteActivity, ChannelActivity, CheckAnswered, PolicyRetired,
+                           TranslationsRetired, NameSilent, ClientRemoved, TrafficRead>;
 
 // Which punts suffer when there are too many: each class has a ring of its own, so that a flood
 // fills only the one it belongs to.
 enum class PuntClass : std::uint8_t {
   trusted,   // in-tunnel control packets; relays in use and what came on their channels
   expected,  // STUN and handshakes from where a client may be
-  resting,   // of those, checks of who asks twice a minute: wake nobody by themselves
   stranger,  // STUN and handshakes from anywhere else, so many a second at most
   count_
 };

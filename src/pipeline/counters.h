@@ -2,8 +2,8 @@
 // counted twice:
 //
 //   datagrams_in + tun_in + handoffs_in + generated + fragments_given_up
-//     = to_resources + to_clients + keepalives_in + probes_in + probes_out + punted + handed_over
-//       + fragments_kept + all drops
+//     = to_resources + to_clients + keepalives_in + probes_in + probes_out + checks_answered
+//       + punted + handed_over + fragments_kept + all drops
 #pragma once
 
 #include <atomic>
@@ -26,11 +26,13 @@ struct alignas(128) Counters {
   Counter keepalives_in{0};
   Counter probes_in{0};  // path probes of clients without ICE
   Counter probes_out{0};
+  Counter checks_answered{0};  // of ICE, by a standing answer
   Counter punted{0};
   Counter handed_over{0};
   Counter bytes_to_resources{0};  // of inner packets
   Counter bytes_to_clients{0};
   Counter events_lost{0};
+  Counter answers_refused{0};  // standing answers without room
   DropCounters drops;
 
   static void add(Counter& counter, std::uint64_t n = 1) noexcept {

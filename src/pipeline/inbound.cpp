@@ -52,6 +52,9 @@ void Pipeline::sort_datagram(MutableBytes datagram, const ReceivedDatagrams& fro
     case DatagramKind::wireguard_response:
     case DatagramKind::wireguard_cookie:
       if (relay != nullptr) return punt_datagram(PuntClass::trusted, datagram, from);
+      if (kind == DatagramKind::stun &&
+          answer_check(datagram, {Path::Kind::direct, from.local.ip, from.from, {}}, now))
+        return;
       return punt_from_client(kind, datagram, from, now);
     case DatagramKind::channel_data:
       break;
@@ -68,9 +71,10 @@ void Pipeline::sort_datagram(MutableBytes datagram, const ReceivedDatagrams& fro
     return sort_data_message(inner, from, {relay->slot(), channel}, now);
   if (inner_kind == DatagramKind::unknown || inner_kind == DatagramKind::channel_data)
     return drop(DropReason::not_wireguard);
-  const bool is_resting =
-      inner_kind == DatagramKind::stun && resting_.note(from.from, channel, inner, now);
-  punt_datagram(is_resting ? PuntClass::resting : PuntClass::trusted, datagram, from);
+  if (inner_kind == DatagramKind::stun &&
+      answer_check(inner, {Path::Kind::relayed, {}, from.from, channel}, now))
+    return;
+  punt_datagram(PuntClass::trusted, datagram, from);
 }
 
 void Pipeline::sort_data_message(MutableBytes message, const ReceivedDatagrams& from,
@@ -312,13 +316,22 @@ void Pipeline::answer(Client& client, packet::IcmpAnswer kind, const InnerPacket
   (void)send_inner(client, Bytes{scratch_}.first(length), now);
 }
 
+bool Pipeline::answer_check(Bytes message, const Path& path, Instant now) noexcept {
+  const auto* standing = standing_answers_.find(message, path, now);
+  if (standing == nullptr) return false;
+  const auto size = standing->answer.size();
+  TransmitBatcher::Mark alone;
+  StandingAnswers::write(*standing, message, {room_for(alone, path, size, 0), size});
+  report(CheckAnswered{standing->connection, standing->pair, standing->nominates, now}, false,
+         true);
+  Counters::add(counters_.checks_answered);
+  return true;
+}
+
 void Pipeline::punt_from_client(DatagramKind kind, Bytes datagram, const ReceivedDatagrams& from,
                                 Instant now) noexcept {
   const bool is_stun = kind == DatagramKind::stun;
-  if (expected_.contains(from.from.ip)) {
-    const bool is_resting = is_stun && resting_.note(from.from, {}, datagram, now);
-    return punt_datagram(is_resting ? PuntClass::resting : PuntClass::expected, datagram, from);
-  }
+  if (expected_.contains(from.from.ip)) return punt_datagram(PuntClass::expected, datagram, from);
   if (!(is_stun ? stranger_stun_ : stranger_handshakes_).take(now)) {
     return drop(is_stun ? DropReason::stranger_stun_limited
                         : DropReason::stranger_handshake_limited);

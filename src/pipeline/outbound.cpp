@@ -250,17 +250,21 @@ void Pipeline::on_inner_handoff(Bytes handed, Instant now) noexcept {
 
 std::uint8_t* Pipeline::place_for(TransmitBatcher::Mark& mark, const Path& path, std::size_t inner,
                                   std::uint8_t ecn) noexcept {
+  return room_for(mark, path, packet::kDataHeader + inner + packet::kDataTag, ecn);
+}
+
+std::uint8_t* Pipeline::room_for(TransmitBatcher::Mark& mark, const Path& path, std::size_t size,
+                                 std::uint8_t ecn) noexcept {
   const bool is_relayed = path.kind == Path::Kind::relayed;
-  const auto message = packet::kDataHeader + inner + packet::kDataTag;
-  const auto size = message + (is_relayed ? packet::kChannelHeader : 0);
-  auto* place = batcher_.reserve(mark, path, ecn, size);
+  const auto framed = size + (is_relayed ? packet::kChannelHeader : 0);
+  auto* place = batcher_.reserve(mark, path, ecn, framed);
   if (place == nullptr) {
     flush_transmit();
-    place = batcher_.reserve(mark, path, ecn, size);
+    place = batcher_.reserve(mark, path, ecn, framed);
   }
   FG_ASSERT(place != nullptr);
   if (!is_relayed) return place;
-  packet::write_channel_header(place, path.channel, static_cast<std::uint16_t>(message));
+  packet::write_channel_header(place, path.channel, static_cast<std::uint16_t>(size));
   return place + packet::kChannelHeader;
 }
 

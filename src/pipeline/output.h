@@ -34,8 +34,9 @@ class Output : public flow::Sink {
   virtual void write_tun(const TunWrite& packet) noexcept = 0;
   virtual void transmit(std::span<const OutgoingDatagrams> batch) noexcept = 0;
 
-  // A place to fill; nullptr when the ring is full. Visible to the other side after publish().
-  [[nodiscard]] virtual Event* reserve_event() noexcept = 0;
+  // A place to fill; nullptr when the ring is full. Visible to the other side after publish(),
+  // which wakes it, or after a while if all that is new can wait.
+  [[nodiscard]] virtual Event* reserve_event(bool can_wait) noexcept = 0;
   [[nodiscard]] virtual Punt* reserve_punt(PuntClass punt_class) noexcept = 0;
   [[nodiscard]] virtual Handoff* reserve_handoff(WorkerIndex to) noexcept = 0;
   // By default nobody keeps records of flows.

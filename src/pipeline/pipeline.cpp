@@ -136,6 +136,13 @@ void Pipeline::on_command(const SendInner& command, Instant now) {
 void Pipeline::on_command(const SetRelay& command, Instant) {
   relays_.set_server(command.relay, command.server);
 }
+// Without room the control thread goes on answering.
+void Pipeline::on_command(SetStandingAnswer& command, Instant) {
+  if (!standing_answers_.set(std::move(command))) Counters::add(counters_.answers_refused);
+}
+void Pipeline::on_command(const DropStandingAnswers& command, Instant) {
+  standing_answers_.drop(command.connection);
+}
 void Pipeline::on_command(const AskRoute& command, Instant) {
   if (auto* client = clients_.get(command.slot)) client->is_route_asked = true;
 }
@@ -242,9 +249,9 @@ void Pipeline::note_activity(Client& client, Instant now) noexcept {
   report(ClientActivity{client.slot}, false);
 }
 
-void Pipeline::report(Event event, bool essential) noexcept {
+void Pipeline::report(Event event, bool essential, bool can_wait) noexcept {
   if (pending_events_.empty()) {
-    if (auto* place = output_.reserve_event()) {
+    if (auto* place = output_.reserve_event(can_wait)) {
       *place = event;
       unpublished_ = true;
       return;
@@ -284,7 +291,7 @@ void Pipeline::finish(Instant) noexcept {
   arm_touched();
   std::size_t reported = 0;
   while (reported < pending_events_.size()) {
-    auto* place = output_.reserve_event();
+    auto* place = output_.reserve_event(false);
     if (place == nullptr) break;
     *place = pending_events_[reported++];
     unpublished_ = true;

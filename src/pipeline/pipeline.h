@@ -37,7 +37,7 @@
 #include "pipeline/output.h"
 #include "pipeline/refusal.h"
 #include "pipeline/relay_table.h"
-#include "pipeline/resting_sources.h"
+#include "pipeline/standing_answers.h"
 #include "pipeline/transmit_batcher.h"
 
 namespace fg::pipeline {
@@ -145,6 +145,8 @@ class Pipeline {
   void on_command(const SetTunnelOwner& command, Instant now);
   void on_command(const SetGatewayAddresses& command, Instant now);
   void on_command(const ExpectSource& command, Instant now);
+  void on_command(SetStandingAnswer& command, Instant now);
+  void on_command(const DropStandingAnswers& command, Instant now);
   void on_command(const SetFlowTracking& command, Instant now);
   void on_command(const ReadTraffic& command, Instant now);
   void remove_client(Client& client);
@@ -171,6 +173,8 @@ class Pipeline {
               Instant now) noexcept;
   void answer(Client& client, packet::IcmpAnswer kind, const packet::InnerPacket& original,
               Instant now) noexcept;
+  // True: it was asked before and is answered.
+  bool answer_check(Bytes message, const Path& path, Instant now) noexcept;
   void punt_from_client(packet::DatagramKind kind, Bytes datagram, const ReceivedDatagrams& from,
                         Instant now) noexcept;
   void punt_datagram(PuntClass punt_class, Bytes datagram, const ReceivedDatagrams& from) noexcept;
@@ -189,6 +193,9 @@ class Pipeline {
                                                           const IpAddress& source) const noexcept;
   void on_inner_handoff(Bytes packet, Instant now) noexcept;
   void hand_over_packet(WorkerIndex worker, const packet::Segments& segments) noexcept;
+  // Room for a datagram of `size` bytes, behind the channel header if there is one.
+  [[nodiscard]] std::uint8_t* room_for(TransmitBatcher::Mark& mark, const Path& path,
+                                       std::size_t size, std::uint8_t ecn) noexcept;
   // Room for a message with this much inside, behind the channel header if there is one.
   [[nodiscard]] std::uint8_t* place_for(TransmitBatcher::Mark& mark, const Path& path,
                                         std::size_t inner, std::uint8_t ecn) noexcept;
@@ -221,7 +228,7 @@ class Pipeline {
   void drop(DropReason reason, std::uint64_t n = 1) noexcept { counters_.drops.count(reason, n); }
   void touch(Client& client) noexcept;
   void note_activity(Client& client, Instant now) noexcept;
-  void report(Event event, bool essential) noexcept;
+  void report(Event event, bool essential, bool can_wait = false) noexcept;
   void arm(Client& client) noexcept;
   void arm_after_packets(Client& client) noexcept;
   void arm_until(Client& client, Instant at) noexcept;
@@ -241,7 +248,7 @@ class Pipeline {
   ClientTable clients_;
   RelayTable relays_;
   ExpectedSources expected_;
-  RestingSources resting_;
+  StandingAnswers standing_answers_;
   TokenBucket stranger_stun_{kStrangerStunInterval, kStrangerBurst};
   TokenBucket stranger_handshakes_{kStrangerHandshakeInterval, kStrangerBurst};
   std::optional<IpAddress> gateway_v4_;

@@ -19,11 +19,6 @@ namespace {
 constexpr std::uint32_t kBell = 0xFFFFFFFF;
 constexpr std::size_t kEventsMax = 33;  // a port's descriptors and the bell
 
-Duration patience_of(pipeline::PuntClass punt_class) {
-  if (punt_class == pipeline::PuntClass::resting) return kRestingPatience;
-  return punt_class == pipeline::PuntClass::stranger ? kStrangerPatience : Duration::zero();
-}
-
 void add(std::atomic<std::uint64_t>& counter) {
   counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
 }
@@ -178,7 +173,7 @@ bool Worker::has_messages() noexcept {
 io::ReadySet Worker::wait(Instant now) noexcept {
   int timeout = -1;
   auto wake = pipeline_.wakeup();
-  if (ring_at_) wake = earlier(wake, Wakeup{*ring_at_, "punts that wait"});
+  if (ring_at_) wake = earlier(wake, Wakeup{*ring_at_, "output that waits"});
   if (wake) {
     const auto left =
         std::chrono::ceil<std::chrono::milliseconds>(std::max(wake->at - now, Duration::zero()));
@@ -226,9 +221,13 @@ void Worker::watch_port() noexcept {
 void Worker::write_tun(const TunWrite& packet) noexcept { (void)port_.write_tun(packet); }
 void Worker::transmit(std::span<const OutgoingDatagrams> batch) noexcept { port_.send(batch); }
 
-pipeline::Event* Worker::reserve_event() noexcept {
+pipeline::Event* Worker::reserve_event(bool can_wait) noexcept {
   auto* place = events_.reserve();
-  has_control_output_ |= place != nullptr;
+  if (place == nullptr) return nullptr;
+  if (can_wait && ++patient_events_ < kPatientEventsMax)
+    ring_control_by(turn_ + kEventPatience);
+  else
+    has_control_output_ = true;
   return place;
 }
 
@@ -241,13 +240,10 @@ flow::Event* Worker::reserve_flow_event() noexcept {
 pipeline::Punt* Worker::reserve_punt(pipeline::PuntClass punt_class) noexcept {
   auto* place = punts(punt_class).reserve();
   if (place == nullptr) return nullptr;
-  const auto patience = patience_of(punt_class);
-  if (patience == Duration::zero()) {
+  if (punt_class == pipeline::PuntClass::stranger)
+    ring_control_by(turn_ + kStrangerPatience);
+  else
     has_control_output_ = true;
-  } else {
-    has_patient_punts_ = true;
-    ring_at_ = std::min(ring_at_.value_or(Instant::max()), turn_ + patience);
-  }
   return place;
 }
 
@@ -260,14 +256,14 @@ pipeline::Handoff* Worker::reserve_handoff(WorkerIndex to) noexcept {
 }
 
 void Worker::publish() noexcept {
-  if (has_patient_punts_ || has_control_output_) {
-    has_patient_punts_ = false;
+  if (has_patient_output_ || has_control_output_) {
+    has_patient_output_ = false;
     for (auto& ring : punts_) ring.publish();
+    events_.publish();
+    flow_events_.publish();
   }
   if (has_control_output_) {
     has_control_output_ = false;
-    events_.publish();
-    flow_events_.publish();
     ring_control();
   }
   if (!has_handoffs_) return;
@@ -280,8 +276,14 @@ void Worker::publish() noexcept {
   }
 }
 
+void Worker::ring_control_by(Instant at) noexcept {
+  has_patient_output_ = true;
+  ring_at_ = std::min(ring_at_.value_or(Instant::max()), at);
+}
+
 void Worker::ring_control() noexcept {
   ring_at_.reset();
+  patient_events_ = 0;
   control_.ring();
 }
 

@@ -28,8 +28,10 @@ inline constexpr std::size_t kEventRing = 4096;
 inline constexpr std::size_t kFlowEventRing = 4096;
 inline constexpr std::size_t kPuntRing = 1024;
 inline constexpr std::size_t kStrangerRing = 256;
-// Before the control thread is woken for punts of these classes alone.
-inline constexpr Duration kRestingPatience = 50ms;
+// Before the control thread is woken for nothing but these: events that can wait, punts of
+// strangers.
+inline constexpr Duration kEventPatience = 1s;
+inline constexpr std::size_t kPatientEventsMax = kEventRing / 4;
 inline constexpr Duration kStrangerPatience = 5ms;
 inline constexpr std::size_t kHandoffRing = 256;
 
@@ -90,7 +92,7 @@ class Worker final : private pipeline::Output {
 
   void write_tun(const TunWrite& packet) noexcept override;
   void transmit(std::span<const OutgoingDatagrams> batch) noexcept override;
-  pipeline::Event* reserve_event() noexcept override;
+  pipeline::Event* reserve_event(bool can_wait) noexcept override;
   flow::Event* reserve_flow_event() noexcept override;
   pipeline::Punt* reserve_punt(pipeline::PuntClass punt_class) noexcept override;
   pipeline::Handoff* reserve_handoff(WorkerIndex to) noexcept override;
@@ -104,6 +106,7 @@ class Worker final : private pipeline::Output {
   // readable.
   [[nodiscard]] io::ReadySet wait(Instant now) noexcept;
   [[nodiscard]] bool has_messages() noexcept;
+  void ring_control_by(Instant at) noexcept;
   void ring_control() noexcept;
   void watch_port() noexcept;
   [[nodiscard]] bool is_worth_reading(std::uint32_t fd, std::uint32_t events) noexcept;
@@ -119,7 +122,7 @@ class Worker final : private pipeline::Output {
   SpscRing<flow::Event> flow_events_{kFlowEventRing};
   std::array<SpscRing<pipeline::Punt>, pipeline::kPuntClasses> punts_{
       {SpscRing<pipeline::Punt>{kPuntRing}, SpscRing<pipeline::Punt>{kPuntRing},
-       SpscRing<pipeline::Punt>{kPuntRing}, SpscRing<pipeline::Punt>{kStrangerRing}}};
+       SpscRing<pipeline::Punt>{kStrangerRing}}};
   std::vector<std::unique_ptr<SpscRing<pipeline::Handoff>>>
       incoming_;  // by sender; none of our own
   struct Peer {
@@ -129,8 +132,9 @@ class Worker final : private pipeline::Output {
   };
   std::vector<Peer> peers_;
   bool has_control_output_ = false;
-  bool has_patient_punts_ = false;
-  std::optional<Instant> ring_at_;  // for punts that nobody was woken for
+  bool has_patient_output_ = false;
+  std::size_t patient_events_ = 0;  // nobody was woken for
+  std::optional<Instant> ring_at_;  // for what nobody was woken for
   Instant turn_;
   bool has_handoffs_ = false;
   Doorbell bell_;

@@ -151,7 +151,7 @@ const pipeline::Punt* WorkerPool::poll_punt() {
   state_->release_punt();
   if (const auto* punt = state_->poll_punt(kShares[state_->punts_taken % kShares.size()]))
     return punt;
-  for (const auto punt_class : {trusted, expected, resting, stranger}) {
+  for (const auto punt_class : {trusted, expected, stranger}) {
     if (const auto* punt = state_->poll_punt(punt_class)) return punt;
   }
   return nullptr;

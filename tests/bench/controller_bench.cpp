@@ -10,6 +10,7 @@
 #include "base/encoding.h"
 #include "control/controller/controller.h"
 #include "control/portal/codec.h"
+#include "pipeline/standing_answers.h"
 #include "tests/unit/control/controller/world.h"
 #include "wireguard/identity.h"
 
@@ -119,7 +120,8 @@ void parsing_alone(benchmark::State& state) {
 BENCHMARK(parsing_alone)->Unit(benchmark::kMillisecond);
 
 // Connected clients that only keep their paths open: each end checks every pair every 25 s (spec
-// connectivity 2.19). The clients' own work is not counted, nor is any system call.
+// connectivity 2.19), and a worker answers what was asked before. The clients' own work and the
+// worker's are not counted, nor is any system call.
 class IdleTown {
  public:
   explicit IdleTown(std::uint32_t clients) {
@@ -139,8 +141,10 @@ class IdleTown {
       auto next = end;
       if (const auto due = world_.controller.wakeup()) next = std::min(next, due->at);
       if (!due_.empty()) next = std::min(next, due_.begin()->first);
+      if (!told_.empty()) next = std::min(next, told_.front().at + 1s);
       world_.now = std::max(world_.now, next);
       const auto now = world_.now;
+      tell();
       if (const auto due = world_.controller.wakeup(); due && due->at <= now)
         count([&] { world_.controller.on_timeout(now, world_.wall()); });
       while (!due_.empty() && due_.begin()->first <= now) {
@@ -203,6 +207,14 @@ class IdleTown {
     return {IpAddress::v4(203, 0, 113, 7), static_cast<std::uint16_t>(kFirstPort + n)};
   }
   void deliver(const SocketAddress& from, const SocketAddress& to, Bytes bytes) {
+    const pipeline::Path path{pipeline::Path::Kind::direct, to.ip, from, {}};
+    if (const auto* standing = answers_.find(bytes, path, world_.now)) {
+      ByteVector out(standing->answer.size());
+      pipeline::StandingAnswers::write(*standing, bytes, out);
+      inbox_.push_back({from, to.ip, std::move(out)});
+      told_.push_back({standing->connection, standing->pair, standing->nominates, world_.now});
+      return;
+    }
     pipeline::Punt punt;
     punt.local = to;
     punt.from = from;
@@ -234,10 +246,24 @@ class IdleTown {
       inbox_.pop_front();
       carry(next);
     }
-    while (world_.controller.poll_command()) {
+    while (true) {
+      std::optional<WorkerCommand> out;
+      count([&] { out = world_.controller.poll_command(); });
+      if (!out) break;
+      if (auto* set = std::get_if<pipeline::SetStandingAnswer>(&out->command))
+        (void)answers_.set(std::move(*set));
+      if (const auto* drop = std::get_if<pipeline::DropStandingAnswers>(&out->command))
+        answers_.drop(drop->connection);
     }
     while (world_.controller.poll_portal()) {
     }
+  }
+  // Once a second, as a worker does.
+  void tell() {
+    if (told_.empty() || world_.now < told_.front().at + 1s) return;
+    for (const auto& event : told_)
+      count([&] { world_.controller.on_event(event, world_.now, world_.wall()); });
+    told_.clear();
   }
   void carry(const Datagram& out) {
     if (out.to.ip == address_of(0).ip) {
@@ -253,6 +279,8 @@ class IdleTown {
 
   test::World world_;
   std::deque<Datagram> inbox_;
+  pipeline::StandingAnswers answers_;
+  std::vector<pipeline::CheckAnswered> told_;
   std::vector<std::unique_ptr<ice::Agent>> agents_;
   std::vector<std::optional<Instant>> due_of_;
   std::set<std::pair<Instant, std::uint32_t>> due_;

@@ -15,11 +15,14 @@ OTHER = "elsewhere in the program"
 # The first cause whose pattern is found in a stack is charged with the sample.
 WORKER = [("worker: sleeping and waking", r"epoll|poll_schedule|futex|eventfd|schedule|finish_task_switch"),
           ("worker: receives datagrams", r"receive|recvmmsg"),
+          ("worker: sends answers (sendmmsg)", r"KernelPort::send|sendmmsg"),
+          ("worker: answers checks", r"StandingAnswers|answer_check"),
           ("worker: hands them to the control thread", r"reserve_punt|publish|punt|wake"),
           ("worker: everything else", r"")]
 CONTROL = [("sends datagrams (sendmmsg)", r"UdpSender::send"),
            ("WireGuard: handshakes, keepalives", r"wireguard::|handshake|Handshake|x25519|curve"),
            ("refreshes its relays", r"turn::(Allocation|RelaySet|Channels)[^ ]*(on_timeout|on_datagram|refresh|wakeup)"),
+           ("hears of checks", r"on_check_answered|on_repeated"),
            ("answers checks", r"Agent::(on_request|reply|send_success|authenticate)"),
            ("sends checks, reads answers", r"Agent::(on_timeout|send_check|on_response|on_message|poll_|settle)|pump_agent"),
            ("finds whose datagram it is, parses it", r"on_stun|on_datagram|on_punt|stun::Message|Dispatch"),

@@ -21,7 +21,7 @@ class NullOutput final : public pipeline::Output {
  public:
   void write_tun(const TunWrite& packet) noexcept override { keep(packet.parts.data()); }
   void transmit(std::span<const OutgoingDatagrams> batch) noexcept override { keep(batch.data()); }
-  pipeline::Event* reserve_event() noexcept override { return &event_; }
+  pipeline::Event* reserve_event(bool) noexcept override { return &event_; }
   pipeline::Punt* reserve_punt(pipeline::PuntClass) noexcept override { return nullptr; }
   pipeline::Handoff* reserve_handoff(WorkerIndex) noexcept override { return nullptr; }
   flow::Event* reserve_flow_event() noexcept override { return &flow_event_; }

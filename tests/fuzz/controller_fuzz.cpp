@@ -80,7 +80,7 @@ class Rings final : public pipeline::Output {
       }
     }
   }
-  pipeline::Event* reserve_event() noexcept override { return &events.emplace_back(); }
+  pipeline::Event* reserve_event(bool) noexcept override { return &events.emplace_back(); }
   pipeline::Punt* reserve_punt(pipeline::PuntClass) noexcept override {
     return &punts.emplace_back();
   }

@@ -84,7 +84,7 @@ class Recorder final : public Output {
       }
     }
   }
-  Event* reserve_event() noexcept override {
+  Event* reserve_event(bool) noexcept override {
     return events.size() < 8 ? &events.emplace_back() : nullptr;
   }
   Punt* reserve_punt(PuntClass) noexcept override {
@@ -367,8 +367,8 @@ class World {
     out_.sent.clear();
     const auto& c = pipeline_.counters();
     FG_LAW(c.datagrams_in + c.tun_in + c.handoffs_in + c.generated + c.fragments_given_up ==
-           c.fragments_kept + c.to_resources + c.to_clients + c.keepalives_in + c.probes_in +
-               c.probes_out + c.punted + c.handed_over + c.drops.total());
+           c.fragments_kept + c.checks_answered + c.to_resources + c.to_clients + c.keepalives_in +
+               c.probes_in + c.probes_out + c.punted + c.handed_over + c.drops.total());
     FG_LAW(c.to_resources == out_.written && pipeline_.clients() <= kClients);
   }
   // It is for the client whose session it is under, and holds one packet to it.

@@ -147,7 +147,7 @@ class Sink final : public Output {
  public:
   void write_tun(const TunWrite&) noexcept override {}
   void transmit(std::span<const OutgoingDatagrams>) noexcept override {}
-  Event* reserve_event() noexcept override { return &event_; }
+  Event* reserve_event(bool) noexcept override { return &event_; }
   Punt* reserve_punt(PuntClass) noexcept override { return &punt_; }
   Handoff* reserve_handoff(WorkerIndex) noexcept override { return &handoff_; }
   flow::Event* reserve_flow_event() noexcept override { return &flow_event_; }

@@ -355,24 +355,6 @@ TEST_F(Strangers, DoNotLimitThoseWhoAreExpected) {
   EXPECT_EQ(punted(PuntClass::expected), 301U);
 }
 
-TEST_F(Strangers, AskingTwiceAMinuteWakesNobodyIfExpected) {
-  apply(ExpectSource{remote(1).ip});
-  for (int i = 0; i < 3; ++i) {
-    receive(stun(), 1);
-    receive(stun(), nobody(1));
-    receive(initiation(), 1);
-    advance(25s);
-  }
-  EXPECT_EQ(punted(PuntClass::resting), 2U);
-  EXPECT_EQ(punted(PuntClass::expected), 1U + 3U);
-  EXPECT_EQ(punted(PuntClass::stranger), 3U);
-  receive(stun(), 1);
-  advance(1500ms);
-  receive(stun(), 1);
-  EXPECT_EQ(punted(PuntClass::resting), 3U);
-  EXPECT_EQ(punted(PuntClass::expected), 1U + 3U + 1U) << "it has woken";
-}
-
 TEST_F(Strangers, DoNotLimitRelays) {
   const auto server = at("192.0.2.50:3478");
   apply(SetRelay{RelaySlot{2}, server});

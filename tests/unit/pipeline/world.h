@@ -47,6 +47,7 @@ class Recorder final : public Output {
   std::vector<SentDatagram> sent;
   std::size_t batches = 0;
   std::deque<Event> events;
+  std::size_t patient_events = 0;
   std::deque<flow::Event> flow_events;
   std::deque<Punt> punts;
   std::vector<PuntClass> punt_classes;  // of all there ever were
@@ -84,7 +85,8 @@ class Recorder final : public Output {
       ++batches;
     }
   }
-  Event* reserve_event() noexcept override {
+  Event* reserve_event(bool can_wait) noexcept override {
+    patient_events += can_wait ? 1U : 0U;
     return events.size() < events_max ? &events.emplace_back() : nullptr;
   }
   flow::Event* reserve_flow_event() noexcept override { return &flow_events.emplace_back(); }
@@ -204,8 +206,9 @@ class World : public ::testing::Test {
   static void expect_conserved(const Pipeline& p) {
     const auto& c = p.counters();
     EXPECT_EQ(c.datagrams_in + c.tun_in + c.handoffs_in + c.generated + c.fragments_given_up,
-              c.fragments_kept + c.to_resources + c.to_clients + c.keepalives_in + c.probes_in +
-                  c.probes_out + c.punted + c.handed_over + c.drops.total());
+              c.fragments_kept + c.checks_answered + c.to_resources + c.to_clients +
+                  c.keepalives_in + c.probes_in + c.probes_out + c.punted + c.handed_over +
+                  c.drops.total());
   }
   [[nodiscard]] std::uint64_t dropped(DropReason reason) const {
     return pipeline_.counters().drops.of(reason);

@@ -5,6 +5,7 @@
 
 #include <atomic>
 
+#include "control/stun/builder.h"
 #include "tests/unit/runtime/pool_fixture.h"
 
 namespace fg::runtime::testing {
@@ -46,6 +47,30 @@ TEST_F(WorkerTest, SleepsWhileThereIsNothingToDo) {
   (void)::poll(&nothing, 1, 50);
   const auto after = pool_->counters(WorkerIndex{0});
   EXPECT_LE(after.turns - before.turns, 2U);
+}
+
+TEST_F(WorkerTest, WhatCanWaitIsToldAlthoughNothingElseHappens) {
+  start(1);
+  const SecretText key{"password"};
+  const auto built = [&](stun::Class kind) {
+    std::array<std::uint8_t, 200> buffer{};
+    stun::Builder builder{buffer, stun::Method::binding, kind, {}};
+    builder.xor_mapped_address(remote(1)).integrity(as_bytes(key.expose())).fingerprint();
+    return copy_of(*builder.finish());
+  };
+  const auto question = built(stun::Class::request);
+  // Of the address the port receives at, whatever it is.
+  command(0, pipeline::SetStandingAnswer{7,
+                                         1,
+                                         false,
+                                         {pipeline::Path::Kind::direct, {}, remote(1), {}},
+                                         key,
+                                         question,
+                                         built(stun::Class::success)});
+  ports_[0]->deliver(question, remote(1));
+  EXPECT_EQ(ports_[0]->wait_sent(1).at(0).bytes, built(stun::Class::success));
+  wait_until([&] { return count<pipeline::CheckAnswered>() == 1; });
+  EXPECT_TRUE(punts_.empty());
 }
 
 TEST_F(WorkerTest, APacketOfAnotherWorkerGoesThroughTheRingInBothDirections) {

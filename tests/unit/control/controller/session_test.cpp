@@ -1,5 +1,6 @@
 // Sessions of a whole client: handshakes, goodbyes, idleness.
 #include "packet/control_message.h"
+#include "pipeline/standing_answers.h"
 #include "tests/unit/control/controller/client.h"
 
 namespace fg {
@@ -160,6 +161,104 @@ TEST_F(Connected, ChecksOfIdleClientsFallTogetherInHalfSeconds) {
   world.advance(30s);
   ASSERT_FALSE(checked.empty());
   for (const auto at : checked) EXPECT_EQ(at.time_since_epoch() % 500ms, 0ns);
+}
+
+// A worker between the clients and the controller, as far as repeated checks go.
+class Repeating : public Connected {
+ protected:
+  pipeline::StandingAnswers answers;
+  std::size_t answered = 0;
+  std::size_t taken_back = 0;
+
+  void SetUp() override {
+    Connected::SetUp();
+    world.on_command = [this](pipeline::Command& command) {
+      if (auto* set = std::get_if<pipeline::SetStandingAnswer>(&command)) {
+        ASSERT_TRUE(answers.set(std::move(*set)));
+      } else if (const auto* drop = std::get_if<pipeline::DropStandingAnswers>(&command)) {
+        answers.drop(drop->connection);
+        ++taken_back;
+      }
+    };
+    world.worker = [this](const SocketAddress& from, const SocketAddress& to, Bytes bytes) {
+      const pipeline::Path path{pipeline::Path::Kind::direct, to.ip, from, {}};
+      const auto* found = answers.find(bytes, path, world.now);
+      if (found == nullptr) return false;
+      ++answered;
+      ByteVector out(found->answer.size());
+      pipeline::StandingAnswers::write(*found, bytes, out);
+      const pipeline::CheckAnswered told{found->connection, found->pair, found->nominates,
+                                         world.now};
+      client.receive({from, to.ip, out});
+      world.controller.on_event(told, world.now, world.wall());
+      return true;
+    };
+    client.agent.set_profile(ice::kClientIdle, world.now);
+  }
+};
+
+TEST_F(Repeating, ChecksOfAnIdleClientAreAnsweredByAWorkerFromTheSecondOn) {
+  client.run(5min);
+  EXPECT_GT(answers.size(), 0U);
+  const auto before = answered;
+  std::size_t by_controller = 0;
+  world.to_client = [&](const controller::Datagram& datagram) {
+    if (packet::classify(datagram.bytes) == packet::DatagramKind::stun) ++by_controller;
+    client.receive(datagram);
+  };
+  client.run(100s);
+  EXPECT_GE(answered - before, 4U * answers.size() - 1);
+  EXPECT_EQ(by_controller, 0U) << "neither answers nor questions";
+  EXPECT_TRUE(client.agent.is_connected());
+  EXPECT_EQ(taken_back, 0U);
+}
+
+TEST_F(Repeating, WhatAClientAskedBeforeItFellSilentIsLeftToTheWorkerAtOnce) {
+  world.controller.on_event(
+      pipeline::ClientActivity{world.commanded<pipeline::AddClient>().back()->slot}, world.now,
+      world.wall());
+  client.agent.set_profile(ice::kClientDefault, world.now);
+  client.run(5s);
+  EXPECT_EQ(answers.size(), 0U);
+  client.agent.set_profile(ice::kClientIdle, world.now);
+  client.run(15s + 1ms);
+  const auto left = answers.size();
+  EXPECT_GT(left, 0U) << "idle since this instant";
+  client.run(30s);
+  EXPECT_GE(answered, left);
+  EXPECT_EQ(answers.size(), left) << "none was asked of the controller first";
+}
+
+TEST_F(Repeating, AClientThatWakesIsTheControllersAgain) {
+  client.run(2min);
+  ASSERT_GT(answers.size(), 0U);
+  world.controller.on_event(
+      pipeline::ClientActivity{world.commanded<pipeline::AddClient>().back()->slot}, world.now,
+      world.wall());
+  world.settle();
+  EXPECT_EQ(answers.size(), 0U);
+  EXPECT_EQ(taken_back, 1U);
+  client.agent.set_profile(ice::kClientDefault, world.now);
+  const auto before = answered;
+  client.run(10s);
+  EXPECT_EQ(answered, before);
+}
+
+TEST_F(Repeating, AConnectionThatEndsOrAPairThatIsGoneIsNoLongerAnsweredFor) {
+  client.run(2min);
+  ASSERT_GT(answers.size(), 0U);
+  const auto connection = world.commanded<pipeline::SetStandingAnswer>().back()->connection;
+  world.controller.on_event(pipeline::CheckAnswered{connection, 4711, false, world.now}, world.now,
+                            world.wall());
+  world.settle();
+  EXPECT_EQ(answers.size(), 0U) << "no such pair";
+  client.run(60s);
+  ASSERT_GT(answers.size(), 0U);
+  world.controller.shut_down(world.now);
+  world.settle();
+  EXPECT_EQ(answers.size(), 0U);
+  world.controller.on_event(pipeline::CheckAnswered{connection, 1, false, world.now}, world.now,
+                            world.wall());
 }
 
 TEST(Controller, AnsweredHandshakesWaitForTheNomination) {

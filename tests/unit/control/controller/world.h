@@ -171,6 +171,7 @@ class World {
 
   // A datagram for the gateway.
   void deliver(const SocketAddress& from, const SocketAddress& to, Bytes bytes) {
+    if (worker && worker(from, to, bytes)) return;
     pipeline::Punt punt;
     punt.local = to;
     punt.from = from;
@@ -220,6 +221,9 @@ class World {
   // Where datagrams for other hosts go.
   std::function<void(const controller::Datagram&)> to_client;
   std::function<void()> on_step;
+  // Sees every command first, and what it takes of the datagrams the controller does not get.
+  std::function<void(pipeline::Command&)> on_command;
+  std::function<bool(const SocketAddress& from, const SocketAddress& to, Bytes bytes)> worker;
 
   std::vector<portal::Egress> said;
   std::vector<pipeline::Command> commands;
@@ -231,6 +235,7 @@ class World {
 
  private:
   void record(pipeline::Command command) {
+    if (on_command) on_command(command);
     if (const auto* removed = std::get_if<pipeline::RemoveClient>(&command)) {
       controller.on_event(pipeline::ClientRemoved{removed->slot}, now, wall());
     }

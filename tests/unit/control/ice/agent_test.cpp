@@ -313,6 +313,51 @@ TEST_F(AgentStates, WhileIdleAPairIsCheckedOnlyWhenThePeerIsLate) {
   EXPECT_EQ(sent_at_, (std::vector{last + 27s, last + 52s, last + 77s}));
 }
 
+// What is left to a worker: the agent hears of it late, and acts as if it had heard in time.
+TEST_F(AgentStates, WhileIdleARepeatedCheckCountsLikeTheCheck) {
+  answering_ = true;
+  agent_.add_remote(host_line("192.0.2.20:52625"), now_);
+  run_for(90s);
+  agent_.remove_local(relayed_, now_);
+  Request request;
+  request.use_candidate = true;
+  const auto bytes = request.bytes();
+  const auto check = stun::Message::parse(bytes).value();
+  ASSERT_EQ(receive(bytes, host_, peer_), std::nullopt);
+  EXPECT_FALSE(agent_.repeatable(check, host_, peer_)) << "who is active is heard at once";
+  agent_.set_profile(kServerIdle, now_);
+  const auto repeatable = agent_.repeatable(check, host_, peer_);
+  ASSERT_TRUE(repeatable);
+  EXPECT_TRUE(repeatable->nominates);
+  EXPECT_FALSE(agent_.repeatable(check, host_, at("192.0.2.21:52625"))) << "no such pair";
+
+  auto asked = now_;
+  for (int i = 0; i < 10; ++i) {
+    asked += 25s;
+    run_for(asked + 1s - now_);
+    EXPECT_TRUE(agent_.on_repeated(*repeatable, asked));
+    EXPECT_EQ(agent_.last_heard(), asked);
+  }
+  sent_at_.clear();
+  run_for(asked + 27s - 1ms - now_);
+  EXPECT_TRUE(sent_at_.empty());
+  run_for(1ms);
+  EXPECT_EQ(sent_at_, (std::vector{asked + 27s}));
+
+  agent_.invalidate_remote(host_line("192.0.2.20:52625"), now_);
+  EXPECT_FALSE(agent_.on_repeated(*repeatable, now_)) << "the pair is gone";
+}
+
+TEST_F(AgentStates, TheAnswerThatStandsIsTheOneThatWasSent) {
+  Request request;
+  request.transaction = {};
+  (void)drain();
+  ASSERT_EQ(receive(request.bytes(), host_, peer_), std::nullopt);
+  const auto sent = drain();
+  ASSERT_EQ(sent.size(), 1U);
+  EXPECT_EQ(agent_.standing_answer(peer_), sent[0].bytes);
+}
+
 TEST_F(AgentStates, WhileIdleAPairThatNeverWorkedIsLeftAlone) {
   agent_.add_remote(host_line("192.0.2.20:52625"), now_);
   run_for(90s);

@@ -253,6 +253,23 @@ TEST(StunMessage, TextBeyondItsLimitIsAbsent) {
   }
 }
 
+TEST(StunMessage, EndsSealedIfIntegrityAndFingerprintAreTheLastTwo) {
+  const auto built = [](auto&& add) {
+    std::array<std::uint8_t, 200> buffer{};
+    Builder builder{buffer, Method::binding, Class::request, {}};
+    add(builder);
+    const auto bytes = copy_of(*builder.finish());
+    return Message::parse(bytes).value().ends_sealed();
+  };
+  const Bytes key = as_bytes("key");
+  EXPECT_TRUE(built([&](auto& b) { b.priority(1).integrity(key).fingerprint(); }));
+  EXPECT_TRUE(Message::parse(unhex(vectors::kCheck)).value().ends_sealed());
+  EXPECT_FALSE(built([&](auto& b) { b.priority(1).integrity(key); }));
+  EXPECT_FALSE(built([&](auto& b) { b.priority(1).fingerprint(); }));
+  EXPECT_FALSE(built([&](auto& b) { b.integrity(key).priority(1).fingerprint(); }));
+  EXPECT_FALSE(built([&](auto&) {}));
+}
+
 TEST(StunMessage, NoIntegrityNeverVerifies) {
   EXPECT_FALSE(Message::parse(message_of(0x0001, ""))->verify_integrity({}));
 }
