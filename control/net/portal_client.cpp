@@ -77,6 +77,8 @@ void PortalClient::Impl::dial(portal::UpgradeRequest request) {
   });
   callbacks.on_lost = then_pump(
       [](Impl& self, const std::string& reason) { self.session.on_lost(reason, self.loop.now()); });
+  callbacks.on_oversized =
+      then_pump([](Impl& self) { self.session.on_oversized(self.loop.now()); });
   callbacks.on_text = then_pump(
       [](Impl& self, std::string_view text) { self.session.on_text(text, self.loop.now()); });
   callbacks.on_writable = [weak = weak_from_this()] {

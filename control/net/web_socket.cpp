@@ -66,6 +66,7 @@ struct WebSocket::Impl : std::enable_shared_from_this<WebSocket::Impl> {
   void on_peer_close();
   void on_close_finished();
   void lose(const std::string& reason);
+  void lose_oversized();
   void end();
   [[nodiscard]] std::string reason_of(const ErrorCode& error) const;
 
@@ -172,6 +173,7 @@ void WebSocket::Impl::on_read(const ErrorCode& error) {
   if (is_ended) return;
   if (error) {
     if (on_closed) return on_close_finished();
+    if (error == websocket::error::message_too_big) return lose_oversized();
     return lose(reason_of(error));
   }
   if (!stream->is_message_done()) return read();
@@ -230,8 +232,6 @@ void WebSocket::Impl::on_close_finished() {
 }
 
 std::string WebSocket::Impl::reason_of(const ErrorCode& error) const {
-  if (error == websocket::error::message_too_big)
-    return "portal sent more than 16 MiB in a frame or 64 MiB in a message";
   if (error != websocket::error::closed && !is_closed_by_peer)
     return "connection lost: " + error.message();
   return "portal closed the connection: code " + std::to_string(stream->reason().code);
@@ -242,6 +242,12 @@ void WebSocket::Impl::lose(const std::string& reason) {
   const auto callback = callbacks.on_lost;
   end();
   callback(reason);
+}
+
+void WebSocket::Impl::lose_oversized() {
+  const auto callback = callbacks.on_oversized;
+  end();
+  callback();
 }
 
 void WebSocket::Impl::end() {

@@ -26,11 +26,13 @@ inline constexpr Duration kCloseTimeout = 1s;     // spec portal 1.12 "Ours"
 
 class WebSocket {
  public:
-  // Never called from within a call to the WebSocket. After on_refused or on_lost nothing follows.
+  // Never called from within a call to the WebSocket. After on_refused, on_lost or
+  // on_oversized nothing follows.
   struct Callbacks {
     std::function<void()> on_open;
     std::function<void(const portal::UpgradeRefusal&)> on_refused;
     std::function<void(const std::string& reason)> on_lost;
+    std::function<void()> on_oversized;  // lost to a frame or message over its limit
     std::function<void(std::string_view text)> on_text;
     std::function<void()> on_writable;
   };

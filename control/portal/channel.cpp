@@ -121,6 +121,7 @@ void Channel::on_text(std::string_view text, Instant now) {
   last_now_ = now;
   if (state_ == State::down) return;
   if (text.size() > kMessageBytesMax) {
+    count_oversized();
     fail_connection(false, "portal sent an oversized message");
     return;
   }

@@ -41,6 +41,7 @@ inline constexpr std::size_t kUnconfirmedMax = 4'096;   // messages; about ten s
 struct ChannelCounters {
   std::uint64_t unknown_events = 0;
   std::uint64_t malformed_messages = 0;
+  std::uint64_t oversized_messages = 0;  // each ended its connection
   std::uint64_t discarded_messages = 0;  // sent while not connected
   std::uint64_t merged_messages = 0;     // equal to one still queued
   std::uint64_t refused_messages = 0;    // queue full
@@ -78,6 +79,8 @@ class Channel {
   [[nodiscard]] std::optional<Wakeup> wakeup() const;
 
   [[nodiscard]] bool is_joined() const { return state_ == State::joined; }
+  // The socket refused a message or frame before all of it was read.
+  void count_oversized() { ++counters_.oversized_messages; }
   [[nodiscard]] const ChannelCounters& counters() const { return counters_; }
 
  private:

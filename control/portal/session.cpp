@@ -55,6 +55,11 @@ void Session::on_lost(std::string_view reason, Instant now) {
   retry(std::string{reason}, std::nullopt, now);
 }
 
+void Session::on_oversized(Instant now) {
+  channel_.count_oversized();
+  on_lost("portal sent more than 16 MiB in a frame or 64 MiB in a message", now);
+}
+
 void Session::on_text(std::string_view text, Instant now) {
   last_now_ = now;
   if (state_ != State::open) return;

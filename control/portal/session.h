@@ -52,6 +52,8 @@ class Session {
   void on_refused(const UpgradeRefusal& refusal, Instant now, WallTime wall);
   // Dialling failed, or the socket closed or broke.
   void on_lost(std::string_view reason, Instant now);
+  // Lost because more came at once than is read.
+  void on_oversized(Instant now);
   void on_text(std::string_view text, Instant now);
   void on_timeout(Instant now);
 

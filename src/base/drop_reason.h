@@ -71,12 +71,14 @@ namespace fg {
   X(xdp_no_frame, "AF_XDP socket had no free frame: the worker did not keep up")                   \
   X(xdp_refused, "AF_XDP socket refused a frame: too long, or of another queue")                   \
   X(xdp_silent, "interface was taken back from AF_XDP, as what it redirected did not arrive")      \
+  X(tun_unsteered, "client's address that the kernel did not take: workers hand its packets over") \
   /* control plane */                                                                              \
   X(command_ring_full, "ring to a worker is full")                                                 \
   X(command_queue_full, "connection, handshake or message refused as workers do not keep up")      \
   X(event_ring_full, "event for the control thread lost to a full ring")                           \
   X(unknown_portal_event, "portal message with an unknown event")                                  \
   X(malformed_portal_message, "portal message does not fit its schema")                            \
+  X(oversized_portal_message, "portal message or frame over its limit ended the connection")       \
   X(portal_queue_full, "message or candidate to the portal over the limit of what waits")          \
   X(unparsable_candidate, "candidate line does not parse")                                         \
   X(unknown_client, "message about a client without a connection")                                 \

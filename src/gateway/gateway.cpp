@@ -445,6 +445,7 @@ std::uint64_t Gateway::dropped_by_portal(DropReason reason) const {
   const auto& counters = portal_->counters();
   if (reason == DropReason::unknown_portal_event) return counters.unknown_events;
   if (reason == DropReason::malformed_portal_message) return counters.malformed_messages;
+  if (reason == DropReason::oversized_portal_message) return counters.oversized_messages;
   if (reason == DropReason::portal_queue_full)
     return counters.refused_messages + counters.refused_candidates + counters.forgotten_messages;
   return 0;
@@ -455,7 +456,8 @@ std::array<std::uint64_t, kDropReasons> Gateway::drops() const {
   for (std::size_t i = 0; i < kDropReasons; ++i) {
     const auto reason = static_cast<DropReason>(i);
     out[i] += controller_->drops().of(reason) + dns_.drops().of(reason) +
-              fast_path_.drops().of(reason) + dropped_by_portal(reason);
+              fast_path_.drops().of(reason) + upkeep_->drops().of(reason) +
+              dropped_by_portal(reason);
   }
   return out;
 }

@@ -22,7 +22,6 @@ struct TunSteering::State {
     void operator()(tun_steering_bpf* p) const { tun_steering_bpf__destroy(p); }
   };
   std::unique_ptr<tun_steering_bpf, Closer> skeleton;
-  std::uint64_t refused = 0;
 };
 
 Result<TunSteering, SysError> TunSteering::load() {
@@ -40,20 +39,18 @@ std::optional<SysError> TunSteering::attach(int queue) const {
   return std::nullopt;
 }
 
-void TunSteering::set_owner(const IpAddress& address, std::optional<WorkerIndex> owner) {
+bool TunSteering::set_owner(const IpAddress& address, std::optional<WorkerIndex> owner) {
   fg_tun_address key{};
   std::memcpy(key.bytes, address.raw().data(), sizeof key.bytes);
   key.version = address.is_v4() ? 4 : 6;
   const int map = ::bpf_map__fd(state_->skeleton->maps.fg_owners);
   if (!owner) {
     ::bpf_map_delete_elem(map, &key);
-    return;
+    return true;
   }
   const std::uint32_t queue = number(*owner);
-  if (::bpf_map_update_elem(map, &key, &queue, BPF_ANY) != 0) ++state_->refused;
+  return ::bpf_map_update_elem(map, &key, &queue, BPF_ANY) == 0;
 }
-
-std::uint64_t TunSteering::refused() const { return state_->refused; }
 
 }  // namespace fg::io::kernel
 
@@ -67,8 +64,7 @@ Result<TunSteering, SysError> TunSteering::load() {
   return fail(SysError{"this build has no BPF programs", ENOSYS});
 }
 std::optional<SysError> TunSteering::attach(int) const { return std::nullopt; }
-void TunSteering::set_owner(const IpAddress&, std::optional<WorkerIndex>) {}
-std::uint64_t TunSteering::refused() const { return 0; }
+bool TunSteering::set_owner(const IpAddress&, std::optional<WorkerIndex>) { return false; }
 
 }  // namespace fg::io::kernel
 

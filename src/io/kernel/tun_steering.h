@@ -26,10 +26,9 @@ class TunSteering {
 
   // To the device of that queue, which keeps it until it is deleted.
   [[nodiscard]] std::optional<SysError> attach(int queue) const;
-  // Worker i reads queue i. None: the address is nobody's.
-  void set_owner(const IpAddress& address, std::optional<WorkerIndex> owner);
-  // Addresses beyond the limit, whose packets are handed over.
-  [[nodiscard]] std::uint64_t refused() const;
+  // Worker i reads queue i. None: the address is nobody's. False: there is no room for it; its
+  // packets are spread.
+  [[nodiscard]] bool set_owner(const IpAddress& address, std::optional<WorkerIndex> owner);
 
  private:
   struct State;

@@ -38,7 +38,7 @@ std::optional<SysError> Upkeep::add(TunSteering steering) {
 }
 
 void Upkeep::steer(const IpAddress& tunnel, std::optional<WorkerIndex> owner) {
-  if (steering_) steering_->set_owner(tunnel, owner);
+  if (steering_ && !steering_->set_owner(tunnel, owner)) drops_.count(DropReason::tun_unsteered);
 }
 
 std::optional<std::string> Upkeep::tun_name() const {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/address.h"
+#include "base/drop_reason.h"
 #include "base/sys_error.h"
 #include "io/kernel/file_descriptor.h"
 #include "io/kernel/tun_device.h"
@@ -29,6 +30,7 @@ class Upkeep {
 
   // Which worker's queue a client's packets are for; kept up as far as the kernel takes it.
   void steer(const IpAddress& tunnel, std::optional<WorkerIndex> owner);
+  [[nodiscard]] const DropCounters& drops() const { return drops_; }
 
   // The device's name now: another program may have renamed it. None: it was deleted.
   [[nodiscard]] std::optional<std::string> tun_name() const;
@@ -53,6 +55,7 @@ class Upkeep {
   std::vector<FileDescriptor> queues_;
   std::vector<Socket> sockets_;
   std::optional<TunSteering> steering_;
+  DropCounters drops_;
 };
 
 }  // namespace fg::io::kernel

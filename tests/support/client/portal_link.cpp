@@ -63,6 +63,7 @@ void PortalLink::connect() {
          waits ? portal::parse_retry_after(*refusal.retry_after, loop_.wall_now()) : std::nullopt);
   };
   to.on_lost = [this](const std::string& reason) { lose(reason); };
+  to.on_oversized = [this] { lose("portal sent too much at once"); };
   to.on_text = [this](std::string_view text) {
     channel_.on_text(text, loop_.now());
     pump();

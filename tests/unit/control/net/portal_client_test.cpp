@@ -164,6 +164,19 @@ TEST_F(PortalClientTest, GarbageIsSurvivedAndTruncationIsNot) {
   EXPECT_EQ(client->counters().malformed_messages, 2U);
 }
 
+TEST_F(PortalClientTest, AFrameOverItsLimitEndsTheConnectionAndIsCounted) {
+  ScriptedPortal portal({[](Peer& peer) {
+    (void)peer.accept();
+    peer.send(std::string_view{"\x81\x7f\0\0\0\0\x01\0\0\x01", 10});
+  }});
+  on_disconnected = [&] { loop.stop(); };
+  start(portal.port());
+  portal.finish();
+  EXPECT_EQ(joins, 1);
+  EXPECT_EQ(disconnected, "portal sent more than 16 MiB in a frame or 64 MiB in a message");
+  EXPECT_EQ(client->counters().oversized_messages, 1U);
+}
+
 TEST_F(PortalClientTest, ShutDownWhileConnectedSendsClose) {
   ScriptedPortal portal({[](Peer& peer) {
     (void)peer.accept();

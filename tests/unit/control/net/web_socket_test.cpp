@@ -45,6 +45,10 @@ class WebSocketTest : public testing::Test {
       lost = reason;
       loop.stop();
     };
+    to.on_oversized = [this] {
+      is_oversized = true;
+      loop.stop();
+    };
     to.on_text = [this](std::string_view text) { texts.emplace_back(text); };
     to.on_writable = [this] { ++writable; };
     return to;
@@ -73,6 +77,7 @@ class WebSocketTest : public testing::Test {
   std::string to_send;
   std::optional<portal::UpgradeRefusal> refusal;
   std::optional<std::string> lost;
+  bool is_oversized = false;
   std::vector<std::string> texts;
 };
 
@@ -203,7 +208,7 @@ TEST_F(WebSocketTest, AFrameOfMoreThanSixteenMebibytesLosesTheConnectionBeforeIt
   }});
   run(request(portal.port()));
   EXPECT_EQ(texts, std::vector<std::string>{"small"});
-  EXPECT_EQ(lost, "portal sent more than 16 MiB in a frame or 64 MiB in a message");
+  EXPECT_TRUE(is_oversized);
 }
 
 TEST_F(WebSocketTest, FiveFramesOfSixteenMebibytesAreNoMessage) {
@@ -216,7 +221,7 @@ TEST_F(WebSocketTest, FiveFramesOfSixteenMebibytesAreNoMessage) {
   }});
   run(request(portal.port()));
   EXPECT_TRUE(texts.empty());
-  EXPECT_EQ(lost, "portal sent more than 16 MiB in a frame or 64 MiB in a message");
+  EXPECT_TRUE(is_oversized);
 }
 
 TEST_F(WebSocketTest, OneTextIsOneMaskedFrame) {

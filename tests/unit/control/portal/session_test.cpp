@@ -77,6 +77,18 @@ TEST_F(SessionTest, DialsJoinsAndReportsTheGeneration) {
   EXPECT_TRUE(session.is_joined());
 }
 
+TEST_F(SessionTest, MoreThanIsReadAtOnceIsCountedAndTheConnectionMadeAgain) {
+  session.start(now);
+  EXPECT_TRUE(dialled());
+  join();
+  session.on_oversized(now);
+  drain();
+  EXPECT_EQ(session.counters().oversized_messages, 1U);
+  ASSERT_TRUE(disconnected);
+  wait_for_retry();
+  EXPECT_TRUE(dialled());
+}
+
 TEST_F(SessionTest, DiscoveryOfAnOldPortalTakesNoTime) {
   session.start(now);
   EXPECT_EQ(dialled(), "/gateway/v2/websocket");

@@ -85,6 +85,28 @@ TEST_F(UpkeepTest, ADeviceThatIsMadeAgainIsSteeredAsBefore) {
   EXPECT_TRUE(wait_readable(device->queues[2].fd()));
 }
 
+TEST_F(UpkeepTest, AnAddressTheSteeringHasNoRoomForIsCounted) {
+  const TunOptions options{.name = "tun-test", .queues = 2};
+  auto device = open_tun(options);
+  ASSERT_TRUE(device) << device.error().to_string();
+  Upkeep upkeep{options, device->queues};
+  auto steering = TunSteering::load();
+  ASSERT_TRUE(steering) << steering.error().to_string();
+  ASSERT_FALSE(upkeep.add(std::move(*steering)));
+  const auto address = [](unsigned n) {
+    return IpAddress::v4(10, static_cast<std::uint8_t>(n >> 16), static_cast<std::uint8_t>(n >> 8),
+                         static_cast<std::uint8_t>(n));
+  };
+  const auto refused = [&] { return upkeep.drops().of(DropReason::tun_unsteered); };
+  for (unsigned n = 0; n < TunSteering::kOwnersMax; ++n) upkeep.steer(address(n), WorkerIndex{0});
+  EXPECT_EQ(refused(), 0U);
+  upkeep.steer(address(TunSteering::kOwnersMax), WorkerIndex{0});
+  EXPECT_EQ(refused(), 1U);
+  upkeep.steer(address(0), std::nullopt);
+  upkeep.steer(address(TunSteering::kOwnersMax), WorkerIndex{0});
+  EXPECT_EQ(refused(), 1U);
+}
+
 TEST_F(UpkeepTest, ARenamedDeviceTellsItsNewName) {
   const TunOptions options{.name = "tun-test"};
   auto device = open_tun(options);
