@@ -4,14 +4,13 @@
 #include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <linux/if_packet.h>
-#include <sys/wait.h>
 
-#include <csignal>
 #include <optional>
 #include <regex>
 
 #include "io/xdp/program.h"
 #include "tests/bpf/xdp_run.h"
+#include "tests/support/child_process.h"
 #include "tests/unit/io/xdp/veth.h"
 
 namespace fg::io::xdp {
@@ -93,24 +92,11 @@ class SharingTest : public VethTest {
   }
   // A gateway that joined and was killed.
   static void leave_one_behind() {
-    std::array<int, 2> ready{};
-    ASSERT_EQ(::pipe(ready.data()), 0);
-    const pid_t gateway = ::fork();
-    if (gateway == 0) {
-      const auto program = Program::attach({.interface = "wan"});
-      const char answer = program ? 'y' : 'n';
-      if (::write(ready[1], &answer, 1) != 1) ::_exit(1);
-      ::pause();
-      ::_exit(1);
-    }
-    char answer = 0;
-    ASSERT_EQ(::read(ready[0], &answer, 1), 1);
-    ASSERT_EQ(answer, 'y');
+    const test::HoldingChild gateway{[] { return Program::attach({.interface = "wan"}); }};
+    ASSERT_TRUE(gateway.holds());
     const auto second = Program::attach({.interface = "wan"});
     ASSERT_FALSE(second);
     EXPECT_EQ(second.error().reason, AttachError::Reason::another_gateway);
-    ::kill(gateway, SIGKILL);
-    ASSERT_EQ(::waitpid(gateway, nullptr, 0), gateway);
   }
 
   FileDescriptor frames_;

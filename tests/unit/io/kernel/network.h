@@ -1,11 +1,9 @@
-// A fresh network namespace for each test: loopback up, nothing else. Needs root.
+// A network namespace for each test with loopback up, and sockets in it. Needs root.
 #pragma once
 
 #include <arpa/inet.h>
-#include <gtest/gtest.h>
 #include <net/if.h>
 #include <poll.h>
-#include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -15,6 +13,7 @@
 
 #include "base/datagram.h"
 #include "io/kernel/udp_socket.h"
+#include "tests/support/own_network.h"
 
 namespace fg::io::kernel {
 
@@ -44,10 +43,10 @@ inline bool set_address(const std::string& name, const char* address, const char
          ::ioctl(control.get(), SIOCSIFNETMASK, &request) == 0;
 }
 
-class NetworkTest : public ::testing::Test {
+class NetworkTest : public test::OwnNetwork {
  protected:
   void SetUp() override {
-    ASSERT_EQ(::unshare(CLONE_NEWNET), 0) << "these tests need root";
+    OwnNetwork::SetUp();
     ASSERT_TRUE(set_up("lo"));
   }
 };

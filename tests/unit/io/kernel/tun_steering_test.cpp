@@ -3,13 +3,13 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 
 #include <cerrno>
 #include <cstdlib>
 
 #include "io/kernel/os_address.h"
 #include "io/kernel/tun_device.h"
+#include "tests/support/child_process.h"
 #include "tests/unit/io/kernel/network.h"
 
 namespace fg::io::kernel {
@@ -120,17 +120,14 @@ TEST_F(TunSteeringTest, AQueueThatIsNotThereIsNoReasonToLoseAPacket) {
 }
 
 TEST_F(TunSteeringTest, WithoutThePrivilegeItIsRefusedAndTheDeviceWorksOn) {
-  const pid_t child = ::fork();
-  if (child == 0) {
+  const int status = test::status_in_child([] {
     __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
     std::array<__user_cap_data_struct, 2> keep{};
     keep[0].effective = keep[0].permitted = 1U << CAP_NET_ADMIN;
-    if (::syscall(SYS_capset, &header, keep.data()) != 0) ::_exit(2);
+    if (::syscall(SYS_capset, &header, keep.data()) != 0) return 2;
     const auto refused = TunSteering::load();
-    ::_exit(!refused && refused.error().error == EPERM ? 0 : 1);
-  }
-  int status = -1;
-  ASSERT_EQ(::waitpid(child, &status, 0), child);
+    return !refused && refused.error().error == EPERM ? 0 : 1;
+  });
   EXPECT_EQ(status, 0);
 }
 

@@ -3,10 +3,8 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <gmock/gmock.h>
-#include <sys/wait.h>
 
-#include <csignal>
-
+#include "tests/support/child_process.h"
 #include "tests/unit/io/xdp/veth.h"
 
 namespace fg::io::xdp {
@@ -103,23 +101,11 @@ TEST_F(ProgramTest, ADeviceThatIsNotEthernetIsRefused) {
 }
 
 TEST_F(ProgramTest, AKilledGatewayLeavesNothingOnTheInterface) {
-  std::array<int, 2> ready{};
-  ASSERT_EQ(::pipe(ready.data()), 0);
-  const pid_t gateway = ::fork();
-  if (gateway == 0) {
-    const auto program = Program::attach({.interface = "wan"});
-    const char answer = program ? 'y' : 'n';
-    if (::write(ready[1], &answer, 1) != 1) ::_exit(1);
-    ::pause();
-    ::_exit(1);
-  }
-  char answer = 0;
-  ASSERT_EQ(::read(ready[0], &answer, 1), 1);
-  ASSERT_EQ(answer, 'y');
+  test::HoldingChild gateway{[] { return Program::attach({.interface = "wan"}); }};
+  ASSERT_TRUE(gateway.holds());
   EXPECT_THAT(link(), HasSubstr("prog/xdp"));
   EXPECT_THAT(refusal({.interface = "wan"}), HasSubstr("another running firegate has wan"));
-  ::kill(gateway, SIGKILL);
-  ASSERT_EQ(::waitpid(gateway, nullptr, 0), gateway);
+  gateway.kill();
   EXPECT_THAT(link(), Not(HasSubstr("xdp")));
   EXPECT_TRUE(attach({.interface = "wan"}).is_attached());
 }
@@ -191,15 +177,12 @@ TEST_F(ProgramTest, ALargeMtuIsNoObstacle) {
 }
 
 TEST_F(ProgramTest, WithoutPrivilegesTheRefusalNamesThem) {
-  const pid_t user = ::fork();
-  if (user == 0) {
-    if (::setresgid(65534, 65534, 65534) != 0 || ::setresuid(65534, 65534, 65534) != 0) ::_exit(2);
+  const int status = test::status_in_child([] {
+    if (::setresgid(65534, 65534, 65534) != 0 || ::setresuid(65534, 65534, 65534) != 0) return 2;
     const auto program = Program::attach({.interface = "wan"});
     const bool is_named = !program && program.error().reason == AttachError::Reason::no_permission;
-    ::_exit(is_named ? 0 : 1);
-  }
-  int status = -1;
-  ASSERT_EQ(::waitpid(user, &status, 0), user);
+    return is_named ? 0 : 1;
+  });
   EXPECT_EQ(status, 0);
 }
 

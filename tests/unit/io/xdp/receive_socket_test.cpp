@@ -3,10 +3,10 @@
 #include <linux/capability.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 
 #include <cerrno>
 
+#include "tests/support/child_process.h"
 #include "tests/unit/io/xdp/two_hosts.h"
 
 namespace fg::io::xdp {
@@ -125,24 +125,19 @@ TEST_F(ReceiveSocketTest, AQueueThatIsNotThereIsRefused) {
 
 // In a process of its own, which gives up what passes over the limit.
 TEST_F(ReceiveSocketTest, TooLittleLockedMemoryIsToldFromOtherRefusals) {
-  const auto child = ::fork();
-  ASSERT_GE(child, 0);
-  if (child == 0) {
+  const int status = test::status_in_child([] {
     const rlimit none{0, 0};
     __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
     std::array<__user_cap_data_struct, 2> capabilities{};
     if (::setrlimit(RLIMIT_MEMLOCK, &none) != 0 ||
         ::syscall(SYS_capget, &header, capabilities.data()) != 0)
-      ::_exit(1);
+      return 1;
     capabilities[0].effective &= ~(1U << CAP_IPC_LOCK);
-    if (::syscall(SYS_capset, &header, capabilities.data()) != 0) ::_exit(2);
+    if (::syscall(SYS_capset, &header, capabilities.data()) != 0) return 2;
     const auto socket = ReceiveSocket::open({.interface = "wan"});
-    ::_exit(!socket && socket.error().error == ENOBUFS ? 0 : 3);
-  }
-  int status = 0;
-  ASSERT_EQ(::waitpid(child, &status, 0), child);
-  EXPECT_TRUE(WIFEXITED(status));
-  EXPECT_EQ(WEXITSTATUS(status), 0);
+    return !socket && socket.error().error == ENOBUFS ? 0 : 3;
+  });
+  EXPECT_EQ(status, 0);
 }
 
 }  // namespace

@@ -2,27 +2,14 @@
 // file system but what the test mounts. Needs root.
 #pragma once
 
-#include <gtest/gtest.h>
 #include <sched.h>
 #include <sys/mount.h>
-
-#include <cstdio>
-#include <string>
 
 #include "tests/unit/io/kernel/network.h"
 
 namespace fg::io::xdp {
 
-inline std::string output_of(const std::string& command) {
-  std::string out;
-  FILE* pipe = ::popen((command + " 2>&1").c_str(), "r");
-  if (pipe == nullptr) return out;
-  std::array<char, 512> buffer{};
-  while (std::fgets(buffer.data(), buffer.size(), pipe) != nullptr) out += buffer.data();
-  const int status = ::pclose(pipe);
-  EXPECT_EQ(status, 0) << command << ": " << out;
-  return out;
-}
+using test::output_of;
 
 class VethTest : public kernel::NetworkTest {
  protected:
