@@ -48,6 +48,13 @@ def test_what_means_nothing_is_ignored(lab, texts):
             lab.portal.ask("raw", to="gateway", text=text)
 
 
+def test_a_frame_over_its_limit_ends_the_connection_and_is_counted(lab):
+    with Traffic(lab, rejoins=1):
+        lab.portal.ask("raw", to="gateway", text="x" * ((16 << 20) + 1))
+    drops = {d["reason"]: d["count"] for d in lab.gateway.ask("status")["status"]["drops"]}
+    assert drops.get("oversized_portal_message") == 1, drops
+
+
 def test_binary_and_control_frames_are_ignored_also_by_the_thousand(lab):
     with Traffic(lab, rejoins=0):
         lab.portal.ask("frame", to="gateway", op="binary", data='{"topic":')
