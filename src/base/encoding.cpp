@@ -29,23 +29,28 @@ std::optional<ByteVector> decode_sixes(std::string_view text, std::string_view a
   return out;
 }
 
-}  // namespace
-
-std::string base64_unpadded(Bytes bytes) {
+// A digit for each so many bits; the last one is filled up with zeros.
+template <int bits_a_digit>
+std::string encode(Bytes bytes, std::string_view alphabet) {
   std::string out;
   std::uint32_t bits = 0;
   int held = 0;
+  const auto mask = (1U << bits_a_digit) - 1;
   for (const auto b : bytes) {
     bits = bits << 8 | b;
     held += 8;
-    while (held >= 6) {
-      held -= 6;
-      out += kBase64[(bits >> held) & 63];
+    while (held >= bits_a_digit) {
+      held -= bits_a_digit;
+      out += alphabet[(bits >> held) & mask];
     }
   }
-  if (held > 0) out += kBase64[(bits << (6 - held)) & 63];
+  if (held > 0) out += alphabet[(bits << (bits_a_digit - held)) & mask];
   return out;
 }
+
+}  // namespace
+
+std::string base64_unpadded(Bytes bytes) { return encode<6>(bytes, kBase64); }
 
 std::string base64(Bytes bytes) {
   std::string out = base64_unpadded(bytes);
@@ -64,20 +69,7 @@ std::optional<ByteVector> decode_base64url(std::string_view text) {
 }
 
 std::string base32_lower(Bytes bytes) {
-  static constexpr char kDigits[] = "abcdefghijklmnopqrstuvwxyz234567";
-  std::string out;
-  std::uint32_t bits = 0;
-  int held = 0;
-  for (const auto b : bytes) {
-    bits = bits << 8 | b;
-    held += 8;
-    while (held >= 5) {
-      held -= 5;
-      out += kDigits[(bits >> held) & 31];
-    }
-  }
-  if (held > 0) out += kDigits[(bits << (5 - held)) & 31];
-  return out;
+  return encode<5>(bytes, "abcdefghijklmnopqrstuvwxyz234567");
 }
 
 std::string hex(Bytes bytes) {
