@@ -3,6 +3,9 @@
 #include <bpf/bpf.h>
 #include <gmock/gmock.h>
 
+#include <atomic>
+#include <thread>
+
 #include "tests/unit/io/xdp/two_hosts.h"
 
 namespace fg::io::xdp {
@@ -246,6 +249,45 @@ TEST_F(LinkTest, WhatIsRedirectedAndNeverArrivesIsNoticed) {
   EXPECT_EQ(fault, Link::Fault::silent);
   finish(link);
   expect_data_arrives(false);
+}
+
+// As the gateway does it: the control thread attaches, looks and leaves, a worker receives.
+TEST_F(LinkTest, QueuesComeAndGoUnderAWorkerThatRuns) {
+  open();
+  std::atomic<bool> is_over{false};
+  std::thread worker{[&] {
+    while (!is_over) (void)receive(port(), 20);
+  }};
+  auto client = socket_there(Family::v4);
+  const auto arrived = [&] {
+    const auto& counters = port().counters();
+    return counters.data_by_xdp.load() + counters.data_by_socket.load();
+  };
+  pollfd nothing{-1, 0, 0};
+  std::uint64_t sent = 0;
+  std::size_t attached = 0;
+  for (int round = 0; round < 5; ++round) {
+    auto link = Link::attach(options(), backend_.ports);
+    for (int i = 0; i < 100 && !link; ++i) {
+      (void)::poll(&nothing, 1, 20);  // the last round's queue is free a little later
+      link = Link::attach(options(), backend_.ports);
+    }
+    if (!link) break;
+    ++attached;
+    const std::array ours{test_ip(kHere4), test_ip(kHere6)};
+    EXPECT_FALSE((*link)->program()->set_addresses(ours));
+    for (unsigned i = 0; i < 50; ++i, ++sent) send_data(client, data_message(100, i));
+    EXPECT_EQ((*link)->check(drops_), Link::Fault::none);
+    (*link)->leave();
+    for (int i = 0; i < 250 && !(*link)->is_done(); ++i) (void)::poll(&nothing, 1, 20);
+    EXPECT_TRUE((*link)->is_done());
+  }
+  for (int i = 0; i < 250 && arrived() < sent; ++i) (void)::poll(&nothing, 1, 20);
+  is_over = true;
+  worker.join();
+  EXPECT_EQ(attached, 5U);
+  EXPECT_EQ(arrived(), sent);
+  std::printf("%lu datagrams, %lu of them by AF_XDP\n", sent, port().counters().data_by_xdp.load());
 }
 
 TEST_F(LinkTest, WhatTheSocketsHadToDropIsCounted) {
