@@ -11,19 +11,34 @@
 #include <array>
 #include <cstdio>
 #include <string>
+#include <utility>
 
 namespace fg::test {
 
-// What a command wrote, errors too.
-inline std::string output_of(const std::string& command, bool may_fail = false) {
-  std::string out;
+struct Ran {
+  int status = -1;
+  std::string output;  // errors too
+};
+inline Ran run(const std::string& command) {
+  Ran ran;
   FILE* pipe = ::popen(("{ " + command + "\n} 2>&1").c_str(), "r");
-  if (pipe == nullptr) return out;
+  if (pipe == nullptr) return ran;
   std::array<char, 512> buffer{};
-  while (std::fgets(buffer.data(), buffer.size(), pipe) != nullptr) out += buffer.data();
-  const int status = ::pclose(pipe);
-  EXPECT_TRUE(status == 0 || may_fail) << command << ": " << out;
-  return out;
+  while (std::fgets(buffer.data(), buffer.size(), pipe) != nullptr) ran.output += buffer.data();
+  ran.status = ::pclose(pipe);
+  return ran;
+}
+// What a command says that does its work.
+inline std::string output_of(const std::string& command) {
+  auto ran = run(command);
+  EXPECT_EQ(ran.status, 0) << command << ": " << ran.output;
+  return std::move(ran.output);
+}
+// What one says that cannot.
+inline std::string refusal_of(const std::string& command) {
+  auto ran = run(command);
+  EXPECT_NE(ran.status, 0) << command << ": " << ran.output;
+  return std::move(ran.output);
 }
 
 class OwnNetwork : public ::testing::Test {

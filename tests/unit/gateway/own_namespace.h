@@ -13,6 +13,7 @@
 namespace fg::gateway {
 
 using test::output_of;
+using test::refusal_of;
 
 class OwnNamespace : public test::OwnNetwork {
  protected:

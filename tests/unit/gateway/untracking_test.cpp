@@ -61,8 +61,8 @@ TEST_F(UntrackingTest, NobodyElseCanTakeTheRulesAwayOrAddToThem) {
   (void)untracking.decide(nobody, kPorts, now);
   const auto before = table();
   EXPECT_EQ(output_of("nft flush ruleset"), "");
-  EXPECT_THAT(output_of("nft delete table inet firegate-tun-test"), HasSubstr("not permitted"));
-  EXPECT_THAT(output_of("nft add rule inet firegate-tun-test in accept"),
+  EXPECT_THAT(refusal_of("nft delete table inet firegate-tun-test"), HasSubstr("not permitted"));
+  EXPECT_THAT(refusal_of("nft add rule inet firegate-tun-test in accept"),
               HasSubstr("not permitted"));
   EXPECT_EQ(table(), before);
 }
