@@ -6,11 +6,6 @@
 namespace fg::nat {
 namespace {
 
-// RFC 9293 §3.1.
-constexpr std::uint8_t kFin = 0x01;
-constexpr std::uint8_t kSyn = 0x02;
-constexpr std::uint8_t kRst = 0x04;
-
 std::int64_t second_of(Instant at) noexcept {
   return std::chrono::floor<std::chrono::seconds>(at.time_since_epoch()).count();
 }
@@ -34,9 +29,9 @@ void FlowTable::begin(Instant now) noexcept {
 
 // ---- packets ----
 
-const FlowTable::Mapping* FlowTable::on_outgoing(const Inside& inside, const Search& search,
-                                                 const IpAddress& real, std::uint8_t tcp_flags,
-                                                 Instant now) noexcept {
+const FlowTable::Mapping* FlowTable::on_any_outgoing(const Inside& inside, const Search& search,
+                                                     const IpAddress& real, std::uint8_t tcp_flags,
+                                                     Instant now) noexcept {
   auto known = find(inside, search);
   if (known.flow != nullptr && when_moved_ == WhenMoved::follows &&
       known.flow->mapping.real != real) {
@@ -46,7 +41,7 @@ const FlowTable::Mapping* FlowTable::on_outgoing(const Inside& inside, const Sea
   if (known.flow == nullptr) return add(inside, search, real, now);
   auto& flow = *known.flow;
   flow.last_outgoing = now;
-  if ((tcp_flags & (kFin | kSyn | kRst)) != 0) {
+  if ((tcp_flags & kTurning) != 0) {
     // A new connection of the same ports is not a closed one (spec policy 5.4, REC).
     if ((tcp_flags & kSyn) != 0) flow.ending = 0;
     if ((tcp_flags & kFin) != 0) flow.ending |= kFinOut;
@@ -83,8 +78,8 @@ const FlowTable::Mapping* FlowTable::add(const Inside& inside, const Search& sea
   return &flow.mapping;
 }
 
-FlowTable::Incoming FlowTable::on_incoming(const Outside& outside, const Search& search,
-                                           std::uint8_t tcp_flags, Instant now) noexcept {
+FlowTable::Incoming FlowTable::on_any_incoming(const Outside& outside, const Search& search,
+                                               std::uint8_t tcp_flags, Instant now) noexcept {
   const auto known = find(outside, search);
   if (known.flow == nullptr) return {};
   auto& flow = *known.flow;
@@ -293,21 +288,13 @@ std::size_t FlowTable::memory() const noexcept {
 // ---- finding ----
 
 FlowTable::Place FlowTable::find(const Inside& inside, const Search& search) noexcept {
-  const auto matches = [&](const Flow& flow) {
-    return flow.mapping.inside_port == inside.port && flow.mapping.kind == inside.kind &&
-           flow.mapping.proxy == inside.address && flow.state == State::live;
-  };
-  if (search.guess_.flow != nullptr && matches(*search.guess_.flow)) return search.guess_;
-  return place_of(inside_.find(search.hash_, [&](FlowIndex i) { return matches(at(i)); }));
+  if (search.guess_.flow != nullptr && search.guess_.flow->is_live(inside)) return search.guess_;
+  return place_of(inside_.find(search.hash_, [&](FlowIndex i) { return at(i).is_live(inside); }));
 }
 
 FlowTable::Place FlowTable::find(const Outside& outside, const Search& search) noexcept {
-  const auto matches = [&](const Flow& flow) {
-    return flow.mapping.outside_port == outside.port && flow.mapping.kind == outside.kind &&
-           flow.mapping.real == outside.address && flow.state != State::free;
-  };
-  if (search.guess_.flow != nullptr && matches(*search.guess_.flow)) return search.guess_;
-  return place_of(outside_.find(search.hash_, [&](FlowIndex i) { return matches(at(i)); }));
+  if (search.guess_.flow != nullptr && search.guess_.flow->is_of(outside)) return search.guess_;
+  return place_of(outside_.find(search.hash_, [&](FlowIndex i) { return at(i).is_of(outside); }));
 }
 
 void FlowTable::Index::insert(std::uint32_t hash, FlowIndex flow) noexcept {

@@ -99,6 +99,8 @@ class FlowTable {
     Search() = default;
     // With a secret seed, because a client chooses what is in its table.
     Search(std::uint64_t seed, const FlowEnd& end) noexcept : hash_(hash_of(seed, end)) {}
+    // What was found.
+    void prefetch() const noexcept { __builtin_prefetch(guess_.flow, 1); }
 
    private:
     friend class FlowTable;
@@ -123,7 +125,14 @@ class FlowTable {
   // What is returned stays until the next call that is not const.
   [[nodiscard]] const Mapping* on_outgoing(const Inside& inside, const Search& search,
                                            const IpAddress& real, std::uint8_t tcp_flags,
-                                           Instant now) noexcept;
+                                           Instant now) noexcept {
+    auto* flow = search.guess_.flow;
+    if (flow == nullptr || !flow->is_live(inside) || (tcp_flags & kTurning) != 0 ||
+        when_moved_ == WhenMoved::follows)
+      return on_any_outgoing(inside, search, real, tcp_flags, now);
+    flow->last_outgoing = now;
+    return &flow->mapping;
+  }
   [[nodiscard]] std::optional<Outside> on_outgoing(const Inside& inside, const IpAddress& real,
                                                    std::uint8_t tcp_flags, Instant now) noexcept {
     const auto* mapping = on_outgoing(inside, search_of(inside), real, tcp_flags, now);
@@ -137,7 +146,14 @@ class FlowTable {
   };
   // A packet of the real address arrived.
   [[nodiscard]] Incoming on_incoming(const Outside& outside, const Search& search,
-                                     std::uint8_t tcp_flags, Instant now) noexcept;
+                                     std::uint8_t tcp_flags, Instant now) noexcept {
+    auto* flow = search.guess_.flow;
+    if (flow == nullptr || !flow->is_of(outside) || flow->state != State::live ||
+        !flow->confirmed || (tcp_flags & kTurning) != 0)
+      return on_any_incoming(outside, search, tcp_flags, now);
+    flow->last_incoming = now;
+    return {Found::live, &flow->mapping};
+  }
   // `inside` is set when the flow lives.
   Found on_incoming(const Outside& outside, std::uint8_t tcp_flags, Instant now,
                     Inside& inside) noexcept {
@@ -170,6 +186,11 @@ class FlowTable {
   static constexpr std::size_t kCellsASweep = 8192;
 
   enum class State : std::uint8_t { free, live, expired };
+  // TCP flags (RFC 9293 §3.1) that change how long a flow lives.
+  static constexpr std::uint8_t kFin = 0x01;
+  static constexpr std::uint8_t kSyn = 0x02;
+  static constexpr std::uint8_t kRst = 0x04;
+  static constexpr std::uint8_t kTurning = kFin | kSyn | kRst;
   enum Ending : std::uint8_t { kFinOut = 1, kFinIn = 2, kReset = 4 };  // seen of a TCP connection
   struct Links {
     FlowIndex previous = kNone;
@@ -184,6 +205,16 @@ class FlowTable {
     State state = State::free;
     bool confirmed = false;
     std::uint8_t ending = 0;  // of Ending
+
+    [[nodiscard]] bool is_live(const Inside& inside) const noexcept {
+      return mapping.inside_port == inside.port && mapping.kind == inside.kind &&
+             mapping.proxy == inside.address && state == State::live;
+    }
+    // Perhaps expired.
+    [[nodiscard]] bool is_of(const Outside& outside) const noexcept {
+      return mapping.outside_port == outside.port && mapping.kind == outside.kind &&
+             mapping.real == outside.address && state != State::free;
+    }
   };
   static_assert(sizeof(Flow) == 64);
   struct Upkeep {
@@ -264,7 +295,6 @@ class FlowTable {
   [[nodiscard]] Hash hash_of(const FlowEnd& end) const noexcept { return search_of(end).hash_; }
   bool guess(const Index& index, Search& search) noexcept {
     search.guess_ = place_of(index.find(search.hash_));
-    __builtin_prefetch(search.guess_.flow, 1);
     return search.guess_.flow != nullptr;
   }
   [[nodiscard]] Place find(const Inside& inside, const Search& search) noexcept;
@@ -272,6 +302,12 @@ class FlowTable {
   [[nodiscard]] Place find(const Outside& outside) noexcept {
     return find(outside, search_of(outside));
   }
+  // Of packets in the middle of a flow that was found ahead the callers above make short work.
+  [[nodiscard]] const Mapping* on_any_outgoing(const Inside& inside, const Search& search,
+                                               const IpAddress& real, std::uint8_t tcp_flags,
+                                               Instant now) noexcept;
+  [[nodiscard]] Incoming on_any_incoming(const Outside& outside, const Search& search,
+                                         std::uint8_t tcp_flags, Instant now) noexcept;
   [[nodiscard]] const Mapping* add(const Inside& inside, const Search& search,
                                    const IpAddress& real, Instant now) noexcept;
   [[nodiscard]] std::optional<std::uint16_t> free_port(const Inside& inside, const IpAddress& real,

@@ -1,5 +1,7 @@
 #include "packet/coalesce.h"
 
+#include <bit>
+
 #include "packet/checksum.h"
 
 namespace fg::packet {
@@ -15,14 +17,22 @@ bool same(const std::uint8_t* a, const std::uint8_t* b, std::size_t n) noexcept 
   return std::memcmp(a, b, n) == 0;
 }
 
-std::size_t slot_of(const std::uint8_t* p, std::size_t transport, std::uint8_t protocol) noexcept {
-  std::uint64_t h = load_be32(p + transport) * 0x9E3779B97F4A7C15ULL + protocol;
-  const std::size_t from = is_v4(p) ? 12 : 8;
-  const std::size_t to = is_v4(p) ? 20 : 40;
-  for (std::size_t at = from; at < to; at += 8) {
-    h = (h ^ load_be64(p + at)) * 0xBF58476D1CE4E5B9ULL;
+// Of the packet as it was parsed: equal for equal flows whatever a translation made of them, and
+// the bytes it has just written need not be waited for.
+std::size_t slot_of(const InnerPacket& packet) noexcept {
+  const auto& proto = packet.proto_class();
+  std::uint64_t h =
+      (std::uint64_t{proto.source} << 16 | proto.destination) * 0x9E3779B97F4A7C15ULL +
+      packet.protocol();
+  const auto mix = [&h](std::uint64_t word) {
+    h = (h ^ word) * 0xBF58476D1CE4E5B9ULL;
     h ^= h >> 31;
-  }
+  };
+  using Words = std::array<std::uint64_t, 2>;
+  const auto from = std::bit_cast<Words>(packet.source().raw());
+  const auto to = std::bit_cast<Words>(packet.destination().raw());
+  mix(from[0] ^ std::rotl(to[0], 32));
+  if (!packet.is_v4()) mix(from[1] ^ std::rotl(to[1], 32));
   return h >> 32 & (Coalescer::kSlots - 1);
 }
 
@@ -94,7 +104,7 @@ bool Coalescer::add(MutableBytes packet, const InnerPacket& parsed) noexcept {
   }
   // A packet that does not join takes the slot all the same: what follows of its flow must not be
   // written before it.
-  auto& slot = slots_[slot_of(entry.data, transport, protocol)];
+  auto& slot = slots_[slot_of(parsed)];
   const bool joins = may_join(entry, parsed);
   if (joins && slot != kNone) {
     switch (try_append(groups_[slot], index)) {

@@ -42,8 +42,8 @@ class Coalescer {
   [[nodiscard]] Offloads offloads() const noexcept { return offloads_; }
 
   // Takes an accepted inner packet; its bytes must stay until flush() and may be changed. Its
-  // offsets are taken from `parsed`, everything else from the bytes. False when the burst is full:
-  // flush first.
+  // flow and offsets are taken from `parsed`, everything else from the bytes. False when the burst
+  // is full: flush first.
   bool add(MutableBytes packet, const InnerPacket& parsed) noexcept;
   bool add(MutableBytes packet) noexcept;
 

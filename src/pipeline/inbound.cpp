@@ -134,6 +134,7 @@ void Pipeline::run_arrivals(Instant now) noexcept {
     a.session = nullptr;
   }
   places_used_ = 0;
+  last_verdict_ = {};
   const Arrival* before = nullptr;
   for (auto& a : arrivals) {
     if (a.session == nullptr) continue;
@@ -141,11 +142,14 @@ void Pipeline::run_arrivals(Instant now) noexcept {
     before = &a;
   }
   filter::Policy::locate(std::span{places_}.first(places_used_));
-  for (auto& a : arrivals) {
-    if (a.flow && a.client->flows != nullptr) (void)a.client->flows->find_outgoing(*a.flow);
-  }
-  for (auto& a : arrivals) {
-    if (a.session != nullptr) deliver(a, now);
+  const auto fetch_flow = [](Arrival& a) {
+    if (a.flow && a.client->flows != nullptr && a.client->flows->find_outgoing(*a.flow))
+      a.flow->prefetch();
+  };
+  for (auto& a : arrivals.first(std::min(kFlowsAhead, arrivals.size()))) fetch_flow(a);
+  for (std::size_t i = 0; i < arrivals.size(); ++i) {
+    if (i + kFlowsAhead < arrivals.size()) fetch_flow(arrivals[i + kFlowsAhead]);
+    if (arrivals[i].session != nullptr) deliver(arrivals[i], now);
   }
   flush_tracked(now);
 }
@@ -170,9 +174,15 @@ void Pipeline::look_at(Arrival& arrival, const Arrival* before) noexcept {
   const auto& destination = parsed->destination();
   const bool is_run = before != nullptr && before->client == &client && before->packet &&
                       before->packet->destination() == destination;
-  if (!is_run) places_[places_used_++] = {client.policy, destination};
+  if (!is_run) {
+    const bool is_proxy = filter::is_proxy(destination);
+    const bool has_names = is_proxy && client.translations != nullptr;
+    proxies_[places_used_] = {is_proxy,
+                              has_names ? client.translations->find(destination) : nullptr};
+    places_[places_used_++] = {client.policy, destination};
+  }
   arrival.place = static_cast<std::uint8_t>(places_used_ - 1);
-  if (!filter::is_proxy(destination)) return;
+  if (!proxies_[arrival.place].is_proxy) return;
   const auto& proto = parsed->proto_class();
   arrival.flow.emplace(options_.seed, nat::FlowEnd{proto.kind, proto.source, destination});
   if (client.flows != nullptr) client.flows->prefetch_outgoing(*arrival.flow);
@@ -266,13 +276,12 @@ void Pipeline::deliver_inner(const Arrival& arrival, Instant now) noexcept {
   }
   const auto& proto = parsed->proto_class();
   const auto verdict =
-      filter::Policy::classify(places_[arrival.place], key_of(proto, proto.destination));
+      last_verdict_.classify(places_[arrival.place], key_of(proto, proto.destination));
   if (const auto refusal = refusal_of(parties(client), verdict, *parsed))
     return refuse(client, *refusal, *parsed, now);
   auto leaving = inner;
   if (arrival.flow) {
-    const auto* translation =
-        client.translations != nullptr ? client.translations->find(parsed->destination()) : nullptr;
+    const auto* translation = proxies_[arrival.place].translation;
     const auto translated = translate_outbound(arrival, translation, now);
     if (translated) leaving = *translated;
     if (tracker_.is_on()) {

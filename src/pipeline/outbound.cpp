@@ -60,6 +60,7 @@ void Pipeline::look_at(TunRead read, Departure& departure, Instant now) noexcept
   departure.segments = *segments;
   departure.tunnel = *tunnel;
   departure.crossing = nullptr;
+  departure.flow = {};
   departure.place.reset();
   departure.verdict = {};
   clients_.prefetch_address(*tunnel);
@@ -132,6 +133,7 @@ void Pipeline::run_departures(std::span<Departure> departures, Instant now) noex
     d.client->flows->prefetch_incoming(d.flow);
   }
   places_used_ = 0;
+  last_verdict_ = {};
   before = nullptr;
   for (auto& d : departures) {
     if (!d.packet) continue;
@@ -144,14 +146,17 @@ void Pipeline::run_departures(std::span<Departure> departures, Instant now) noex
     before = &d;
   }
   filter::Policy::locate(std::span{places_}.first(places_used_));
-  for (auto& d : departures) {
-    if (d.packet) depart(d, now);
+  for (const auto& d : departures.first(std::min(kFlowsAhead, departures.size())))
+    d.flow.prefetch();
+  for (std::size_t i = 0; i < departures.size(); ++i) {
+    if (i + kFlowsAhead < departures.size()) departures[i + kFlowsAhead].flow.prefetch();
+    if (departures[i].packet) depart(departures[i], now);
   }
   flush_tracked(now);
 }
 
 std::optional<DropReason> Pipeline::refusal_towards(Departure& departure,
-                                                    const IpAddress& source) const noexcept {
+                                                    const IpAddress& source) noexcept {
   const auto& client = *departure.client;
   const auto& packet = *departure.packet;
   if (is_gateway(source)) return std::nullopt;
@@ -167,8 +172,8 @@ std::optional<DropReason> Pipeline::refusal_towards(Departure& departure,
   }
   const auto& proto = packet.proto_class();
   const auto key = key_of(proto, proto.source);
-  departure.verdict = departure.place ? filter::Policy::classify(places_[*departure.place], key)
-                                      : client.policy->classify(source, key);
+  departure.verdict = departure.place ? last_verdict_.classify(places_[*departure.place], key)
+                                      : last_verdict_.classify(*client.policy, source, key);
   return departure.verdict.is_allowed() ? std::nullopt
                                         : std::optional{DropReason::inbound_not_allowed};
 }
@@ -232,6 +237,7 @@ void Pipeline::on_inner_handoff(Bytes handed, Instant now) noexcept {
   if (!owner || owner->client == nullptr) return drop(DropReason::no_peer_state);
   const auto segments = Segments::of(VnetHeader{}, *parsed);
   if (!segments) return drop(DropReason::malformed_packet);
+  last_verdict_ = {};
   Departure departure{
       .bytes = packet,
       .header = {},

@@ -35,6 +35,7 @@
 #include "pipeline/expected_sources.h"
 #include "pipeline/kept_flows.h"
 #include "pipeline/output.h"
+#include "pipeline/policy_question.h"
 #include "pipeline/refusal.h"
 #include "pipeline/relay_table.h"
 #include "pipeline/standing_answers.h"
@@ -53,6 +54,8 @@ struct PipelineOptions {
 class Pipeline {
  public:
   static constexpr std::size_t kBatch = 64;
+  // Flows of so many packets ahead are fetched: of more at once the CPU would wait for the first.
+  static constexpr std::size_t kFlowsAhead = 16;
   static constexpr std::size_t kHandoffsHeld = 64;
   static constexpr std::size_t kPendingEventsMax = 65'536;
   static constexpr Duration kActivityInterval = 5s;  // pipeline/commands.h: ClientActivity
@@ -104,6 +107,11 @@ class Pipeline {
     DropReason error = DropReason::malformed_packet;
     std::uint8_t place = 0;                      // of the destination
     std::optional<nat::FlowTable::Search> flow;  // to a proxy address
+  };
+  // Whether a place is a proxy address, and what that stands for.
+  struct Proxy {
+    bool is_proxy = false;
+    const nat::Translation* translation = nullptr;  // none: for nothing
   };
   // A packet of the TUN device on its way out.
   struct Departure {
@@ -190,7 +198,7 @@ class Pipeline {
   void depart(Departure& departure, Instant now) noexcept;
   // `source` is the packet's, or the proxy address it was translated to.
   [[nodiscard]] std::optional<DropReason> refusal_towards(Departure& departure,
-                                                          const IpAddress& source) const noexcept;
+                                                          const IpAddress& source) noexcept;
   void on_inner_handoff(Bytes packet, Instant now) noexcept;
   void hand_over_packet(WorkerIndex worker, const packet::Segments& segments) noexcept;
   // Room for a datagram of `size` bytes, behind the channel header if there is one.
@@ -266,7 +274,9 @@ class Pipeline {
   std::size_t arrivals_used_ = 0;
   std::array<Departure, kBatch> departures_{};
   std::array<filter::Policy::Place, kBatch> places_{};
+  std::array<Proxy, kBatch> proxies_{};  // of places_, on the way in
   std::size_t places_used_ = 0;
+  LastVerdict last_verdict_;
   std::array<Tracked, kBatch> tracked_{};
   std::size_t tracked_used_ = 0;
   std::array<std::array<std::uint8_t, 1600>, kHandoffsHeld> held_{};

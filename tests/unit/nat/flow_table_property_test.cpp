@@ -135,6 +135,7 @@ RC_GTEST_PROP(FlowTableProperty, DoesWhatTheListDoes, ()) {
         auto [inside, search] =
             any_of(outgoing, Inside{{any_kind(), any_port(), any_proxy()}}, seed);
         const auto real = any_real();
+        if (*rc::gen::arbitrary<bool>()) (void)table.find_outgoing(search);
         const auto expected = model.on_outgoing(inside, real, flags, now);
         const auto* mapping = table.on_outgoing(inside, search, real, flags, now);
         RC_ASSERT((mapping != nullptr) == expected.has_value());
@@ -149,6 +150,7 @@ RC_GTEST_PROP(FlowTableProperty, DoesWhatTheListDoes, ()) {
       case 5: {
         auto [outside, search] =
             any_of(incoming, Outside{{any_kind(), any_port(), any_real()}}, seed);
+        if (*rc::gen::arbitrary<bool>()) (void)table.find_incoming(search);
         Inside expected;
         const auto found = model.on_incoming(outside, flags, now, expected);
         const auto known = table.on_incoming(outside, search, flags, now);
