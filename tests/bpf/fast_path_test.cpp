@@ -65,6 +65,7 @@ class FastPathTest : public VethTest {
   void TearDown() override {
     program_.reset();
     socket_.reset();
+    VethTest::TearDown();
   }
 
   // The one counter that moved; checks that the action is that of the verdict.
