@@ -105,9 +105,7 @@ class FamilyOracle : public io::kernel::NetworkTest {
                                   << kResource6.to_string() << '\n';
     const auto make = "tayga --mktun --config " + configuration_ + " >/dev/null";
     ASSERT_EQ(std::system(make.c_str()), 0) << "no tayga: ./dev setup installs it";
-    // The kernel's own neighbour discovery has nothing to say here.
-    std::ofstream{"/proc/sys/net/ipv6/conf/nat64/disable_ipv6"} << 1;
-    ASSERT_TRUE(io::kernel::set_up(kDevice));
+    ASSERT_TRUE(io::kernel::set_up_quietly(kDevice));
     spawn();
     open_link();
     for (std::uint16_t i = 1; i < 200 && !is_ready_; ++i) {

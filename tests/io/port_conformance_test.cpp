@@ -31,7 +31,7 @@ class PortConformance : public TwoHosts, public ::testing::WithParamInterface<Wa
       ASSERT_TRUE(link_);
       (void)receive(*port_);  // takes the queue up
     }
-    ASSERT_TRUE(kernel::set_up(kTun));
+    ASSERT_TRUE(kernel::set_up_quietly(kTun));
     ASSERT_TRUE(kernel::set_address(kTun, "100.64.0.1", "255.224.0.0"));
   }
   std::vector<kernel::Arrived> collect(std::size_t wanted) { return collect_from(*port_, wanted); }

@@ -12,7 +12,7 @@ class KernelPortTest : public NetworkTest {
     auto opened = open_kernel_backend({.tun_name = "tun-test", .port = 52625});
     ASSERT_TRUE(opened) << opened.error().to_string();
     backend_ = std::move(*opened);
-    ASSERT_TRUE(set_up("tun-test"));
+    ASSERT_TRUE(set_up_quietly("tun-test"));
     ASSERT_TRUE(set_address("tun-test", "100.64.0.1", "255.224.0.0"));
   }
   Port& port() { return *backend_.backend.ports[0]; }

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,13 @@ inline bool set_up(const std::string& name) {
   auto request = interface_request(name);
   request.ifr_flags = IFF_UP | IFF_RUNNING;
   return ::ioctl(control.get(), SIOCSIFFLAGS, &request) == 0;
+}
+
+// A TUN device into which only the test speaks. The host would send router solicitations and group
+// reports, at times of its own choice.
+inline bool set_up_quietly(const std::string& name) {
+  std::ofstream{"/proc/sys/net/ipv6/conf/" + name + "/disable_ipv6"} << 1;
+  return set_up(name);
 }
 
 // The prefix is the whole class-A network, so that everything in it is routed to the device.

@@ -3,7 +3,6 @@
 #include <sys/stat.h>
 
 #include <cerrno>
-#include <fstream>
 
 #include "io/kernel/udp_sender.h"
 #include "packet/checksum.h"
@@ -24,9 +23,7 @@ class TunDeviceTest : public NetworkTest {
     auto device = open_tun({.name = "tun-test"});
     ASSERT_TRUE(device) << device.error().to_string();
     device_ = std::move(*device);
-    // Or the host sends router solicitations and group reports into it, at times of its own choice.
-    std::ofstream{"/proc/sys/net/ipv6/conf/tun-test/disable_ipv6"} << 1;
-    ASSERT_TRUE(set_up("tun-test"));
+    ASSERT_TRUE(set_up_quietly("tun-test"));
     ASSERT_TRUE(set_address("tun-test", "100.64.0.1", "255.224.0.0"));
   }
   TunQueue& queue() { return device_.queues[0]; }
