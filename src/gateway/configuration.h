@@ -92,9 +92,6 @@ struct Parsed {
 [[nodiscard]] Result<Parsed, ConfigurationError> parse_configuration(
     const std::vector<std::string>& arguments, const Environment& environment);
 
-// "90s", "30m", "24h", "7d", "1h 30m"; none when it does not parse or is zero.
-[[nodiscard]] std::optional<Duration> parse_human_duration(std::string_view text);
-
 inline constexpr std::string_view kVersion = "0.1.0";
 
 }  // namespace fg::gateway

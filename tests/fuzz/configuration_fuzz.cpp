@@ -5,6 +5,7 @@
 
 #include "control/portal/json.h"
 #include "gateway/configuration.h"
+#include "gateway/human_duration.h"
 #include "gateway/log_sink.h"
 #include "tests/fuzz/support.h"
 
