@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <optional>
 
 #include "io/kernel/os_address.h"
 #include "tests/unit/io/kernel/network.h"
@@ -12,6 +13,19 @@ namespace {
 class UpkeepTest : public NetworkTest {
  protected:
   static void run(const std::string& command) { ASSERT_EQ(std::system(command.c_str()), 0); }
+  void open_steered(unsigned queues) {
+    const TunOptions options{.name = "tun-test", .queues = queues};
+    auto device = open_tun(options);
+    ASSERT_TRUE(device) << device.error().to_string();
+    device_ = std::move(*device);
+    upkeep_.emplace(options, device_.queues);
+    auto steering = TunSteering::load();
+    ASSERT_TRUE(steering) << steering.error().to_string();
+    ASSERT_FALSE(upkeep_->add(std::move(*steering)));
+  }
+
+  TunDevice device_;
+  std::optional<Upkeep> upkeep_;
 };
 
 TEST_F(UpkeepTest, ADeletedDeviceIsMadeAgainOnTheSameQueues) {
@@ -56,16 +70,10 @@ TEST_F(UpkeepTest, ADeletedDeviceIsMadeAgainOnTheSameQueues) {
 }
 
 TEST_F(UpkeepTest, ADeviceThatIsMadeAgainIsSteeredAsBefore) {
-  const TunOptions options{.name = "tun-test", .queues = 3};
-  auto device = open_tun(options);
-  ASSERT_TRUE(device) << device.error().to_string();
-  Upkeep upkeep{options, device->queues};
-  auto steering = TunSteering::load();
-  ASSERT_TRUE(steering) << steering.error().to_string();
-  ASSERT_FALSE(upkeep.add(std::move(*steering)));
-  upkeep.steer(ip("100.64.0.9"), WorkerIndex{2});
+  ASSERT_NO_FATAL_FAILURE(open_steered(3));
+  upkeep_->steer(ip("100.64.0.9"), WorkerIndex{2});
   run("ip link delete tun-test");
-  ASSERT_FALSE(upkeep.make_tun());
+  ASSERT_FALSE(upkeep_->make_tun());
   ASSERT_TRUE(set_up("tun-test"));
   ASSERT_TRUE(set_address("tun-test", "100.64.0.1", "255.224.0.0"));
   auto socket = open_or_die(Family::v4);
@@ -76,34 +84,28 @@ TEST_F(UpkeepTest, ADeviceThatIsMadeAgainIsSteeredAsBefore) {
   }
   for (const unsigned q : {0U, 1U}) {
     int error = 0;
-    for (auto reads = device->queues[q].read(error); !reads.empty();
-         reads = device->queues[q].read(error)) {
+    for (auto reads = device_.queues[q].read(error); !reads.empty();
+         reads = device_.queues[q].read(error)) {
       for (const auto& read : reads)
         EXPECT_NE(read.bytes[kVnetHeaderSize], 0x45) << "in queue " << q;
     }
   }
-  EXPECT_TRUE(wait_readable(device->queues[2].fd()));
+  EXPECT_TRUE(wait_readable(device_.queues[2].fd()));
 }
 
 TEST_F(UpkeepTest, AnAddressTheSteeringHasNoRoomForIsCounted) {
-  const TunOptions options{.name = "tun-test", .queues = 2};
-  auto device = open_tun(options);
-  ASSERT_TRUE(device) << device.error().to_string();
-  Upkeep upkeep{options, device->queues};
-  auto steering = TunSteering::load();
-  ASSERT_TRUE(steering) << steering.error().to_string();
-  ASSERT_FALSE(upkeep.add(std::move(*steering)));
+  ASSERT_NO_FATAL_FAILURE(open_steered(2));
   const auto address = [](unsigned n) {
     return IpAddress::v4(10, static_cast<std::uint8_t>(n >> 16), static_cast<std::uint8_t>(n >> 8),
                          static_cast<std::uint8_t>(n));
   };
-  const auto refused = [&] { return upkeep.drops().of(DropReason::tun_unsteered); };
-  for (unsigned n = 0; n < TunSteering::kOwnersMax; ++n) upkeep.steer(address(n), WorkerIndex{0});
+  const auto refused = [&] { return upkeep_->drops().of(DropReason::tun_unsteered); };
+  for (unsigned n = 0; n < TunSteering::kOwnersMax; ++n) upkeep_->steer(address(n), WorkerIndex{0});
   EXPECT_EQ(refused(), 0U);
-  upkeep.steer(address(TunSteering::kOwnersMax), WorkerIndex{0});
+  upkeep_->steer(address(TunSteering::kOwnersMax), WorkerIndex{0});
   EXPECT_EQ(refused(), 1U);
-  upkeep.steer(address(0), std::nullopt);
-  upkeep.steer(address(TunSteering::kOwnersMax), WorkerIndex{0});
+  upkeep_->steer(address(0), std::nullopt);
+  upkeep_->steer(address(TunSteering::kOwnersMax), WorkerIndex{0});
   EXPECT_EQ(refused(), 1U);
 }
 
