@@ -69,10 +69,10 @@ std::optional<AttachError> Link::open_queues(const LinkOptions& options,
                                              std::span<XdpPort* const> ports) {
   const auto count = std::min<std::size_t>(device_queues_, ports.size() * kQueuesMax);
   for (std::size_t i = 0; i < count; ++i) {
-    auto socket = ReceiveSocket::open({.interface = interface_,
-                                       .queue = static_cast<unsigned>(i),
-                                       .try_zero_copy = mode_ == AttachMode::native,
-                                       .busy_poll_us = options.busy_poll_us});
+    auto socket = QueueSocket::open({.interface = interface_,
+                                     .queue = static_cast<unsigned>(i),
+                                     .try_zero_copy = mode_ == AttachMode::native,
+                                     .busy_poll_us = options.busy_poll_us});
     if (!socket) {
       const int error = socket.error().error;
       return AttachError{reason_of_socket(error), error, interface_, "queue " + std::to_string(i)};

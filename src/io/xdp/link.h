@@ -14,7 +14,7 @@
 #include "base/result.h"
 #include "io/xdp/delivery_watch.h"
 #include "io/xdp/program.h"
-#include "io/xdp/receive_socket.h"
+#include "io/xdp/queue_socket.h"
 #include "io/xdp/xdp_port.h"
 
 namespace fg::io::xdp {
@@ -56,10 +56,10 @@ class Link {
 
  private:
   struct Queue {
-    std::unique_ptr<ReceiveSocket> socket;
+    std::unique_ptr<QueueSocket> socket;
     XdpPort* port = nullptr;
     bool is_removed = false;
-    ReceiveSocket::Losses losses;  // that are counted
+    QueueSocket::Losses losses;  // that are counted
   };
   explicit Link(const LinkOptions& options) : interface_(options.program.interface) {}
   std::optional<AttachError> open_queues(const LinkOptions& options,

@@ -42,13 +42,13 @@ bool XdpPort::post(Change change) {
 
 void XdpPort::ring() const noexcept { (void)::eventfd_write(wakeup_.get(), 1); }
 
-bool XdpPort::add(ReceiveSocket& socket) {
+bool XdpPort::add(QueueSocket& socket) {
   if (queues_ == kQueuesMax || !post({&socket, true})) return false;
   ++queues_;
   return true;
 }
 
-bool XdpPort::remove(ReceiveSocket& socket) {
+bool XdpPort::remove(QueueSocket& socket) {
   if (!post({&socket, false})) return false;
   --queues_;
   return true;

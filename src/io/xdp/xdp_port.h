@@ -9,7 +9,7 @@
 
 #include "base/spsc_ring.h"
 #include "io/kernel/kernel_port.h"
-#include "io/xdp/receive_socket.h"
+#include "io/xdp/queue_socket.h"
 
 namespace fg::io::xdp {
 
@@ -26,8 +26,8 @@ class XdpPort final : public kernel::KernelPort {
   // ---- of the control thread ----
   // The worker takes the socket up, or lets it go when it has taken what is left in it; then
   // is_released() holds. False: too many changes wait, or queues are in use; nothing happened.
-  [[nodiscard]] bool add(ReceiveSocket& socket);
-  [[nodiscard]] bool remove(ReceiveSocket& socket);
+  [[nodiscard]] bool add(QueueSocket& socket);
+  [[nodiscard]] bool remove(QueueSocket& socket);
   [[nodiscard]] std::size_t queues() const { return queues_; }
 
   // ---- of the worker ----
@@ -35,11 +35,11 @@ class XdpPort final : public kernel::KernelPort {
 
  private:
   struct Change {
-    ReceiveSocket* socket = nullptr;
+    QueueSocket* socket = nullptr;
     bool is_added = false;
   };
   struct Queue {
-    ReceiveSocket* socket = nullptr;
+    QueueSocket* socket = nullptr;
     bool is_leaving = false;
   };
 

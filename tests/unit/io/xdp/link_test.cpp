@@ -162,7 +162,7 @@ TEST_F(LinkTest, QueuesAreSpreadOverTheWorkers) {
 
 TEST_F(LinkTest, AQueueOfAnotherProgramIsSaid) {
   open();
-  const auto other = ReceiveSocket::open({.interface = "wan"});
+  const auto other = QueueSocket::open({.interface = "wan"});
   ASSERT_TRUE(other);
   const auto link = Link::attach(options(), backend_.ports);
   ASSERT_FALSE(link);
@@ -235,7 +235,7 @@ TEST_F(LinkTest, WhatIsRedirectedAndNeverArrivesIsNoticed) {
   EXPECT_EQ(link->check(drops_), Link::Fault::none);
   // A socket of another device refuses the frames; no counter of ours tells.
   output_of("ip link add b0 type veth peer name b1 && ip link set b0 up && ip link set b1 up");
-  const auto stranger = ReceiveSocket::open({.interface = "b0"});
+  const auto stranger = QueueSocket::open({.interface = "b0"});
   ASSERT_TRUE(stranger);
   ASSERT_FALSE(link->program()->set_socket(0, (*stranger)->fd()));
   auto client = socket_there(Family::v4);

@@ -68,7 +68,7 @@ TEST_F(XdpPortTest, AQueueThatIsGivenUpIsEmptiedFirst) {
 TEST_F(XdpPortTest, ABusyQueueLeavesRoomForTheOthers) {
   output_of("ip link add b0 type veth peer name b1 && ip link set b0 up && ip link set b1 up");
   auto link = attach(options());
-  auto other = ReceiveSocket::open({.interface = "b0"});
+  auto other = QueueSocket::open({.interface = "b0"});
   ASSERT_TRUE(other) << other.error().to_string();
   ASSERT_TRUE(port().add(**other));
   (void)receive(port());
@@ -80,7 +80,7 @@ TEST_F(XdpPortTest, ABusyQueueLeavesRoomForTheOthers) {
 }
 
 TEST_F(XdpPortTest, NoMoreQueuesThanItsLimitAreTaken) {
-  auto socket = ReceiveSocket::open({.interface = "wan"});
+  auto socket = QueueSocket::open({.interface = "wan"});
   ASSERT_TRUE(socket) << socket.error().to_string();
   for (std::size_t i = 0; i < kQueuesMax; ++i) ASSERT_TRUE(port().add(**socket));
   EXPECT_FALSE(port().add(**socket));

@@ -1,4 +1,4 @@
-#include "io/xdp/receive_socket.h"
+#include "io/xdp/queue_socket.h"
 
 #include <linux/capability.h>
 #include <sys/resource.h>
@@ -12,17 +12,17 @@
 namespace fg::io::xdp {
 namespace {
 
-class ReceiveSocketTest : public TwoHosts {
+class QueueSocketTest : public TwoHosts {
  protected:
   // A socket on the only queue, with the program in front of it.
-  void open_socket(const ReceiveSocketOptions& options) {
+  void open_socket(const QueueSocketOptions& options) {
     auto program = Program::attach({.interface = "wan"});
     ASSERT_TRUE(program) << program.error().to_string();
     program_ = std::move(*program);
     program_->set_tunnel_ports(kTunnelPort, kTunnelPort);
     const std::array ours{test_ip(kHere4), test_ip(kHere6)};
     ASSERT_FALSE(program_->set_addresses(ours));
-    auto socket = ReceiveSocket::open(options);
+    auto socket = QueueSocket::open(options);
     ASSERT_TRUE(socket) << socket.error().to_string();
     socket_ = std::move(*socket);
     ASSERT_FALSE(program_->set_socket(0, socket_->fd()));
@@ -33,17 +33,17 @@ class ReceiveSocketTest : public TwoHosts {
   }
 
   std::optional<Program> program_;
-  std::unique_ptr<ReceiveSocket> socket_;
+  std::unique_ptr<QueueSocket> socket_;
   std::vector<ReceivedDatagrams> batch_;
   DropCounters drops_;
 };
 
-TEST_F(ReceiveSocketTest, VethTakesCopies) {
+TEST_F(QueueSocketTest, VethTakesCopies) {
   open_socket({.interface = "wan"});
   EXPECT_FALSE(socket_->is_zero_copy());
 }
 
-TEST_F(ReceiveSocketTest, FramesGoRoundManyTimes) {
+TEST_F(QueueSocketTest, FramesGoRoundManyTimes) {
   constexpr std::uint32_t kFew = 64;
   open_socket({.interface = "wan", .frames = kFew, .ring = kFew});
   auto client = socket_there(Family::v4);
@@ -62,7 +62,7 @@ TEST_F(ReceiveSocketTest, FramesGoRoundManyTimes) {
   EXPECT_EQ(socket_->losses().no_frame, 0U);
 }
 
-TEST_F(ReceiveSocketTest, WithoutAFreeFrameWhatComesIsLostAndCountedAndThenItGoesOn) {
+TEST_F(QueueSocketTest, WithoutAFreeFrameWhatComesIsLostAndCountedAndThenItGoesOn) {
   open_socket({.interface = "wan", .frames = 64, .ring = 256});
   auto client = socket_there(Family::v4);
   for (unsigned i = 0; i < 100; ++i) send_data(client, data_message(100, i));
@@ -74,7 +74,7 @@ TEST_F(ReceiveSocketTest, WithoutAFreeFrameWhatComesIsLostAndCountedAndThenItGoe
   EXPECT_EQ(load_be32(batch_[0].bytes.data() + 4), 7U);
 }
 
-TEST_F(ReceiveSocketTest, AFullRingIsCountedAndThenItGoesOn) {
+TEST_F(QueueSocketTest, AFullRingIsCountedAndThenItGoesOn) {
   open_socket({.interface = "wan", .frames = 256, .ring = 64});
   auto client = socket_there(Family::v4);
   for (unsigned i = 0; i < 100; ++i) send_data(client, data_message(100, i));
@@ -85,7 +85,7 @@ TEST_F(ReceiveSocketTest, AFullRingIsCountedAndThenItGoesOn) {
   EXPECT_EQ(receive(), 1U);
 }
 
-TEST_F(ReceiveSocketTest, EveryLengthOfATunnelPacketArrivesAsItWas) {
+TEST_F(QueueSocketTest, EveryLengthOfATunnelPacketArrivesAsItWas) {
   open_socket({.interface = "wan"});
   for (const auto family : {Family::v4, Family::v6}) {
     auto client = socket_there(family);
@@ -100,7 +100,7 @@ TEST_F(ReceiveSocketTest, EveryLengthOfATunnelPacketArrivesAsItWas) {
   EXPECT_EQ(drops_.total(), 0U);
 }
 
-TEST_F(ReceiveSocketTest, BusyPollingIsSetWhereAskedForAndStillReceives) {
+TEST_F(QueueSocketTest, BusyPollingIsSetWhereAskedForAndStillReceives) {
   open_socket({.interface = "wan", .busy_poll_us = 50});
   int microseconds = 0;
   socklen_t size = sizeof microseconds;
@@ -111,20 +111,20 @@ TEST_F(ReceiveSocketTest, BusyPollingIsSetWhereAskedForAndStillReceives) {
   EXPECT_EQ(receive(), 1U);
 }
 
-TEST_F(ReceiveSocketTest, AQueueHasOneSocket) {
+TEST_F(QueueSocketTest, AQueueHasOneSocket) {
   open_socket({.interface = "wan"});
-  const auto second = ReceiveSocket::open({.interface = "wan"});
+  const auto second = QueueSocket::open({.interface = "wan"});
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().error, EBUSY);
 }
 
-TEST_F(ReceiveSocketTest, AQueueThatIsNotThereIsRefused) {
-  EXPECT_FALSE(ReceiveSocket::open({.interface = "wan", .queue = 3}));
-  EXPECT_FALSE(ReceiveSocket::open({.interface = "wan9"}));
+TEST_F(QueueSocketTest, AQueueThatIsNotThereIsRefused) {
+  EXPECT_FALSE(QueueSocket::open({.interface = "wan", .queue = 3}));
+  EXPECT_FALSE(QueueSocket::open({.interface = "wan9"}));
 }
 
 // In a process of its own, which gives up what passes over the limit.
-TEST_F(ReceiveSocketTest, TooLittleLockedMemoryIsToldFromOtherRefusals) {
+TEST_F(QueueSocketTest, TooLittleLockedMemoryIsToldFromOtherRefusals) {
   const int status = test::status_in_child([] {
     const rlimit none{0, 0};
     __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
@@ -134,7 +134,7 @@ TEST_F(ReceiveSocketTest, TooLittleLockedMemoryIsToldFromOtherRefusals) {
       return 1;
     capabilities[0].effective &= ~(1U << CAP_IPC_LOCK);
     if (::syscall(SYS_capset, &header, capabilities.data()) != 0) return 2;
-    const auto socket = ReceiveSocket::open({.interface = "wan"});
+    const auto socket = QueueSocket::open({.interface = "wan"});
     return !socket && socket.error().error == ENOBUFS ? 0 : 3;
   });
   EXPECT_EQ(status, 0);

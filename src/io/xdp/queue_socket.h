@@ -27,7 +27,7 @@ inline constexpr std::uint32_t kChunk = 2048;
 // What the kernel leaves for a frame: XDP_PACKET_HEADROOM comes first.
 inline constexpr std::uint32_t kFrameMax = kChunk - 256;
 
-struct ReceiveSocketOptions {
+struct QueueSocketOptions {
   std::string interface;
   unsigned queue = 0;
   bool try_zero_copy = true;
@@ -36,14 +36,14 @@ struct ReceiveSocketOptions {
   std::uint32_t busy_poll_us = 0;  // 0: interrupts
 };
 
-class ReceiveSocket {
+class QueueSocket {
  public:
   // ENOBUFS: too little locked memory. EBUSY: another socket has the queue, perhaps one that was
   // closed a moment ago.
-  static Result<std::unique_ptr<ReceiveSocket>, SysError> open(const ReceiveSocketOptions& options);
-  ~ReceiveSocket();
-  ReceiveSocket(const ReceiveSocket&) = delete;
-  ReceiveSocket& operator=(const ReceiveSocket&) = delete;
+  static Result<std::unique_ptr<QueueSocket>, SysError> open(const QueueSocketOptions& options);
+  ~QueueSocket();
+  QueueSocket(const QueueSocket&) = delete;
+  QueueSocket& operator=(const QueueSocket&) = delete;
 
   [[nodiscard]] int fd() const;
   [[nodiscard]] bool is_zero_copy() const { return is_zero_copy_; }
@@ -70,7 +70,7 @@ class ReceiveSocket {
 
  private:
   struct Rings;
-  ReceiveSocket();
+  QueueSocket();
 
   std::unique_ptr<Rings> rings_;
   bool is_zero_copy_ = false;

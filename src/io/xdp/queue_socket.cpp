@@ -1,4 +1,4 @@
-#include "io/xdp/receive_socket.h"
+#include "io/xdp/queue_socket.h"
 
 #include <linux/if_xdp.h>
 #include <sys/mman.h>
@@ -43,7 +43,7 @@ class Memory {
 
 }  // namespace
 
-struct ReceiveSocket::Rings {
+struct QueueSocket::Rings {
   explicit Rings(std::uint32_t frames) : memory(std::size_t{frames} * kChunk) {
     held.reserve(frames);
   }
@@ -55,7 +55,7 @@ struct ReceiveSocket::Rings {
   Rings& operator=(const Rings&) = delete;
 
   // 0, or an errno.
-  int open(const ReceiveSocketOptions& options, std::uint16_t bind_flags);
+  int open(const QueueSocketOptions& options, std::uint16_t bind_flags);
   void fill(std::span<const std::uint64_t> chunks) noexcept;
 
   Memory memory;  // outlives what is registered with the kernel
@@ -67,7 +67,7 @@ struct ReceiveSocket::Rings {
   std::vector<std::uint64_t> held;  // chunks the worker has
 };
 
-int ReceiveSocket::Rings::open(const ReceiveSocketOptions& options, std::uint16_t bind_flags) {
+int QueueSocket::Rings::open(const QueueSocketOptions& options, std::uint16_t bind_flags) {
   if (!memory.is_mapped()) return ENOMEM;
   const xsk_umem_config layout{.fill_size = options.frames,
                                .comp_size = kCompletionRing,
@@ -97,7 +97,7 @@ int ReceiveSocket::Rings::open(const ReceiveSocketOptions& options, std::uint16_
   return 0;
 }
 
-void ReceiveSocket::Rings::fill(std::span<const std::uint64_t> chunks) noexcept {
+void QueueSocket::Rings::fill(std::span<const std::uint64_t> chunks) noexcept {
   std::uint32_t at = 0;
   const auto n = static_cast<std::uint32_t>(chunks.size());
   FG_ASSERT(xsk_ring_prod__reserve(&fill_ring, n, &at) == n);
@@ -105,13 +105,13 @@ void ReceiveSocket::Rings::fill(std::span<const std::uint64_t> chunks) noexcept 
   xsk_ring_prod__submit(&fill_ring, n);
 }
 
-ReceiveSocket::ReceiveSocket() = default;
-ReceiveSocket::~ReceiveSocket() = default;
+QueueSocket::QueueSocket() = default;
+QueueSocket::~QueueSocket() = default;
 
-Result<std::unique_ptr<ReceiveSocket>, SysError> ReceiveSocket::open(
-    const ReceiveSocketOptions& options) {
+Result<std::unique_ptr<QueueSocket>, SysError> QueueSocket::open(
+    const QueueSocketOptions& options) {
   FG_ASSERT(std::has_single_bit(options.frames) && std::has_single_bit(options.ring));
-  std::unique_ptr<ReceiveSocket> out{new ReceiveSocket};
+  std::unique_ptr<QueueSocket> out{new QueueSocket};
   int error = EOPNOTSUPP;
   for (const bool zero_copy : {true, false}) {
     if (zero_copy && !options.try_zero_copy) continue;
@@ -134,9 +134,9 @@ Result<std::unique_ptr<ReceiveSocket>, SysError> ReceiveSocket::open(
   return out;
 }
 
-int ReceiveSocket::fd() const { return xsk_socket__fd(rings_->socket); }
+int QueueSocket::fd() const { return xsk_socket__fd(rings_->socket); }
 
-ReceiveSocket::Losses ReceiveSocket::losses() const {
+QueueSocket::Losses QueueSocket::losses() const {
   xdp_statistics s{};
   socklen_t size = sizeof s;
   if (::getsockopt(fd(), SOL_XDP, XDP_STATISTICS, &s, &size) != 0) return {};
@@ -145,15 +145,15 @@ ReceiveSocket::Losses ReceiveSocket::losses() const {
           .other = s.rx_dropped + s.rx_invalid_descs};
 }
 
-void ReceiveSocket::refill() noexcept {
+void QueueSocket::refill() noexcept {
   if (rings_->held.empty()) return;
   rings_->fill(rings_->held);
   rings_->held.clear();
 }
 
-bool ReceiveSocket::holds_frames() const noexcept { return !rings_->held.empty(); }
+bool QueueSocket::holds_frames() const noexcept { return !rings_->held.empty(); }
 
-std::size_t ReceiveSocket::receive(std::span<ReceivedDatagrams> out, DropCounters& drops) noexcept {
+std::size_t QueueSocket::receive(std::span<ReceivedDatagrams> out, DropCounters& drops) noexcept {
   auto& rings = *rings_;
   // A driver that works on our frames itself sleeps when the fill ring ran dry, and says so.
   if (is_busy_polled_ || (is_zero_copy_ && xsk_ring_prod__needs_wakeup(&rings.fill_ring) != 0))
