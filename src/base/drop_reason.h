@@ -71,6 +71,7 @@ namespace fg {
   X(xdp_no_frame, "AF_XDP socket had no free frame: the worker did not keep up")                   \
   X(xdp_refused, "AF_XDP socket refused a frame: too long, or of another queue")                   \
   X(xdp_silent, "interface was taken back from AF_XDP, as what it redirected did not arrive")      \
+  X(xdp_unsent, "frame to be sent by AF_XDP that the driver threw away or its queue left behind")  \
   X(tun_unsteered, "client's address that the kernel did not take: workers hand its packets over") \
   /* control plane */                                                                              \
   X(command_ring_full, "ring to a worker is full")                                                 \

@@ -27,6 +27,11 @@ struct PortCounters {
   // Of a port with two ways in: tunnel packets, in datagrams. Both 0 where there is one way.
   std::atomic<std::uint64_t> data_by_xdp{0};
   std::atomic<std::uint64_t> data_by_socket{0};
+  // Of a port with two ways out, in datagrams: by AF_XDP; by a socket because its frames were all
+  // under way; and because no next hop could be asked for.
+  std::atomic<std::uint64_t> sent_by_xdp{0};
+  std::atomic<std::uint64_t> send_frames_short{0};
+  std::atomic<std::uint64_t> next_hops_crowded{0};
 
   static void add(std::atomic<std::uint64_t>& counter, std::uint64_t n) {
     counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);

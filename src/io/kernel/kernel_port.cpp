@@ -38,6 +38,11 @@ void KernelPort::add(std::optional<Udp>& place, std::optional<UdpSocket> socket)
   place.emplace(Udp{std::move(*socket), std::move(sender), bit});
 }
 
+std::uint16_t KernelPort::udp_port(Family family) const noexcept {
+  const auto& udp = family == Family::v4 ? v4_ : v6_;
+  return udp ? udp->socket.port() : std::uint16_t{0};
+}
+
 std::span<ReceivedDatagrams> KernelPort::receive(ReadySet ready) noexcept {
   const std::span all{received_};
   const auto n4 = receive_from(v4_, ready, all);

@@ -28,6 +28,8 @@ class KernelPort : public Port {
  protected:
   // One more descriptor to wait for; its bit. Before anyone waits.
   ReadySet add_fd(int fd) noexcept;
+  // That datagrams of a family come from; 0: there is no socket.
+  [[nodiscard]] std::uint16_t udp_port(Family family) const noexcept;
 
  private:
   struct Udp {

@@ -147,7 +147,9 @@ bool is_ethernet(const std::string& interface) {
   return control(SIOCGIFHWADDR, request) && request.ifr_hwaddr.sa_family == ARPHRD_ETHER;
 }
 
-unsigned receive_queues(unsigned index) {
+namespace {
+
+unsigned queues(unsigned index, std::uint32_t ethtool_channels::* kind) {
   ethtool_channels channels{};
   channels.cmd = ETHTOOL_GCHANNELS;
   ifreq request{};
@@ -155,7 +157,12 @@ unsigned receive_queues(unsigned index) {
   if (::if_indextoname(index, request.ifr_name) == nullptr) return 0;
   request.ifr_data = reinterpret_cast<char*>(&channels);
   if (!control(SIOCETHTOOL, request)) return 1;
-  return std::max(channels.rx_count + channels.combined_count, 1U);
+  return std::max(channels.*kind + channels.combined_count, 1U);
 }
+
+}  // namespace
+
+unsigned receive_queues(unsigned index) { return queues(index, &ethtool_channels::rx_count); }
+unsigned send_queues(unsigned index) { return queues(index, &ethtool_channels::tx_count); }
 
 }  // namespace fg::io::xdp

@@ -28,5 +28,6 @@ struct Device {
 [[nodiscard]] bool is_ethernet(const std::string& interface);
 // As they are now; 0: it is gone.
 [[nodiscard]] unsigned receive_queues(unsigned index);
+[[nodiscard]] unsigned send_queues(unsigned index);
 
 }  // namespace fg::io::xdp

@@ -68,10 +68,12 @@ Result<std::unique_ptr<Link>, AttachError> Link::attach(const LinkOptions& optio
 std::optional<AttachError> Link::open_queues(const LinkOptions& options,
                                              std::span<XdpPort* const> ports) {
   const auto count = std::min<std::size_t>(device_queues_, ports.size() * kQueuesMax);
+  const auto sending = options.sends ? send_queues(program_->interface_index()) : 0;
   for (std::size_t i = 0; i < count; ++i) {
     auto socket = QueueSocket::open({.interface = interface_,
                                      .queue = static_cast<unsigned>(i),
                                      .try_zero_copy = mode_ == AttachMode::native,
+                                     .send_frames = i < sending ? kSendFrames : 0,
                                      .busy_poll_us = options.busy_poll_us});
     if (!socket) {
       const int error = socket.error().error;

@@ -23,6 +23,7 @@ struct LinkOptions {
   ProgramOptions program;
   bool need_zero_copy = false;  // refused where frames would be copied, asked before attaching
   std::uint32_t busy_poll_us = 0;
+  bool sends = false;
   std::uint16_t port_v4 = 0;  // of the tunnel; 0: none of that family
   std::uint16_t port_v6 = 0;
   std::size_t first_port = 0;  // that gets the first queue
@@ -44,6 +45,9 @@ class Link {
   [[nodiscard]] bool is_zero_copy() const { return is_zero_copy_; }
   // That have a socket. The device may have more: those are the kernel's.
   [[nodiscard]] std::size_t queues() const { return queues_.size(); }
+  [[nodiscard]] const QueueSocket* socket(std::size_t queue) const {
+    return queues_[queue].socket.get();
+  }
 
   enum class Fault : std::uint8_t { none, detached, queues_changed, silent };
   // Every kDeliveryInterval. Adds what sockets had to drop since to `drops`.

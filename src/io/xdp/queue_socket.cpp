@@ -1,10 +1,12 @@
 #include "io/xdp/queue_socket.h"
 
 #include <linux/if_xdp.h>
+#include <net/if.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <xdp/xsk.h>
 
+#include <algorithm>
 #include <bit>
 #include <cerrno>
 #include <utility>
@@ -16,7 +18,12 @@
 namespace fg::io::xdp {
 namespace {
 
-constexpr std::uint32_t kCompletionRing = 64;  // nothing is sent; the kernel wants one
+constexpr std::uint32_t kCompletionRing = 64;  // where nothing is sent: the kernel wants one
+constexpr int kSendBuffer = 8 << 20;           // of copies; each takes its share of it
+constexpr int kMaxSendBudget = 9;              // XDP_MAX_TX_SKB_BUDGET, Linux 6.17; else 32
+constexpr std::uint32_t kBudgetWanted = 256;   // frames a call, of copies
+constexpr int kStuckMax = 64;                  // calls: a device that is down spins nobody
+constexpr int kFinishLooksMax = 2000;          // a driver that lost frames keeps no queue for ever
 constexpr int kPreferBusyPoll = 69;            // SO_PREFER_BUSY_POLL, Linux 5.11
 constexpr int kBusyPollBudget = 70;            // SO_BUSY_POLL_BUDGET
 constexpr int kBudget = 64;                    // frames a poll; NAPI's own weight
@@ -44,8 +51,13 @@ class Memory {
 }  // namespace
 
 struct QueueSocket::Rings {
-  explicit Rings(std::uint32_t frames) : memory(std::size_t{frames} * kChunk) {
-    held.reserve(frames);
+  explicit Rings(const QueueSocketOptions& options)
+      : memory((std::size_t{options.frames} + options.send_frames) * kChunk),
+        send_frames(options.send_frames) {
+    held.reserve(options.frames);
+    free.reserve(send_frames);
+    for (std::uint32_t i = 0; i < send_frames; ++i)
+      free.push_back(std::uint64_t{options.frames + i} * kChunk);
   }
   ~Rings() {
     if (socket != nullptr) xsk_socket__delete(socket);
@@ -57,6 +69,13 @@ struct QueueSocket::Rings {
   // 0, or an errno.
   int open(const QueueSocketOptions& options, std::uint16_t bind_flags);
   void fill(std::span<const std::uint64_t> chunks) noexcept;
+  void reap() noexcept;
+  // Handed over, and not looked at by the kernel yet.
+  [[nodiscard]] std::uint32_t unsent() const noexcept {
+    return send_frames == 0
+               ? 0
+               : *send_ring.producer - __atomic_load_n(send_ring.consumer, __ATOMIC_ACQUIRE);
+  }
 
   Memory memory;  // outlives what is registered with the kernel
   xsk_umem* umem = nullptr;
@@ -65,16 +84,20 @@ struct QueueSocket::Rings {
   xsk_ring_cons completion_ring{};
   xsk_ring_cons receive_ring{};
   std::vector<std::uint64_t> held;  // chunks the worker has
+  xsk_ring_prod send_ring{};
+  std::uint32_t send_frames;
+  std::vector<std::uint64_t> free;  // chunks to send, the last one first: it is warm
+  std::uint32_t begun = 0;          // committed, not handed over
 };
 
 int QueueSocket::Rings::open(const QueueSocketOptions& options, std::uint16_t bind_flags) {
   if (!memory.is_mapped()) return ENOMEM;
   const xsk_umem_config layout{.fill_size = options.frames,
-                               .comp_size = kCompletionRing,
+                               .comp_size = send_frames != 0 ? send_frames : kCompletionRing,
                                .frame_size = kChunk,
                                .frame_headroom = 0,
                                .flags = 0};
-  const auto size = std::uint64_t{options.frames} * kChunk;
+  const auto size = (std::uint64_t{options.frames} + send_frames) * kChunk;
   if (const int error =
           xsk_umem__create(&umem, memory.at(), size, &fill_ring, &completion_ring, &layout);
       error != 0) {
@@ -83,10 +106,12 @@ int QueueSocket::Rings::open(const QueueSocketOptions& options, std::uint16_t bi
   }
   xsk_socket_config config{};
   config.rx_size = options.ring;
+  config.tx_size = send_frames;
   config.libxdp_flags = XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD;
   config.bind_flags = bind_flags;
-  if (const int error = xsk_socket__create(&socket, options.interface.c_str(), options.queue, umem,
-                                           &receive_ring, nullptr, &config);
+  if (const int error =
+          xsk_socket__create(&socket, options.interface.c_str(), options.queue, umem, &receive_ring,
+                             send_frames != 0 ? &send_ring : nullptr, &config);
       error != 0) {
     socket = nullptr;
     return -error;
@@ -105,28 +130,43 @@ void QueueSocket::Rings::fill(std::span<const std::uint64_t> chunks) noexcept {
   xsk_ring_prod__submit(&fill_ring, n);
 }
 
+void QueueSocket::Rings::reap() noexcept {
+  std::uint32_t at = 0;
+  const auto n = xsk_ring_cons__peek(&completion_ring, send_frames, &at);
+  for (std::uint32_t i = 0; i < n; ++i)
+    free.push_back(*xsk_ring_cons__comp_addr(&completion_ring, at + i));
+  if (n != 0) xsk_ring_cons__release(&completion_ring, n);
+}
+
 QueueSocket::QueueSocket() = default;
 QueueSocket::~QueueSocket() = default;
 
 Result<std::unique_ptr<QueueSocket>, SysError> QueueSocket::open(
     const QueueSocketOptions& options) {
   FG_ASSERT(std::has_single_bit(options.frames) && std::has_single_bit(options.ring));
+  FG_ASSERT(options.send_frames == 0 || std::has_single_bit(options.send_frames));
   std::unique_ptr<QueueSocket> out{new QueueSocket};
+  out->interface_ = ::if_nametoindex(options.interface.c_str());
   int error = EOPNOTSUPP;
   for (const bool zero_copy : {true, false}) {
     if (zero_copy && !options.try_zero_copy) continue;
     // Rings of a refused socket are not used again: the next attempt begins with fresh ones.
-    out->rings_ = std::make_unique<Rings>(options.frames);
+    out->rings_ = std::make_unique<Rings>(options);
     const unsigned flags = XDP_USE_NEED_WAKEUP | (zero_copy ? XDP_ZEROCOPY : XDP_COPY);
     error = out->rings_->open(options, static_cast<std::uint16_t>(flags));
     out->is_zero_copy_ = zero_copy;
     if (error == 0 || (error != EOPNOTSUPP && error != EINVAL)) break;
   }
   if (error != 0) return fail(SysError{"open AF_XDP socket", error});
+  const auto set = [fd = out->fd()](int option, int value) {
+    return ::setsockopt(fd, SOL_SOCKET, option, &value, sizeof value) == 0;
+  };
+  if (options.send_frames != 0) {
+    if (!set(SO_SNDBUFFORCE, kSendBuffer)) (void)set(SO_SNDBUF, kSendBuffer);
+    const auto budget = std::min(kBudgetWanted, options.send_frames);
+    (void)::setsockopt(out->fd(), SOL_XDP, kMaxSendBudget, &budget, sizeof budget);
+  }
   if (options.busy_poll_us != 0) {
-    const auto set = [fd = out->fd()](int option, int value) {
-      return ::setsockopt(fd, SOL_SOCKET, option, &value, sizeof value) == 0;
-    };
     out->is_busy_polled_ = set(kPreferBusyPoll, 1) &&
                            set(SO_BUSY_POLL, static_cast<int>(options.busy_poll_us)) &&
                            set(kBusyPollBudget, kBudget);
@@ -149,6 +189,91 @@ void QueueSocket::refill() noexcept {
   if (rings_->held.empty()) return;
   rings_->fill(rings_->held);
   rings_->held.clear();
+}
+
+// In one word: the way, then 31 and 32 bits of costs, which are never both 0.
+void QueueSocket::set_verdict(BurstShape shape, const SendVerdict& verdict) noexcept {
+  constexpr std::uint32_t kCostMax = 0x7FFF'FFFF;
+  const auto word = std::uint64_t{verdict.way == SendWay::xdp} << 63 |
+                    std::uint64_t{std::clamp(verdict.costs.socket, 1U, kCostMax)} << 32 |
+                    verdict.costs.xdp;
+  verdicts_[static_cast<std::size_t>(shape)].store(word, std::memory_order_relaxed);
+}
+
+std::optional<QueueSocket::SendVerdict> QueueSocket::verdict(BurstShape shape) const {
+  const auto word = verdicts_[static_cast<std::size_t>(shape)].load(std::memory_order_relaxed);
+  if (word == 0) return std::nullopt;
+  return SendVerdict{.way = word >> 63 != 0 ? SendWay::xdp : SendWay::socket,
+                     .costs = {.socket = static_cast<std::uint32_t>(word >> 32 & 0x7FFF'FFFF),
+                               .xdp = static_cast<std::uint32_t>(word)}};
+}
+
+bool QueueSocket::can_send() const { return rings_->send_frames != 0; }
+
+bool QueueSocket::begin_sending(DropCounters& drops) noexcept {
+  if (!can_send()) return false;
+  rings_->reap();
+  if (stuck_ != 0) kick(drops);
+  return stuck_ == 0;
+}
+
+MutableBytes QueueSocket::next_frame() noexcept {
+  if (rings_->free.empty()) return {};
+  return {rings_->memory.bytes() + rings_->free.back(), kChunk};
+}
+
+void QueueSocket::commit_frame(std::size_t size) noexcept {
+  auto& rings = *rings_;
+  std::uint32_t at = 0;
+  // The ring has room for every frame there is.
+  FG_ASSERT(xsk_ring_prod__reserve(&rings.send_ring, 1, &at) == 1);
+  *xsk_ring_prod__tx_desc(&rings.send_ring, at) = {
+      .addr = rings.free.back(), .len = static_cast<std::uint32_t>(size), .options = 0};
+  rings.free.pop_back();
+  ++rings.begun;
+}
+
+void QueueSocket::flush(DropCounters& drops) noexcept {
+  auto& rings = *rings_;
+  if (rings.begun != 0) xsk_ring_prod__submit(&rings.send_ring, std::exchange(rings.begun, 0U));
+  kick(drops);
+}
+
+// Copies are made in this call, 32 a time before Linux 6.17; it goes on while that gets somewhere.
+void QueueSocket::kick(DropCounters& drops) noexcept {
+  auto& rings = *rings_;
+  if (is_zero_copy_) {
+    if (rings.unsent() != 0 && xsk_ring_prod__needs_wakeup(&rings.send_ring) != 0)
+      (void)::sendto(fd(), nullptr, 0, MSG_DONTWAIT, nullptr, 0);
+    return;
+  }
+  for (auto left = rings.unsent(); left != 0;) {
+    const bool is_taken = ::sendto(fd(), nullptr, 0, MSG_DONTWAIT, nullptr, 0) == 0;
+    // The driver threw one away, as it does with a socket's.
+    if (!is_taken && errno == EBUSY) drops.count(DropReason::xdp_unsent);
+    const auto now = rings.unsent();
+    if (now == left) {
+      ++stuck_;
+      return;
+    }
+    left = now;
+  }
+  stuck_ = 0;
+}
+
+bool QueueSocket::has_unsent() const noexcept {
+  return rings_->unsent() != 0 && stuck_ < kStuckMax;
+}
+
+bool QueueSocket::finish_sending(DropCounters& drops) noexcept {
+  auto& rings = *rings_;
+  if (!can_send()) return true;
+  flush(drops);
+  rings.reap();
+  if (rings.free.size() == rings.send_frames) return true;
+  if (++finish_looks_ < kFinishLooksMax) return false;
+  drops.count(DropReason::xdp_unsent, rings.unsent());
+  return true;
 }
 
 bool QueueSocket::holds_frames() const noexcept { return !rings_->held.empty(); }

@@ -5,10 +5,11 @@
 
 namespace fg::io::xdp {
 
-Result<XdpBackend, SysError> open_xdp_backend(const kernel::KernelOptions& options) {
+Result<XdpBackend, SysError> open_xdp_backend(const kernel::KernelOptions& options,
+                                              SendMode send_mode) {
   XdpBackend out;
-  auto opened = kernel::open_kernel_backend(options, [&out](auto v4, auto v6, auto tun) {
-    auto port = std::make_unique<XdpPort>(std::move(v4), std::move(v6), std::move(tun));
+  auto opened = kernel::open_kernel_backend(options, [&out, send_mode](auto v4, auto v6, auto tun) {
+    auto port = std::make_unique<XdpPort>(std::move(v4), std::move(v6), std::move(tun), send_mode);
     out.ports.push_back(port.get());
     return port;
   });

@@ -14,6 +14,7 @@ struct XdpBackend {
   std::vector<XdpPort*> ports;  // the backend's own
 };
 
-[[nodiscard]] Result<XdpBackend, SysError> open_xdp_backend(const kernel::KernelOptions& options);
+[[nodiscard]] Result<XdpBackend, SysError> open_xdp_backend(const kernel::KernelOptions& options,
+                                                            SendMode send_mode = SendMode::off);
 
 }  // namespace fg::io::xdp

@@ -4,6 +4,7 @@
 #include <sys/eventfd.h>
 
 #include <algorithm>
+#include <ctime>
 
 #include "packet/demux.h"
 
@@ -17,6 +18,14 @@ bool is_data(Bytes datagram) noexcept {
   return kind == packet::DatagramKind::wireguard_data;
 }
 
+// What this thread spent, ns: what others do on the CPU meanwhile is not in it.
+std::uint64_t spent_so_far() noexcept {
+  timespec t{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return static_cast<std::uint64_t>(t.tv_sec) * 1'000'000'000U +
+         static_cast<std::uint64_t>(t.tv_nsec);
+}
+
 bool watch(const kernel::FileDescriptor& poll, int fd) noexcept {
   epoll_event event{.events = EPOLLIN, .data = {.fd = fd}};
   return ::epoll_ctl(poll.get(), EPOLL_CTL_ADD, fd, &event) == 0;
@@ -25,10 +34,14 @@ bool watch(const kernel::FileDescriptor& poll, int fd) noexcept {
 }  // namespace
 
 XdpPort::XdpPort(std::optional<kernel::UdpSocket> v4, std::optional<kernel::UdpSocket> v6,
-                 kernel::TunQueue tun)
+                 kernel::TunQueue tun, SendMode send_mode)
     : KernelPort(std::move(v4), std::move(v6), std::move(tun)),
       poll_(::epoll_create1(EPOLL_CLOEXEC)),
-      wakeup_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
+      wakeup_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),
+      send_mode_(send_mode),
+      port_v4_(udp_port(Family::v4)),
+      port_v6_(udp_port(Family::v6)),
+      questions_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
   taken_.reserve(kQueuesMax);
   poll_bit_ = add_fd(poll_.get());
   (void)watch(poll_, wakeup_.get());
@@ -61,7 +74,7 @@ void XdpPort::take_changes() noexcept {
     auto* socket = change->socket;
     if (change->is_added) {
       (void)watch(poll_, socket->fd());
-      taken_.push_back({socket, false});
+      taken_.push_back({.socket = socket});
     } else {
       for (auto& queue : taken_) queue.is_leaving |= queue.socket == socket;
     }
@@ -70,7 +83,10 @@ void XdpPort::take_changes() noexcept {
 }
 
 std::span<ReceivedDatagrams> XdpPort::receive(ReadySet ready) noexcept {
-  for (const auto& queue : taken_) queue.socket->refill();
+  for (auto& queue : taken_) {
+    queue.socket->refill();
+    if (queue.socket->has_unsent()) flush(queue);
+  }
   const auto by_socket = KernelPort::receive(ready);
   std::uint64_t data = 0;
   for (const auto& d : by_socket) {
@@ -108,12 +124,12 @@ std::size_t XdpPort::receive_from_queues(std::span<ReceivedDatagrams> out) noexc
 }
 
 // Nothing is lost when a queue is given up: first what it had received is taken, and the pipeline
-// is done with it.
+// is done with it; and what it had to send was sent.
 void XdpPort::let_go() noexcept {
   bool has_more = false;
   std::erase_if(taken_, [&](const Queue& queue) {
     if (!queue.is_leaving) return false;
-    if (queue.socket->holds_frames()) {
+    if (queue.socket->holds_frames() || !queue.socket->finish_sending(drops_)) {
       has_more = true;
       return false;
     }
@@ -122,6 +138,128 @@ void XdpPort::let_go() noexcept {
     return true;
   });
   if (has_more) ring();
+}
+
+// ---- sending ----
+
+void XdpPort::send(std::span<const OutgoingDatagrams> batch) noexcept {
+  if (send_mode_ == SendMode::off || taken_.empty()) return KernelPort::send(batch);
+  while (!batch.empty()) {
+    const auto n = std::min(batch.size(), kSendBatch);
+    send_some(batch.first(n));
+    batch = batch.subspan(n);
+  }
+}
+
+XdpPort::Exit XdpPort::exit_of(const OutgoingDatagrams& datagrams) noexcept {
+  const auto* way = next_hops_.find(datagrams);
+  if (way == nullptr) return {};
+  if (std::min<std::size_t>(datagrams.segment, datagrams.bytes.size()) > way->header.payload_max())
+    return {};
+  for (auto& queue : taken_) {
+    if (queue.socket->interface() == way->interface && !queue.is_leaving &&
+        queue.socket->can_send())
+      return {&way->header, &queue};
+  }
+  return {};
+}
+
+void XdpPort::send_some(std::span<const OutgoingDatagrams> batch) noexcept {
+  std::array<Exit, kSendBatch> exits{};
+  std::size_t datagrams = 0;
+  std::size_t by_queue = 0;
+  Queue* only = nullptr;  // the one that all of it could leave by
+  next_hops_.refresh(port_v4_, port_v6_);
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    exits[i] = exit_of(batch[i]);
+    datagrams += batch[i].count();
+    by_queue += exits[i].queue != nullptr ? 1U : 0U;
+    if (i == 0 || exits[i].queue != only) only = i == 0 ? exits[i].queue : nullptr;
+  }
+  if (next_hops_.has_asked()) (void)::eventfd_write(questions_.get(), 1);
+  counters_.next_hops_crowded.store(next_hops_.crowded(), std::memory_order_relaxed);
+  if (by_queue == 0) return KernelPort::send(batch);
+
+  const auto chosen = std::span{exits}.first(batch.size());
+  if (send_mode_ == SendMode::on) return send_by(chosen, batch);
+  const auto shape = shape_of(datagrams, batch.size());
+  const auto choice_of = [shape](Queue& queue) -> SendChoice& {
+    return queue.choices[static_cast<std::size_t>(shape)];
+  };
+  const bool is_measured = only != nullptr && choice_of(*only).is_measuring();
+  const auto way = is_measured ? choice_of(*only).way() : SendWay::socket;
+  for (auto& exit : chosen) {
+    if (exit.queue != nullptr &&
+        (is_measured ? way : choice_of(*exit.queue).decided()) == SendWay::socket)
+      exit.queue = nullptr;
+  }
+  if (!is_measured) {
+    send_by(chosen, batch);
+    if (only != nullptr) choice_of(*only).sent();
+    return;
+  }
+  const auto before = spent_so_far();
+  send_by(chosen, batch);
+  auto& choice = choice_of(*only);
+  choice.spent(way, static_cast<std::uint32_t>((spent_so_far() - before) / datagrams));
+  if (!choice.is_measuring())
+    only->socket->set_verdict(shape, {.way = choice.decided(), .costs = *choice.costs()});
+}
+
+void XdpPort::send_by(std::span<const Exit> exits,
+                      std::span<const OutgoingDatagrams> batch) noexcept {
+  for (std::size_t at = 0; at < batch.size();) {
+    if (exits[at].queue != nullptr) {
+      send_frames(exits[at], batch[at]);
+      ++at;
+      continue;
+    }
+    const auto first = at;
+    while (at < batch.size() && exits[at].queue == nullptr) ++at;
+    KernelPort::send(batch.subspan(first, at - first));
+  }
+  for (auto& queue : taken_) {
+    if (queue.is_begun) flush(queue);
+  }
+}
+
+void XdpPort::send_frames(const Exit& exit, const OutgoingDatagrams& datagrams) noexcept {
+  auto& socket = *exit.queue->socket;
+  auto rest = datagrams.bytes;
+  std::uint64_t sent = 0;
+  while (!rest.empty() && begin(*exit.queue)) {
+    const auto frame = socket.next_frame();
+    if (frame.empty()) {
+      // Copies are made at once, and their frames are free again.
+      flush(*exit.queue);
+      if (!begin(*exit.queue) || socket.next_frame().empty()) break;
+      continue;
+    }
+    const auto one = rest.first(std::min<std::size_t>(rest.size(), datagrams.segment));
+    socket.commit_frame(exit.header->write(one, datagrams.ecn, frame.data()));
+    rest = rest.subspan(one.size());
+    ++sent;
+  }
+  PortCounters::add(counters_.sent_by_xdp, sent);
+  PortCounters::add(counters_.datagrams_sent, sent);
+  PortCounters::add(counters_.bytes_sent, datagrams.bytes.size() - rest.size());
+  if (rest.empty()) return;
+  auto left = datagrams;
+  left.bytes = rest;
+  PortCounters::add(counters_.send_frames_short, left.count());
+  KernelPort::send({&left, 1});
+}
+
+bool XdpPort::begin(Queue& queue) noexcept {
+  if (!queue.is_begun) queue.is_begun = queue.socket->begin_sending(drops_);
+  return queue.is_begun;
+}
+
+void XdpPort::flush(Queue& queue) noexcept {
+  queue.is_begun = false;
+  queue.socket->flush(drops_);
+  PortCounters::add(counters_.send_calls, 1);
+  if (queue.socket->has_unsent()) ring();
 }
 
 }  // namespace fg::io::xdp

@@ -123,6 +123,99 @@ TEST_F(QueueSocketTest, AQueueThatIsNotThereIsRefused) {
   EXPECT_FALSE(QueueSocket::open({.interface = "wan9"}));
 }
 
+// ---- sending ----
+
+class SendingTest : public QueueSocketTest {
+ protected:
+  void open_sender(std::uint32_t frames = 64) {
+    auto socket = QueueSocket::open({.interface = "wan", .send_frames = frames});
+    ASSERT_TRUE(socket) << socket.error().to_string();
+    socket_ = std::move(*socket);
+    ASSERT_TRUE(socket_->can_send());
+  }
+  // As many as there are frames for.
+  std::size_t send(kernel::UdpSocket& to, std::size_t count, std::size_t size, unsigned first = 0) {
+    const SocketAddress there{test_ip(to.family() == Family::v4 ? kThere4 : kThere6), to.port()};
+    const FrameHeader header{hop_there(to.family()), kTunnelPort, there};
+    if (!socket_->begin_sending(drops_)) return 0;
+    std::size_t sent = 0;
+    for (; sent < count; ++sent) {
+      const auto frame = socket_->next_frame();
+      if (frame.empty()) break;
+      const auto message = data_message(size, first + static_cast<unsigned>(sent));
+      socket_->commit_frame(header.write(message, 0, frame.data()));
+    }
+    socket_->flush(drops_);
+    return sent;
+  }
+};
+
+TEST_F(SendingTest, ASocketWithoutSendFramesSendsNothing) {
+  open_socket({.interface = "wan"});
+  EXPECT_FALSE(socket_->can_send());
+  EXPECT_FALSE(socket_->begin_sending(drops_));
+  EXPECT_TRUE(socket_->finish_sending(drops_));
+}
+
+TEST_F(SendingTest, FramesArriveOnceInOrderAndGoRoundManyTimes) {
+  open_sender(64);
+  for (const auto family : {Family::v4, Family::v6}) {
+    auto there = socket_there(family);
+    for (unsigned round = 0; round < 10; ++round) {
+      ASSERT_EQ(send(there, 50, 1400, round * 50), 50U);
+      const auto got = kernel::collect(there, 50);
+      ASSERT_EQ(got.size(), 50U);
+      for (unsigned i = 0; i < 50; ++i) ASSERT_EQ(got[i].bytes, data_message(1400, round * 50 + i));
+      EXPECT_FALSE(socket_->has_unsent());
+    }
+    EXPECT_FALSE(kernel::wait_readable(there.fd(), 20)) << "sent twice";
+  }
+  EXPECT_EQ(drops_.total(), 0U);
+}
+
+// More than a kernel takes in one call, in one burst.
+TEST_F(SendingTest, ABurstOfAllFramesLeavesAtOnceAndNoMoreThanThereAreAreTaken) {
+  open_sender(1024);
+  auto there = socket_there(Family::v4);
+  EXPECT_EQ(send(there, 1500, 200), 1024U);
+  const auto got = kernel::collect(there, 1024);
+  ASSERT_EQ(got.size(), 1024U);
+  for (unsigned i = 0; i < 1024; ++i) ASSERT_EQ(load_be32(got[i].bytes.data() + 4), i);
+  EXPECT_EQ(send(there, 1500, 200), 1024U) << "frames that left are free again";
+}
+
+TEST_F(SendingTest, ADeviceThatIsDownTakesNothingSpinsNobodyAndGoesOnLater) {
+  open_sender(64);
+  auto there = socket_there(Family::v4);
+  output_of("ip link set wan down");
+  EXPECT_EQ(send(there, 10, 100), 10U) << "before it is noticed";
+  EXPECT_TRUE(socket_->has_unsent());
+  EXPECT_EQ(send(there, 10, 100), 0U) << "left to the sockets";
+  for (int i = 0; i < 100; ++i) socket_->flush(drops_);
+  EXPECT_FALSE(socket_->has_unsent());
+  output_of("ip link set wan up");
+  wait_up("wan");
+  EXPECT_EQ(send(there, 10, 100, 10), 10U);
+  EXPECT_EQ(kernel::collect(there, 20).size(), 20U);
+}
+
+TEST_F(SendingTest, WhatIsUnderWayIsWaitedForBeforeItIsGivenUpAndThenCounted) {
+  open_sender(64);
+  auto there = socket_there(Family::v4);
+  EXPECT_TRUE(socket_->finish_sending(drops_));
+  ASSERT_EQ(send(there, 30, 100), 30U);
+  while (!socket_->finish_sending(drops_)) {
+  }
+  EXPECT_EQ(drops_.total(), 0U);
+  EXPECT_EQ(kernel::collect(there, 30).size(), 30U);
+  output_of("ip link set wan down");
+  ASSERT_EQ(send(there, 7, 100), 7U);
+  int looks = 0;
+  while (!socket_->finish_sending(drops_)) ++looks;
+  EXPECT_GT(looks, 100);
+  EXPECT_EQ(drops_.of(DropReason::xdp_unsent), 7U);
+}
+
 // In a process of its own, which gives up what passes over the limit.
 TEST_F(QueueSocketTest, TooLittleLockedMemoryIsToldFromOtherRefusals) {
   const int status = test::status_in_child([] {

@@ -81,14 +81,23 @@ class TwoHosts : public VethTest {
     }
   }
 
+  // From here to the other host.
+  static NextHop hop_there(Family family) {
+    return {.interface = ::if_nametoindex("wan"),
+            .source = test_ip(family == Family::v4 ? kHere4 : kHere6),
+            .source_mac = {2, 0, 0, 0, 0, 1},
+            .destination_mac = {2, 0, 0, 0, 0, 2},
+            .mtu = 1500};
+  }
+
   // As on a real wire. In generic mode an unfinished checksum may stand for a run of datagrams,
   // which the program leaves to the kernel.
   void finish_checksums() {
     over_there([] { output_of("ethtool -K far tx off"); });
   }
 
-  void open(unsigned workers = 1) {
-    auto opened = open_xdp_backend({.workers = workers, .tun_name = "tun-test"});
+  void open(unsigned workers = 1, SendMode sends = SendMode::off) {
+    auto opened = open_xdp_backend({.workers = workers, .tun_name = "tun-test"}, sends);
     ASSERT_TRUE(opened) << opened.error().to_string();
     backend_ = std::move(*opened);
   }

@@ -87,5 +87,183 @@ TEST_F(XdpPortTest, NoMoreQueuesThanItsLimitAreTaken) {
   EXPECT_EQ(port().queues(), kQueuesMax);
 }
 
+// ---- sending ----
+
+class XdpPortSendTest : public XdpPortTest {
+ protected:
+  void SetUp() override { TwoHosts::SetUp(); }
+  void begin(SendMode mode) {
+    open(1, mode);
+    auto wanted = options();
+    wanted.sends = true;
+    link_ = attach(wanted);
+    ASSERT_TRUE(link_);
+    (void)receive(port());
+  }
+  // As the control thread does; how many there were.
+  unsigned answer_questions(std::uint16_t mtu = 1500) {
+    unsigned n = 0;
+    while (const auto question = port().next_hops().next_question()) {
+      auto hop = hop_there(question->destination.to.family());
+      hop.mtu = mtu;
+      EXPECT_TRUE(port().next_hops().answer({question->destination, question->epoch, hop}));
+      ++n;
+    }
+    return n;
+  }
+  static OutgoingDatagrams to(const kernel::UdpSocket& there, Bytes bytes, std::uint16_t segment) {
+    return {.to = {test_ip(there.family() == Family::v4 ? kThere4 : kThere6), there.port()},
+            .from = {},
+            .segment = segment,
+            .bytes = bytes};
+  }
+  [[nodiscard]] std::uint64_t by_xdp() { return port().counters().sent_by_xdp.load(); }
+
+  std::unique_ptr<Link> link_;
+};
+
+TEST_F(XdpPortSendTest, WhatIsUnknownGoesByTheSocketAndWhatIsKnownByTheQueue) {
+  begin(SendMode::on);
+  for (const auto family : {Family::v4, Family::v6}) {
+    auto there = socket_there(family);
+    const auto bytes = kernel::datagrams(30, 1200, 700);
+    const auto d = to(there, bytes, 1200);
+    const auto before = by_xdp();
+    port().send({&d, 1});
+    EXPECT_TRUE(kernel::wait_readable(port().question_fd(), 0));
+    EXPECT_EQ(kernel::collect(there, 30).size(), 30U);
+    EXPECT_EQ(by_xdp(), before);
+    EXPECT_EQ(answer_questions(), 1U);
+    port().send({&d, 1});
+    const auto got = kernel::collect(there, 30);
+    ASSERT_EQ(got.size(), 30U);
+    for (unsigned i = 0; i < 30; ++i)
+      EXPECT_EQ(got[i].bytes, ByteVector(i == 29 ? 700 : 1200, static_cast<std::uint8_t>(i)));
+    EXPECT_EQ(got[0].from,
+              (SocketAddress{test_ip(family == Family::v4 ? kHere4 : kHere6), kTunnelPort}));
+    EXPECT_EQ(by_xdp(), before + 30);
+  }
+  EXPECT_EQ(port().counters().datagrams_sent.load(), 120U);
+  EXPECT_EQ(port().counters().bytes_sent.load(), 4U * (29 * 1200 + 700));
+  EXPECT_EQ(port().drops().total(), 0U);
+}
+
+TEST_F(XdpPortSendTest, OneBatchMayLeaveByBothWays) {
+  begin(SendMode::on);
+  auto known = socket_there(Family::v4);
+  auto unknown = socket_there(Family::v4);
+  const auto bytes = data_message(100, 1);
+  const auto d = to(known, bytes, 100);
+  port().send({&d, 1});
+  (void)answer_questions();
+  const std::array batch{d, to(unknown, bytes, 100), d, to(unknown, bytes, 100)};
+  port().send(batch);
+  EXPECT_EQ(kernel::collect(known, 3).size(), 3U);
+  EXPECT_EQ(kernel::collect(unknown, 2).size(), 2U);
+  EXPECT_EQ(by_xdp(), 2U);
+}
+
+TEST_F(XdpPortSendTest, WhatExceedsTheMtuIsTheKernelsToJudge) {
+  begin(SendMode::on);
+  auto there = socket_there(Family::v4);
+  const auto bytes = data_message(1300, 1);
+  const auto d = to(there, bytes, 1300);
+  port().send({&d, 1});
+  EXPECT_EQ(answer_questions(1327), 1U);
+  port().send({&d, 1});
+  EXPECT_EQ(kernel::collect(there, 2).size(), 2U);
+  EXPECT_EQ(by_xdp(), 0U);
+}
+
+TEST_F(XdpPortSendTest, InANewEpochTheSocketServesUntilThereIsAnAnswer) {
+  begin(SendMode::on);
+  auto there = socket_there(Family::v4);
+  const auto bytes = data_message(100, 1);
+  const auto d = to(there, bytes, 100);
+  for (unsigned i = 0; i < 3; ++i) {
+    port().send({&d, 1});
+    EXPECT_EQ(answer_questions(), 1U);
+    port().send({&d, 1});
+    EXPECT_EQ(by_xdp(), i + 1);
+    port().next_hops().begin_epoch();
+  }
+  EXPECT_EQ(kernel::collect(there, 6).size(), 6U);
+}
+
+TEST_F(XdpPortSendTest, MoreThanItsFramesLosesNothing) {
+  begin(SendMode::on);
+  auto there = socket_there(Family::v4);
+  const auto bytes = kernel::datagrams(64, 400, 400);
+  const auto d = to(there, bytes, 400);
+  port().send({&d, 1});
+  (void)answer_questions();
+  const std::vector<OutgoingDatagrams> batch(40, d);
+  port().send(batch);
+  EXPECT_EQ(kernel::collect(there, 41 * 64).size(), 41U * 64U);
+  EXPECT_EQ(by_xdp() + port().counters().send_frames_short.load(), 40U * 64U);
+}
+
+TEST_F(XdpPortSendTest, AQueueThatIsGivenUpWhileItSendsLosesNothing) {
+  begin(SendMode::on);
+  auto there = socket_there(Family::v4);
+  const auto bytes = kernel::datagrams(10, 400, 400);
+  const auto d = to(there, bytes, 400);
+  port().send({&d, 1});
+  (void)answer_questions();
+  for (unsigned i = 0; i < 20; ++i) port().send({&d, 1});
+  link_->leave();
+  port().send({&d, 1});
+  while (!link_->is_done()) {
+    (void)receive(port(), 100);
+    port().send({&d, 1});
+  }
+  link_.reset();
+  port().send({&d, 1});
+  const auto sent = port().counters().datagrams_sent.load();
+  EXPECT_EQ(kernel::collect(there, sent).size(), sent);
+  EXPECT_FALSE(kernel::wait_readable(there.fd(), 20)) << "sent twice";
+  EXPECT_GE(by_xdp(), 200U);
+  EXPECT_EQ(port().drops().total(), 0U);
+}
+
+// With what it costs here; which way that decides for is the machine's.
+TEST_F(XdpPortSendTest, MeasuredItTriesBothWaysAndSaysWhatTheyCost) {
+  begin(SendMode::measured);
+  auto there = socket_there(Family::v4);
+  const auto single = data_message(200, 1);
+  const auto run = kernel::datagrams(20, 200, 200);
+  auto* socket = link_->socket(0);
+  std::uint64_t sent = 0;
+  for (const auto& [bytes, shape] :
+       {std::pair{&single, BurstShape::single}, {&run, BurstShape::long_run}}) {
+    const auto d = to(there, *bytes, 200);
+    for (std::size_t i = 0; i < 2 * SendChoice::kSamples + 1; ++i) {
+      port().send({&d, 1});
+      (void)answer_questions();
+      sent += d.count();
+      ASSERT_EQ(kernel::collect(there, d.count()).size(), d.count());
+    }
+    const auto verdict = socket->verdict(shape);
+    ASSERT_TRUE(verdict);
+    std::printf("%zu a destination: socket %u ns, AF_XDP %u ns\n", d.count(), verdict->costs.socket,
+                verdict->costs.xdp);
+    EXPECT_GT(verdict->costs.socket, 0U);
+    EXPECT_GT(verdict->costs.xdp, 0U);
+  }
+  EXPECT_FALSE(socket->verdict(BurstShape::short_run));
+  EXPECT_EQ(port().counters().datagrams_sent.load(), sent);
+  EXPECT_GE(by_xdp(), SendChoice::kSamples);
+}
+
+TEST_F(XdpPortSendTest, SwitchedOffItAsksForNothing) {
+  begin(SendMode::off);
+  auto there = socket_there(Family::v4);
+  const auto bytes = data_message(100, 1);
+  const auto d = to(there, bytes, 100);
+  port().send({&d, 1});
+  EXPECT_EQ(kernel::collect(there, 1).size(), 1U);
+  EXPECT_FALSE(port().next_hops().next_question());
+}
+
 }  // namespace
 }  // namespace fg::io::xdp
