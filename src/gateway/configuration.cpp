@@ -18,6 +18,7 @@ constexpr std::size_t kInterfaceNameMax = 15;  // IFNAMSIZ - 1
 constexpr std::size_t kSocketPathMax = 107;    // unix(7), without its end
 constexpr unsigned kWorkersLimit = 16;         // worker bits of a receiver index
 constexpr std::uint32_t kBusyPollMax = 1000;   // microseconds
+constexpr std::uint32_t kSpinMax = 1'000'000;  // microseconds
 
 ConfigurationError usage(std::string text) { return {std::move(text), 2}; }
 
@@ -50,17 +51,42 @@ class Reader {
 
 using Check = std::optional<ConfigurationError>;
 
+bool is_printable(std::string_view text) {
+  return std::all_of(text.begin(), text.end(),
+                     [](char c) { return static_cast<unsigned char>(c) >= 0x20 && c != 0x7F; });
+}
+
+std::string shown(std::string_view value) {
+  return is_printable(value) ? std::string(value) : "(unprintable)";
+}
+
+template <class T>
+struct Word {
+  std::string_view text;
+  T value;
+};
+
+template <class T>
+Check read_word(const Reader& reader, const std::string& flag, const std::string& variable,
+                std::initializer_list<Word<T>> words, T& out) {
+  const auto setting = reader.get(flag, variable);
+  if (!setting) return std::nullopt;
+  std::string all;
+  for (const auto& word : words) {
+    if (setting->value == word.text) {
+      out = word.value;
+      return std::nullopt;
+    }
+    all += (all.empty() ? "'" : "', '") + std::string(word.text);
+  }
+  return usage(setting->key + "='" + shown(setting->value) +
+               "' is none of its values: set one of " + all + "' or remove it");
+}
+
 // Only these two words, as the original's argument parser.
 Check read_bool(const Reader& reader, const std::string& flag, const std::string& variable,
                 bool& out) {
-  const auto setting = reader.get(flag, variable);
-  if (!setting) return std::nullopt;
-  if (setting->value != "true" && setting->value != "false") {
-    return usage(setting->key + "='" + setting->value +
-                 "' is neither 'true' nor 'false': set one of the two or remove it");
-  }
-  out = setting->value == "true";
-  return std::nullopt;
+  return read_word<bool>(reader, flag, variable, {{"true", true}, {"false", false}}, out);
 }
 
 template <class T>
@@ -78,11 +104,6 @@ Check read_number(const Reader& reader, const std::string& flag, const std::stri
   }
   out = value;
   return std::nullopt;
-}
-
-bool is_printable(std::string_view text) {
-  return std::all_of(text.begin(), text.end(),
-                     [](char c) { return static_cast<unsigned char>(c) >= 0x20 && c != 0x7F; });
 }
 
 Check read_url(const Reader& reader, Configuration& out) {
@@ -212,7 +233,7 @@ Check read_identity(const Reader& reader, Configuration& out) {
   if (const auto id = reader.get("firezone-id", "FIREZONE_ID"); id && !id->value.empty()) {
     if (id->value.size() > kNameMax || !is_printable(id->value)) {
       return ConfigurationError{
-          id->key + "='" + (is_printable(id->value) ? id->value : "(unprintable)") +
+          id->key + "='" + shown(id->value) +
           "' is not an id: use 1 to 255 printable characters, best 64 hex digits"};
     }
     out.id = id->value;
@@ -221,8 +242,7 @@ Check read_identity(const Reader& reader, Configuration& out) {
   if (const auto name = reader.get("firezone-name", "FIREZONE_NAME");
       name && !name->value.empty()) {
     if (name->value.size() > kNameMax || !is_printable(name->value)) {
-      return ConfigurationError{name->key + "='" +
-                                (is_printable(name->value) ? name->value : "(unprintable)") +
+      return ConfigurationError{name->key + "='" + shown(name->value) +
                                 "' is not a name: use 1 to 255 printable characters"};
     }
     out.name = name->value;
@@ -241,15 +261,6 @@ bool is_interface_name(std::string_view name) {
 constexpr std::size_t kXdpInterfacesMax = 16;
 
 Check read_backend(const Reader& reader, Configuration& out) {
-  if (const auto setting = reader.get("backend", "FIREGATE_BACKEND")) {
-    const auto& value = setting->value;
-    if (value != "auto" && value != "xdp" && value != "kernel") {
-      return usage(setting->key + "='" + (is_printable(value) ? value : "(unprintable)") +
-                   "' is not a backend: set auto, xdp or kernel, or remove it");
-    }
-    if (value == "xdp") out.backend = BackendChoice::xdp;
-    if (value == "kernel") out.backend = BackendChoice::kernel;
-  }
   const auto setting = reader.get("xdp-interfaces", "FIREGATE_XDP_INTERFACES");
   if (!setting) return std::nullopt;
   std::string_view rest = setting->value;
@@ -257,8 +268,7 @@ Check read_backend(const Reader& reader, Configuration& out) {
     const auto name = rest.substr(0, rest.find(','));
     rest.remove_prefix(std::min(name.size() + 1, rest.size()));
     if (!is_interface_name(name) || out.xdp_interfaces.size() == kXdpInterfacesMax) {
-      return usage(setting->key + "='" +
-                   (is_printable(setting->value) ? setting->value : "(unprintable)") +
+      return usage(setting->key + "='" + shown(setting->value) +
                    "' is not a list of interfaces: set at most 16 names with commas between them, "
                    "e.g. eth0,eth1");
     }
@@ -272,7 +282,7 @@ Check read_interface(const Reader& reader, Configuration& out) {
   if (!setting) return std::nullopt;
   const auto& name = setting->value;
   if (!is_interface_name(name)) {
-    return ConfigurationError{setting->key + "='" + (is_printable(name) ? name : "(unprintable)") +
+    return ConfigurationError{setting->key + "='" + shown(name) +
                               "' is not an interface name: use 1 to 15 letters, digits, '-', '_' "
                               "or '.', e.g. tun-firezone"};
   }
@@ -322,8 +332,7 @@ Check read_control_socket(const Reader& reader, Configuration& out) {
   }
   if (!setting->value.starts_with('/') || setting->value.size() > kSocketPathMax ||
       !is_printable(setting->value)) {
-    return usage(setting->key + "='" +
-                 (is_printable(setting->value) ? setting->value : "(unprintable)") +
+    return usage(setting->key + "='" + shown(setting->value) +
                  "' is neither 'off' nor a path from / of at most 107 characters: set e.g. "
                  "/run/firegate/control.sock");
   }
@@ -338,52 +347,11 @@ Check read_words(const Reader& reader, Configuration& out) {
       return usage(health->key + "='" + health->value + "' is not ip:port: set e.g. 0.0.0.0:8080");
     out.health_address = *address;
   }
-  if (const auto format = reader.get("log-format", "FIREZONE_LOG_FORMAT")) {
-    if (format->value != "human" && format->value != "json") {
-      return usage(format->key + "='" + format->value +
-                   "' is not a log format: set 'human' or 'json'");
-    }
-    out.log_json = format->value == "json";
-  }
-  if (const auto metrics = reader.get("metrics", "FIREZONE_METRICS");
-      metrics && metrics->value != "stdout" && metrics->value != "otel-collector" &&
-      metrics->value != "sentry") {
-    return usage(metrics->key + "='" + metrics->value +
-                 "' is not a metrics exporter: set 'stdout', 'otel-collector' or 'sentry'");
-  }
   if (const auto time = reader.get("max-partition-time", "FIREZONE_MAX_PARTITION_TIME")) {
     const auto duration = parse_human_duration(time->value);
     if (!duration)
       return usage(time->key + "='" + time->value + "' is not a duration: set e.g. 30m, 24h or 7d");
     out.partition_time_max = *duration;
-  }
-  if (const auto generation = reader.get("portal-generation", "FIREGATE_PORTAL_GENERATION")) {
-    if (generation->value == "A")
-      out.generation = portal::Generation::a;
-    else if (generation->value == "B")
-      out.generation = portal::Generation::b;
-    else if (generation->value == "C")
-      out.generation = portal::Generation::c;
-    else if (generation->value != "auto") {
-      return usage(generation->key + "='" + generation->value +
-                   "' is not a portal generation: set A, B, C or auto");
-    }
-  }
-  if (const auto masquerade = reader.get("masquerade", "FIREGATE_MASQUERADE")) {
-    if (masquerade->value != "on" && masquerade->value != "off") {
-      return usage(masquerade->key + "='" + masquerade->value +
-                   "' is neither 'on' nor 'off': set one of the two");
-    }
-    out.masquerade = masquerade->value == "on";
-  }
-  if (const auto untracked = reader.get("untracked", "FIREGATE_UNTRACKED")) {
-    if (untracked->value == "on")
-      out.untracked = UntrackedChoice::on;
-    else if (untracked->value == "off")
-      out.untracked = UntrackedChoice::off;
-    else if (untracked->value != "auto")
-      return usage(untracked->key + "='" + untracked->value +
-                   "' is none of 'auto', 'on' and 'off': set one of the three");
   }
   if (const auto version = reader.get("reported-version", "FIREGATE_REPORTED_VERSION")) {
     const auto dots = std::count(version->value.begin(), version->value.end(), '.');
@@ -401,7 +369,7 @@ Check read_words(const Reader& reader, Configuration& out) {
   if (const auto file = reader.get("flow-log-file", "FIREGATE_FLOW_LOG_FILE");
       file && !file->value.empty()) {
     if (!file->value.starts_with('/') || file->value.ends_with('/') || !is_printable(file->value)) {
-      return usage(file->key + "='" + (is_printable(file->value) ? file->value : "(unprintable)") +
+      return usage(file->key + "='" + shown(file->value) +
                    "' is not a file's absolute path: set e.g. /var/log/firegate/flows.json");
     }
     out.flow_log_file = file->value;
@@ -419,6 +387,38 @@ Check read_words(const Reader& reader, Configuration& out) {
   return std::nullopt;
 }
 
+Check read_choices(const Reader& reader, Configuration& out) {
+  using portal::Generation;
+  bool ignored = false;
+  for (const auto& check :
+       {read_word<bool>(reader, "log-format", "FIREZONE_LOG_FORMAT",
+                        {{"human", false}, {"json", true}}, out.log_json),
+        read_word<bool>(reader, "metrics", "FIREZONE_METRICS",
+                        {{"stdout", true}, {"otel-collector", true}, {"sentry", true}}, ignored),
+        read_word<std::optional<Generation>>(reader, "portal-generation",
+                                             "FIREGATE_PORTAL_GENERATION",
+                                             {{"A", Generation::a},
+                                              {"B", Generation::b},
+                                              {"C", Generation::c},
+                                              {"auto", std::nullopt}},
+                                             out.generation),
+        read_word<bool>(reader, "masquerade", "FIREGATE_MASQUERADE", {{"on", true}, {"off", false}},
+                        out.masquerade),
+        read_word<UntrackedChoice>(reader, "untracked", "FIREGATE_UNTRACKED",
+                                   {{"auto", UntrackedChoice::automatic},
+                                    {"on", UntrackedChoice::on},
+                                    {"off", UntrackedChoice::off}},
+                                   out.untracked),
+        read_word<BackendChoice>(reader, "backend", "FIREGATE_BACKEND",
+                                 {{"auto", BackendChoice::automatic},
+                                  {"xdp", BackendChoice::xdp},
+                                  {"kernel", BackendChoice::kernel}},
+                                 out.backend)}) {
+    if (check) return check;
+  }
+  return std::nullopt;
+}
+
 Check read_rest(const Reader& reader, Configuration& out) {
   bool no_check = false;
   bool no_buffers = false;
@@ -431,6 +431,8 @@ Check read_rest(const Reader& reader, Configuration& out) {
         read_bool(reader, "validate-checksums", "FIREZONE_VALIDATE_CHECKSUMS", ignored),
         read_bool(reader, "set-forwarding", "FIREGATE_SET_FORWARDING", out.set_forwarding),
         read_bool(reader, "lenient-turn", "FIREGATE_LENIENT_TURN", out.lenient_turn),
+        read_bool(reader, "", "FIREGATE_PIN_WORKERS", out.pin_workers),
+        read_number(reader, "", "FIREGATE_SPIN", 1U, kSpinMax, out.spin),
         read_number(reader, "workers", "FIREGATE_WORKERS", 1U, kWorkersLimit, out.workers),
         read_number(reader, "", "FIREGATE_XDP_BUSY_POLL", 1U, kBusyPollMax, out.xdp_busy_poll),
         read_number(reader, "", "FIREZONE_UDP_SEND_BUFFER_SIZE", 4096U, 1U << 30,
@@ -559,8 +561,9 @@ Result<Parsed, ConfigurationError> parse_configuration(const std::vector<std::st
   Configuration out;
   for (const auto& check :
        {read_url(reader, out), read_proxy(reader, out), read_words(reader, out),
-        read_rest(reader, out), read_identity(reader, out), read_interface(reader, out),
-        read_control_socket(reader, out), read_preserved(reader, out), read_backend(reader, out)}) {
+        read_choices(reader, out), read_rest(reader, out), read_identity(reader, out),
+        read_interface(reader, out), read_control_socket(reader, out), read_preserved(reader, out),
+        read_backend(reader, out)}) {
     if (check) return fail(*check);
   }
   read_upload_proxy(reader, out);

@@ -41,6 +41,8 @@ struct Configuration {
   // Ours, beyond the original's.
   std::string tun_name = "tun-firezone";
   std::optional<unsigned> workers;               // none: cores - 1
+  bool pin_workers = false;                      // a CPU each
+  std::optional<std::uint32_t> spin;             // microseconds of a worker before it sleeps
   std::optional<portal::Generation> generation;  // none: found out
   std::optional<std::string> reported_version;   // none: by generation
   std::string ca_file;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "base/time.h"
@@ -31,5 +32,11 @@ class DoubleWatch {
   std::optional<Instant> since_;
   bool is_said_ = false;
 };
+
+// `id_source`: where this host's identity is from.
+inline std::string double_mend(const std::string& id_source) {
+  return "if this does not end within minutes, another host uses the same identity (" + id_source +
+         "; cloned machines share it): set FIREZONE_ID to a value of its own on each host";
+}
 
 }  // namespace fg::gateway

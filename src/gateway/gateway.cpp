@@ -127,7 +127,6 @@ class Gateway final : public net::PortalHandler {
   [[nodiscard]] std::array<std::uint64_t, kDropReasons> drops() const;
   [[nodiscard]] console::FlowLogStatus flow_log_status() const;
   [[nodiscard]] console::Status status() const;
-  [[nodiscard]] std::string double_mend() const;
 
   void on_portal_joined(portal::Generation generation) override;
   void on_portal_message(portal::Ingress message) override;
@@ -248,7 +247,10 @@ Result<void, std::string> Gateway::start_workers() {
   cipher_ = aead.to_string();
   cipher_.resize(std::min(cipher_.find(';'), cipher_.size()));  // without what was measured
   auto pool = runtime::WorkerPool::start(std::move(opened->backend),
-                                         {.aead = aead.choice, .seed = random_.u64()});
+                                         {.aead = aead.choice,
+                                          .seed = random_.u64(),
+                                          .pin = configuration_.pin_workers,
+                                          .spin = 1us * configuration_.spin.value_or(0)});
   if (!pool)
     return fail("worker threads do not start (" + pool.error().to_string() +
                 "): raise the process's thread limit");
@@ -570,12 +572,8 @@ void Gateway::on_portal_message(portal::Ingress message) {
 void Gateway::on_portal_disconnected(const std::string& reason, Duration) {
   if (std::exchange(was_joined_, false) || !portal_since_) portal_since_ = loop_.now();
   if (double_.on_disconnected(reason, loop_.now()))
-    log_.warn("the portal keeps saying that this gateway is connected already: " + double_mend());
-}
-
-std::string Gateway::double_mend() const {
-  return "if this does not end within minutes, another host uses the same identity (" + id_source_ +
-         "; cloned machines share it): set FIREZONE_ID to a value of its own on each host";
+    log_.warn("the portal keeps saying that this gateway is connected already: " +
+              double_mend(id_source_));
 }
 
 void Gateway::on_portal_fatal(const std::string& reason) {
@@ -585,7 +583,7 @@ void Gateway::on_portal_fatal(const std::string& reason) {
   if (token) mend = "; set FIREZONE_TOKEN to a token this portal has issued";
   // spec portal 3: a portal that has two of us ends the older connection with the same words.
   if (token && generation_)
-    mend += "; if it is valid and the gateway was not deleted, " + double_mend();
+    mend += "; if it is valid and the gateway was not deleted, " + double_mend(id_source_);
   log_.error("Eventloop failed: " + reason + mend);
   begin_shutdown(1);
 }

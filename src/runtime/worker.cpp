@@ -149,6 +149,7 @@ void Worker::take_handoffs(Instant now) noexcept {
 
 void Worker::move_packets(io::ReadySet ready, Instant now) noexcept {
   if (ready == 0) return;
+  awake_until_ = now + options_.spin;
   if (const auto received = port_.receive(ready); !received.empty()) {
     // A client uses its session as soon as it has our answer: what was commanded before that answer
     // left counts.
@@ -179,7 +180,11 @@ io::ReadySet Worker::wait(Instant now) noexcept {
         std::chrono::ceil<std::chrono::milliseconds>(std::max(wake->at - now, Duration::zero()));
     timeout = static_cast<int>(std::min<std::int64_t>(left.count(), 3'600'000));
   }
-  bell_.announce();
+  // A worker that stays awake looks at its rings in its next turn, without a ring.
+  if (now < awake_until_)
+    timeout = 0;
+  else
+    bell_.announce();
   if (has_messages()) timeout = 0;
   if (timeout != 0) add(turns_.sleeps);
   std::array<epoll_event, kEventsMax> events;  // NOLINT: filled by the call

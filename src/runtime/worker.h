@@ -1,6 +1,6 @@
 // One worker: a thread that moves packets between its port and its pipeline, and messages between
 // its rings and the control thread. It reads the clock once a turn, waits only in epoll, and sleeps
-// when there is nothing to do.
+// when there is nothing to do, or has not been for as long as it was told to spin.
 #pragma once
 
 #include <algorithm>
@@ -38,7 +38,8 @@ inline constexpr std::size_t kHandoffRing = 256;
 struct WorkerOptions {
   pipeline::PipelineOptions pipeline;
   crypto::AeadChoice aead;
-  std::optional<int> cpu;  // to be pinned to
+  std::optional<int> cpu;            // to be pinned to
+  Duration spin = Duration::zero();  // after packets, before it sleeps
 };
 
 class Worker final : private pipeline::Output {
@@ -136,6 +137,7 @@ class Worker final : private pipeline::Output {
   std::size_t patient_events_ = 0;  // nobody was woken for
   std::optional<Instant> ring_at_;  // for what nobody was woken for
   Instant turn_;
+  Instant awake_until_{};
   bool has_handoffs_ = false;
   Doorbell bell_;
   int epoll_ = -1;

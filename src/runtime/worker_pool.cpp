@@ -71,7 +71,8 @@ Result<std::unique_ptr<WorkerPool>, SysError> WorkerPool::start(io::Backend back
                                       .offloads = {},
                                       .seed = options.seed},
                          .aead = options.aead,
-                         .cpu = {}};
+                         .cpu = {},
+                         .spin = options.spin};
     if (!cpus.empty()) worker.cpu = cpus[(i + 1) % cpus.size()];
     state->workers.push_back(
         std::make_unique<Worker>(worker, *state->backend.ports[i], state->bell));

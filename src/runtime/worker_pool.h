@@ -30,6 +30,7 @@ struct PoolOptions {
   crypto::AeadChoice aead{};         // of crypto::choose_aead()
   std::uint64_t seed = 0;            // pipeline::PipelineOptions
   bool pin = false;  // worker i to allowed CPU i + 1 (modulo), the control thread is left alone
+  Duration spin = Duration::zero();  // of a worker after packets, before it sleeps
 };
 
 struct WorkerCounters {

@@ -194,6 +194,16 @@ TEST(Configuration, TheBackendIsAutomaticUnlessAsked) {
   EXPECT_EQ(accept(table).backend, BackendChoice::automatic);
 }
 
+TEST(Configuration, WorkersFloatAndSleepUnlessAsked) {
+  Table table;
+  EXPECT_FALSE(accept(table).pin_workers);
+  EXPECT_EQ(accept(table).spin, std::nullopt);
+  table.variables["FIREGATE_PIN_WORKERS"] = "true";
+  table.variables["FIREGATE_SPIN"] = "1000000";
+  EXPECT_TRUE(accept(table).pin_workers);
+  EXPECT_EQ(accept(table).spin, 1'000'000U);
+}
+
 TEST(Configuration, TrackingIsLeftToWhatTheHostNeedsUnlessAsked) {
   Table table;
   EXPECT_EQ(accept(table).untracked, UntrackedChoice::automatic);
@@ -235,6 +245,9 @@ TEST(Configuration, EveryBadValueNamesItsKeyAndTheMendInOneLine) {
            {"FIREGATE_XDP_INTERFACES", "eth0;reboot", 2},
            {"FIREGATE_XDP_INTERFACES", "a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q", 2},
            {"FIREGATE_XDP_BUSY_POLL", "1001", 2},
+           {"FIREGATE_PIN_WORKERS", "1", 2},
+           {"FIREGATE_SPIN", "0", 2},
+           {"FIREGATE_SPIN", "1000001", 2},
            {"FIREGATE_WORKERS", "0", 2},
            {"FIREGATE_WORKERS", "17", 2},
            {"FIREGATE_PORTAL_GENERATION", "D", 2},

@@ -1,6 +1,7 @@
 #include "runtime/worker.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -47,6 +48,40 @@ TEST_F(WorkerTest, SleepsWhileThereIsNothingToDo) {
   (void)::poll(&nothing, 1, 50);
   const auto after = pool_->counters(WorkerIndex{0});
   EXPECT_LE(after.turns - before.turns, 2U);
+}
+
+TEST_F(WorkerTest, StaysAwakeAfterAPacketForAsLongAsItWasToldAndHearsCommandsMeanwhile) {
+  start(1, {.clients_max = 256, .aead = {}, .spin = 1h});
+  const auto counters = [this] { return pool_->counters(WorkerIndex{0}); };
+  const auto turned = [&](std::uint64_t turns) {
+    const auto end = monotonic_now() + 10s;
+    while (counters().turns < turns && monotonic_now() < end) ::sched_yield();
+    return counters().turns >= turns;
+  };
+  auto first = connect(0, 1);
+  wait_until([] { return true; });
+  ports_[0]->deliver(seal(first, request(1)), remote(1));
+  EXPECT_EQ(ports_[0]->wait_tun(1).at(0), request(1));
+  const auto before = counters();
+  ASSERT_TRUE(turned(before.turns + 100));
+  auto second = connect(0, 2);
+  ASSERT_TRUE(turned(counters().turns + 2));
+  ports_[0]->deliver(seal(second, request(2)), remote(2));
+  EXPECT_EQ(ports_[0]->wait_tun(2).at(1), request(2));
+  EXPECT_EQ(counters().sleeps, before.sleeps);
+}
+
+TEST_F(WorkerTest, SleepsWhenItHasBeenAwakeForLongEnough) {
+  start(1, {.clients_max = 256, .aead = {}, .spin = 20ms});
+  auto client = connect(0, 1);
+  wait_until([] { return true; });
+  const auto sleeps = [this] { return pool_->counters(WorkerIndex{0}).sleeps; };
+  const auto before = sleeps();
+  ports_[0]->deliver(seal(client, request(1)), remote(1));
+  EXPECT_EQ(ports_[0]->wait_tun(1).at(0), request(1));
+  const auto delivered = monotonic_now();
+  while (sleeps() == before && monotonic_now() < delivered + 10s) ::sched_yield();
+  EXPECT_GT(sleeps(), before);
 }
 
 TEST_F(WorkerTest, WhatCanWaitIsToldAlthoughNothingElseHappens) {
