@@ -8,9 +8,9 @@ namespace fg {
 namespace {
 
 using test::ip;
+using test::kClient;
 using test::World;
 
-const ClientId kClient = *ClientId::parse("7d0f1c52-9b1e-4c63-8a57-2f6d3f0b9e11");
 const ResourceId kFirst = *ResourceId::parse("c2a9e4d7-0b35-4f18-92c6-5d71f3e8ab04");
 const ResourceId kSecond = *ResourceId::parse("c2a9e4d7-0b35-4f18-92c6-5d71f3e8ab06");
 
@@ -24,16 +24,10 @@ portal::Resource cidr(const ResourceId& id, const char* network) {
 
 portal::Authorize authorize(const ResourceId& resource, const char* network,
                             const char* ref = "ref-1", std::uint8_t key = 7) {
-  portal::Authorize out;
+  auto out = test::authorization();
   out.ref = ref;
   out.resource = cidr(resource, network);
-  out.client.id = kClient;
   out.client.public_key.fill(key);
-  out.client.preshared_key = Secret<32>{{1, 2, 3}};
-  out.client.v4 = ip("100.80.3.17");
-  out.client.v6 = ip("fd00:2021:1111::3:11");
-  out.client_ice = {"277o", SecretText{"b6fvcn2h22ah436p3el3zr"}};
-  out.gateway_ice = {"6pya", SecretText{"vvzsh3aql5cprilhk5hpja"}};
   return out;
 }
 

@@ -25,17 +25,9 @@ class HandshakesOfAClient : public ::testing::Test {
     };
   }
   [[nodiscard]] portal::Authorize request() const {
-    portal::Authorize out;
-    out.ref = "ref-1";
-    out.resource.id = *ResourceId::parse("c2a9e4d7-0b35-4f18-92c6-5d71f3e8ab04");
-    out.resource.network = *Cidr::parse("10.20.0.0/24", true);
-    out.client.id = *ClientId::parse("7d0f1c52-9b1e-4c63-8a57-2f6d3f0b9e11");
+    auto out = test::authorization();
     out.client.public_key = identity.public_key();
     out.client.preshared_key = Secret<32>{kPreshared};
-    out.client.v4 = ip("100.80.3.17");
-    out.client.v6 = ip("fd00:2021:1111::3:11");
-    out.client_ice = {"277o", SecretText{"b6fvcn2h22ah436p3el3zr"}};
-    out.gateway_ice = {"6pya", SecretText{"vvzsh3aql5cprilhk5hpja"}};
     return out;
   }
   ByteVector initiation(const wireguard::Identity& from) {

@@ -11,9 +11,9 @@ namespace {
 
 using test::at;
 using test::ip;
+using test::kClient;
 using test::World;
 
-const ClientId kClient = *ClientId::parse("7d0f1c52-9b1e-4c63-8a57-2f6d3f0b9e11");
 const auto kHost = at("198.51.100.20:52625");
 const auto kRelayed = at("198.51.100.31:60000");
 constexpr std::array<std::uint8_t, 32> kPreshared{9, 8, 7};
@@ -35,17 +35,9 @@ class Iceless : public ::testing::Test {
   }
 
   [[nodiscard]] portal::Authorize request(bool use_iceless = true) const {
-    portal::Authorize out;
-    out.ref = "ref";
-    out.resource.id = *ResourceId::parse("c2a9e4d7-0b35-4f18-92c6-5d71f3e8ab04");
-    out.resource.network = *Cidr::parse("10.20.0.0/24", true);
-    out.client.id = kClient;
+    auto out = test::authorization();
     out.client.public_key = identity.public_key();
     out.client.preshared_key = Secret<32>{kPreshared};
-    out.client.v4 = ip("100.80.3.17");
-    out.client.v6 = ip("fd00:2021:1111::3:11");
-    out.client_ice = {"277o", SecretText{"b6fvcn2h22ah436p3el3zr"}};
-    out.gateway_ice = {"6pya", SecretText{"vvzsh3aql5cprilhk5hpja"}};
     out.use_iceless = use_iceless;
     return out;
   }

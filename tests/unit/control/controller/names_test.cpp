@@ -8,9 +8,9 @@ namespace fg {
 namespace {
 
 using test::ip;
+using test::kClient;
 using test::World;
 
-const ClientId kClient = *ClientId::parse("7d0f1c52-9b1e-4c63-8a57-2f6d3f0b9e11");
 const ResourceId kWiki = *ResourceId::parse("5b8d7f13-6e2a-4b9c-8f41-0c7e9a2d6b35");
 const ResourceId kOther = *ResourceId::parse("5b8d7f13-6e2a-4b9c-8f41-0c7e9a2d6b36");
 const dns::Resolved kResolved{std::vector{ip("10.20.0.2")}, std::vector{ip("fd20::2")}};
@@ -27,16 +27,9 @@ portal::Resource dns_resource(const ResourceId& id, const char* pattern) {
 class NamesTest : public testing::Test {
  protected:
   void authorize(const ResourceId& id, const char* pattern, std::uint8_t key = 7) {
-    portal::Authorize out;
-    out.ref = "ref";
+    auto out = test::authorization();
     out.resource = dns_resource(id, pattern);
-    out.client.id = kClient;
     out.client.public_key.fill(key);
-    out.client.preshared_key = Secret<32>{{1, 2, 3}};
-    out.client.v4 = ip("100.80.3.17");
-    out.client.v6 = ip("fd00:2021:1111::3:11");
-    out.client_ice = {"277o", SecretText{"b6fvcn2h22ah436p3el3zr"}};
-    out.gateway_ice = {"6pya", SecretText{"vvzsh3aql5cprilhk5hpja"}};
     world.portal_says(std::move(out));
   }
   void request(const char* name, std::vector<IpAddress> proxies) {

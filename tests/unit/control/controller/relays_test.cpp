@@ -9,9 +9,9 @@ namespace {
 
 using test::at;
 using test::ip;
+using test::kClient;
 using test::World;
 
-const ClientId kClient = *ClientId::parse("7d0f1c52-9b1e-4c63-8a57-2f6d3f0b9e11");
 const RelayId kSecondRelay = *RelayId::parse("b6d8e2f1-7093-4c5a-9e14-2f80a5d7c361");
 constexpr const char* kSrflx =
     "candidate:1 1 udp 1686109951 192.0.2.44 40000 typ srflx raddr 0.0.0.0 rport 0";
@@ -27,19 +27,7 @@ void init_with_both(World& world) {
 }
 
 void connect(World& world) {
-  portal::Authorize message;
-  message.ref = "ref";
-  message.resource.id = *ResourceId::parse("c2a9e4d7-0b35-4f18-92c6-5d71f3e8ab04");
-  message.resource.name = "lab";
-  message.resource.network = *Cidr::parse("10.20.0.0/24", true);
-  message.client.id = kClient;
-  message.client.public_key.fill(7);
-  message.client.preshared_key = Secret<32>{{1, 2, 3}};
-  message.client.v4 = ip("100.80.3.17");
-  message.client.v6 = ip("fd00:2021:1111::3:11");
-  message.client_ice = {"277o", SecretText{"b6fvcn2h22ah436p3el3zr"}};
-  message.gateway_ice = {"6pya", SecretText{"vvzsh3aql5cprilhk5hpja"}};
-  world.portal_says(std::move(message));
+  world.portal_says(test::authorization());
   world.portal_says(portal::IceCandidates{kClient, {kSrflx}, false});
 }
 

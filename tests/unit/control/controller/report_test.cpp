@@ -13,13 +13,13 @@ using controller::ClientReport;
 using controller::Explanation;
 using test::at;
 using test::ip;
+using test::kClient;
 using test::World;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 using Kind = filter::ProtoKind;
 
-const ClientId kClient = *ClientId::parse("7d0f1c52-9b1e-4c63-8a57-2f6d3f0b9e11");
 const ClientId kOther = *ClientId::parse("7d0f1c52-ffff-4c63-8a57-2f6d3f0b9e22");
 const ResourceId kFirst = *ResourceId::parse("c2a9e4d7-0b35-4f18-92c6-5d71f3e8ab04");
 const ResourceId kSecond = *ResourceId::parse("c2a9e4d7-0b35-4f18-92c6-5d71f3e8ab06");
@@ -32,19 +32,19 @@ class Report : public ::testing::Test {
   void grant(const ResourceId& resource, const char* network,
              std::vector<portal::Filter> filters = {}, const ClientId& client = kClient,
              std::optional<std::int64_t> expires_at = std::nullopt) {
-    portal::Authorize out;
-    out.ref = "ref";
+    auto out = test::authorization();
     out.resource.id = resource;
-    out.resource.name = "lab";
     out.resource.network = *Cidr::parse(network, true);
     out.resource.filters = std::move(filters);
     out.expires_at = expires_at;
-    out.client.id = client;
-    out.client.public_key.fill(client == kClient ? 7 : 8);
-    out.client.v4 = ip(client == kClient ? "100.80.3.17" : "100.80.3.18");
-    out.client.v6 = ip(client == kClient ? "fd00:2021:1111::3:11" : "fd00:2021:1111::3:12");
-    out.client_ice = {client == kClient ? "277o" : "278o", SecretText{"b6fvcn2h22ah436p3el3zr"}};
-    out.gateway_ice = {client == kClient ? "6pya" : "6pyb", SecretText{"vvzsh3aql5cprilhk5hpja"}};
+    if (client != kClient) {
+      out.client.id = client;
+      out.client.public_key.fill(8);
+      out.client.v4 = ip("100.80.3.18");
+      out.client.v6 = ip("fd00:2021:1111::3:12");
+      out.client_ice.username = "278o";
+      out.gateway_ice.username = "6pyb";
+    }
     world.portal_says(std::move(out));
   }
   Explanation explain(const char* destination, Kind kind = Kind::tcp, std::uint16_t port = 80,

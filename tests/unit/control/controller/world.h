@@ -24,6 +24,25 @@ namespace fg::test {
 inline IpAddress ip(const char* text) { return *IpAddress::parse(text); }
 inline SocketAddress at(const char* text) { return *SocketAddress::parse(text); }
 
+inline const ClientId kClient = *ClientId::parse("7d0f1c52-9b1e-4c63-8a57-2f6d3f0b9e11");
+
+// What a portal sends of a client that is new here: one grant.
+inline portal::Authorize authorization() {
+  portal::Authorize out;
+  out.ref = "ref-1";
+  out.resource.id = *ResourceId::parse("c2a9e4d7-0b35-4f18-92c6-5d71f3e8ab04");
+  out.resource.name = "lab";
+  out.resource.network = *Cidr::parse("10.20.0.0/24", true);
+  out.client.id = kClient;
+  out.client.public_key.fill(7);
+  out.client.preshared_key = Secret<32>{{1, 2, 3}};
+  out.client.v4 = ip("100.80.3.17");
+  out.client.v6 = ip("fd00:2021:1111::3:11");
+  out.client_ice = {"277o", SecretText{"b6fvcn2h22ah436p3el3zr"}};
+  out.gateway_ice = {"6pya", SecretText{"vvzsh3aql5cprilhk5hpja"}};
+  return out;
+}
+
 class QuietLog final : public LogSink {
  public:
   [[nodiscard]] bool is_enabled(LogLevel, std::string_view) const override { return true; }
