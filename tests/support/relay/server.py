@@ -1,6 +1,7 @@
 """Sockets of the relay: one epoll loop for control, relay ports and both directions of data."""
 import errno
 import json
+import os
 import select
 import signal
 import socket
@@ -174,6 +175,8 @@ class Server:
 
 
 def json_log(stream):
+    """One write a line: a signal's report may come in the middle of another line, the thread to the portal at any time."""
     def log(what, **members):
-        print(json.dumps({"t": round(time.time(), 3), "what": what, **members}), file=stream, flush=True)
+        line = json.dumps({"t": round(time.time(), 3), "what": what, **members}) + "\n"
+        os.write(stream.fileno(), line.encode())
     return log
