@@ -1,8 +1,11 @@
+// SHA-1 is used without EVP, see sha1_of().
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include "crypto/hash.h"
 
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/params.h>
+#include <openssl/sha.h>
 
 #include <memory>
 
@@ -23,11 +26,10 @@ struct Free {
 struct Algorithms {
   EVP_MD* blake2s = EVP_MD_fetch(nullptr, "BLAKE2S-256", nullptr);
   EVP_MD* md5 = EVP_MD_fetch(nullptr, "MD5", nullptr);
-  EVP_MD* sha1 = EVP_MD_fetch(nullptr, "SHA1", nullptr);
   EVP_MD* sha256 = EVP_MD_fetch(nullptr, "SHA256", nullptr);
   EVP_MAC* blake2s_mac = EVP_MAC_fetch(nullptr, "BLAKE2SMAC", nullptr);
 
-  Algorithms() { FG_ASSERT(blake2s && md5 && sha1 && sha256 && blake2s_mac); }
+  Algorithms() { FG_ASSERT(blake2s && md5 && sha256 && blake2s_mac); }
 };
 
 const Algorithms& algorithms() {
@@ -35,8 +37,10 @@ const Algorithms& algorithms() {
   return all;
 }
 
+using Lists = std::initializer_list<Parts>;
+
 template <std::size_t N>
-std::array<std::uint8_t, N> digest(const EVP_MD* md, std::initializer_list<Parts> lists) {
+std::array<std::uint8_t, N> digest(const EVP_MD* md, Lists lists) {
   thread_local const std::unique_ptr<EVP_MD_CTX, Free> context{EVP_MD_CTX_new()};
   std::array<std::uint8_t, N> out;
   bool ok = context && EVP_DigestInit_ex2(context.get(), md, nullptr) == 1;
@@ -50,12 +54,27 @@ std::array<std::uint8_t, N> digest(const EVP_MD* md, std::initializer_list<Parts
   return out;
 }
 
+// Of every STUN message that is checked or signed, also by workers. EVP frees and allocates a
+// digest's state each time it begins.
+std::array<std::uint8_t, 20> sha1_of(Lists lists) {
+  SHA_CTX context;
+  std::array<std::uint8_t, 20> out;
+  bool ok = SHA1_Init(&context) == 1;
+  for (const Parts& parts : lists) {
+    for (const Bytes& part : parts) ok = ok && SHA1_Update(&context, part.data(), part.size()) == 1;
+  }
+  ok = ok && SHA1_Final(out.data(), &context) == 1;
+  OPENSSL_cleanse(&context, sizeof context);
+  FG_ASSERT(ok);
+  return out;
+}
+
 // RFC 2104. Keys longer than a block are replaced by their digest.
-template <std::size_t N>
-std::array<std::uint8_t, N> hmac(const EVP_MD* md, Bytes key, Parts parts) {
+template <std::size_t N, class Digest>
+std::array<std::uint8_t, N> hmac(const Digest& digest_of, Bytes key, Parts parts) {
   std::array<std::uint8_t, kBlock> inner{};
   if (key.size() > kBlock) {
-    const auto short_key = digest<N>(md, {{key}});
+    const auto short_key = digest_of({{key}});
     std::copy(short_key.begin(), short_key.end(), inner.begin());
   } else {
     std::copy(key.begin(), key.end(), inner.begin());
@@ -65,8 +84,8 @@ std::array<std::uint8_t, N> hmac(const EVP_MD* md, Bytes key, Parts parts) {
     outer[i] = inner[i] ^ 0x5C;
     inner[i] ^= 0x36;
   }
-  auto first = digest<N>(md, {{Bytes{inner}}, parts});
-  const auto out = digest<N>(md, {{Bytes{outer}, Bytes{first}}});
+  auto first = digest_of({{Bytes{inner}}, parts});
+  const auto out = digest_of({{Bytes{outer}, Bytes{first}}});
   wipe(inner);
   wipe(outer);
   wipe(first);
@@ -108,19 +127,19 @@ std::array<std::uint8_t, 16> blake2s_mac(Bytes key, Parts parts) {
 }
 
 std::array<std::uint8_t, 32> hmac_blake2s(Bytes key, Parts parts) {
-  return hmac<32>(algorithms().blake2s, key, parts);
+  return hmac<32>([](Lists l) { return digest<32>(algorithms().blake2s, l); }, key, parts);
 }
 
 std::array<std::uint8_t, 16> md5(Parts parts) { return digest<16>(algorithms().md5, {parts}); }
-std::array<std::uint8_t, 20> sha1(Parts parts) { return digest<20>(algorithms().sha1, {parts}); }
+std::array<std::uint8_t, 20> sha1(Parts parts) { return sha1_of({parts}); }
 std::array<std::uint8_t, 32> sha256(Parts parts) {
   return digest<32>(algorithms().sha256, {parts});
 }
 std::array<std::uint8_t, 20> hmac_sha1(Bytes key, Parts parts) {
-  return hmac<20>(algorithms().sha1, key, parts);
+  return hmac<20>(sha1_of, key, parts);
 }
 std::array<std::uint8_t, 32> hmac_sha256(Bytes key, Parts parts) {
-  return hmac<32>(algorithms().sha256, key, parts);
+  return hmac<32>([](Lists l) { return digest<32>(algorithms().sha256, l); }, key, parts);
 }
 
 void pbkdf2_hmac_sha256(Bytes password, Bytes salt, unsigned iterations, MutableBytes out) {
