@@ -57,6 +57,10 @@ struct Status {
   std::string backend_detail;        // interfaces and modes, or why not; may be empty
   std::uint64_t data_by_xdp = 0;     // tunnel packets that came by AF_XDP
   std::uint64_t data_by_socket = 0;  // and those that came by the kernel's sockets meanwhile
+  std::uint64_t sent = 0;            // the workers' datagrams, of all ways
+  std::uint64_t sent_by_xdp = 0;
+  std::uint64_t send_frames_short = 0;  // by sockets, as all frames were under way
+  std::uint64_t next_hops_crowded = 0;  // by sockets, as no next hop could be asked for
   std::vector<std::pair<std::string, std::uint64_t>> verdicts;  // of the XDP program
   std::string cipher;
   std::string tracked_because;  // why the host tracks the tunnel's datagrams; empty: it does not

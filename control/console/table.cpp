@@ -133,15 +133,24 @@ std::string counted(std::size_t count, const char* what) {
   return std::to_string(count) + " " + what + (count == 1 ? "" : "s");
 }
 
-// Of the tunnel packets that came in, in per cent; nothing where there is one way.
-std::string share_by_xdp(const Json& backend) {
-  const auto& by_xdp = at(backend, "data_by_xdp");
-  const auto& by_socket = at(backend, "data_by_socket");
-  if (!by_xdp.is_number() || !by_socket.is_number() || by_xdp.get<double>() == 0) return "";
-  std::array<char, 48> shown{};
-  std::snprintf(shown.data(), shown.size(), ", %.1f %% of tunnel packets by AF_XDP",
-                100 * by_xdp.get<double>() / (by_xdp.get<double>() + by_socket.get<double>()));
+// In per cent; nothing where there is one way.
+std::string share_by_xdp(const Json& by_xdp, const Json& all, const char* of_what) {
+  if (!by_xdp.is_number() || !all.is_number() || by_xdp.get<double>() == 0) return "";
+  std::array<char, 64> shown{};
+  std::snprintf(shown.data(), shown.size(), ", %.1f %% of %s by AF_XDP",
+                100 * by_xdp.get<double>() / all.get<double>(), of_what);
   return shown.data();
+}
+
+// Of the tunnel packets that came in, and of all that left.
+std::string shares_by_xdp(const Json& backend) {
+  const auto& in = at(backend, "data_by_xdp");
+  const auto& by_socket = at(backend, "data_by_socket");
+  const Json all_in = in.is_number() && by_socket.is_number()
+                          ? Json(in.get<double>() + by_socket.get<double>())
+                          : Json();
+  return share_by_xdp(in, all_in, "tunnel packets") +
+         share_by_xdp(at(backend, "sent_by_xdp"), at(backend, "sent"), "what left");
 }
 
 // Reports as they come, on disk, and away.
@@ -188,7 +197,7 @@ std::string status_text(const Json& status) {
                                           : "of the tunnel's datagrams kept: " + text(why)});
   const auto detail = text(backend, "detail");
   rows.push_back({"backend", text(backend, "name") + (detail.empty() ? "" : " (" + detail + ")") +
-                                 share_by_xdp(backend) + ", " +
+                                 shares_by_xdp(backend) + ", " +
                                  counted(at(status, "workers").size(), "worker") + ", " +
                                  text(backend, "cipher")});
   rows.push_back({"clients", text(clients, "with_access") + " with access, " +

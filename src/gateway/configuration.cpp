@@ -413,7 +413,12 @@ Check read_choices(const Reader& reader, Configuration& out) {
                                  {{"auto", BackendChoice::automatic},
                                   {"xdp", BackendChoice::xdp},
                                   {"kernel", BackendChoice::kernel}},
-                                 out.backend)}) {
+                                 out.backend),
+        read_word<XdpSendChoice>(reader, "", "FIREGATE_XDP_SEND",
+                                 {{"auto", XdpSendChoice::automatic},
+                                  {"on", XdpSendChoice::on},
+                                  {"off", XdpSendChoice::off}},
+                                 out.xdp_send)}) {
     if (check) return check;
   }
   return std::nullopt;

@@ -19,6 +19,9 @@ namespace fg::gateway {
 
 // How datagrams come in (fast_path.h).
 enum class BackendChoice : std::uint8_t { automatic, xdp, kernel };
+// Whether they leave by AF_XDP where they come in by it: where that is cheaper, always, never
+// (xdp_sending.h).
+enum class XdpSendChoice : std::uint8_t { automatic, on, off };
 // Whether the host's connection tracking is spared the tunnel's datagrams (untracking.h).
 enum class UntrackedChoice : std::uint8_t { automatic, on, off };
 
@@ -54,7 +57,8 @@ struct Configuration {
   std::string state_directory = "/var/lib/firezone";
   std::string aead;  // empty: measured at start
   BackendChoice backend = BackendChoice::automatic;
-  std::vector<std::string> xdp_interfaces;                    // empty: those of the routes
+  std::vector<std::string> xdp_interfaces;  // empty: those of the routes
+  XdpSendChoice xdp_send = XdpSendChoice::automatic;
   std::optional<std::uint32_t> xdp_busy_poll;                 // microseconds; none: interrupts
   std::string control_socket = "/run/firegate/control.sock";  // empty: none
   bool flow_logs = false;                     // to the log, whatever the portal says

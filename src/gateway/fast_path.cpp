@@ -7,6 +7,7 @@
 #include <map>
 
 #include "gateway/wan_links.h"
+#include "gateway/xdp_sending.h"
 #include "io/xdp/link.h"
 #include "io/xdp/xdp_backend.h"
 
@@ -43,6 +44,18 @@ bool is_lasting(AttachError::Reason reason) {
   }
 }
 
+io::xdp::SendMode send_mode(XdpSendChoice choice) {
+  switch (choice) {
+    case XdpSendChoice::automatic:
+      return io::xdp::SendMode::measured;
+    case XdpSendChoice::on:
+      return io::xdp::SendMode::on;
+    case XdpSendChoice::off:
+      break;
+  }
+  return io::xdp::SendMode::off;
+}
+
 std::string counted(std::size_t n, const char* what) {
   return std::to_string(n) + " " + what + (n == 1 ? "" : "s");
 }
@@ -68,6 +81,8 @@ struct FastPath::State {
   };
 
   [[nodiscard]] bool is_off() const { return options.backend == BackendChoice::kernel; }
+  void start_sending();
+  void tell_sending(Instant now);
   void refresh(Instant now);
   void attach(const std::string& name, Entry& entry, Instant now);
   [[nodiscard]] Result<std::unique_ptr<XdpLink>, AttachError> try_modes(const std::string& name,
@@ -86,9 +101,9 @@ struct FastPath::State {
   FastPathOptions options;
   Log log;
   std::unique_ptr<Netlink> netlink;
+  std::unique_ptr<XdpSending> sending;  // none: everything leaves by sockets
   std::vector<io::xdp::XdpPort*> ports;
-  std::uint16_t port_v4 = 0;
-  std::uint16_t port_v6 = 0;
+  NextHopResolver::Socket socket;
   std::map<std::string, Entry> entries;
   std::vector<std::unique_ptr<XdpLink>> leaving;
   std::map<RelaySlot, SocketAddress> relays;
@@ -108,12 +123,13 @@ FastPath::~FastPath() = default;
 Result<io::kernel::KernelBackend, SysError> FastPath::open(
     const io::kernel::KernelOptions& options) {
   if (state_->is_off()) return io::kernel::open_kernel_backend(options);
-  auto opened = io::xdp::open_xdp_backend(options);
+  auto opened = io::xdp::open_xdp_backend(options, send_mode(state_->options.send));
   if (!opened) return fail(opened.error());
   state_->ports = std::move(opened->ports);
   const auto& can = opened->kernel.capabilities;
-  if (can.v4) state_->port_v4 = can.v4->port;
-  if (can.v6) state_->port_v6 = can.v6->port;
+  if (can.v4) state_->socket.port_v4 = can.v4->port;
+  if (can.v6) state_->socket.port_v6 = can.v6->port;
+  state_->socket.mark = options.mark;
   return std::move(opened->kernel);
 }
 
@@ -126,6 +142,7 @@ Result<void, std::string> FastPath::start(Instant now) {
   auto netlink = Netlink::open();
   if (!netlink) return fail(netlink.error().to_string() + ": allow netlink sockets (AF_NETLINK)");
   s.netlink = std::move(*netlink);
+  s.start_sending();
   s.is_starting = true;
   s.refresh(now);
   // The gateway before this one may have ended a moment ago.
@@ -163,6 +180,24 @@ Result<void, std::string> FastPath::start(Instant now) {
     s.log.info("backend chosen",
                {{"backend", "xdp"}, {"interfaces", taken}, {"why_not_more", limits}});
   return {};
+}
+
+void FastPath::State::start_sending() {
+  if (options.send == XdpSendChoice::off) return;
+  auto opened = XdpSending::open(options.send, socket, *netlink, ports, log);
+  if (opened)
+    sending = std::move(*opened);
+  else
+    log.warn("everything leaves by the kernel's sockets", {{"why", opened.error().to_string()}});
+}
+
+void FastPath::State::tell_sending(Instant now) {
+  if (!sending) return;
+  std::vector<unsigned> attached;
+  for (const auto& [name, entry] : entries) {
+    if (entry.link) attached.push_back(entry.link->index());
+  }
+  sending->set_attached(std::move(attached), now);
 }
 
 // ---- which interfaces ----
@@ -235,8 +270,9 @@ Result<std::unique_ptr<XdpLink>, AttachError> FastPath::State::try_modes(const s
       .program = {.interface = name, .only = entry.only, .frame_max = io::xdp::kFrameMax},
       .need_zero_copy = options.backend == BackendChoice::automatic,
       .busy_poll_us = options.busy_poll_us,
-      .port_v4 = port_v4,
-      .port_v6 = port_v6,
+      .sends = sending != nullptr,
+      .port_v4 = socket.port_v4,
+      .port_v6 = socket.port_v6,
       .first_port = entries.size() - 1};
   // A frame that became a socket buffer before the program sees it costs more than the socket does.
   if (options.backend == BackendChoice::automatic) link_options.program.only = AttachMode::native;
@@ -331,7 +367,9 @@ void FastPath::State::check(const std::string& name, Entry& entry, Instant now) 
 void FastPath::on_change(const HostChange& change, Instant now) {
   auto& s = *state_;
   using Kind = HostChange::Kind;
-  if (!s.netlink || change.kind == Kind::firewall || change.kind == Kind::rule) return;
+  if (!s.netlink || change.kind == Kind::firewall) return;
+  if (s.sending) s.sending->on_change(now);
+  if (change.kind == Kind::rule) return;
   if (change.kind == Kind::route && change.prefix != 0) return;
   // An interface that vanished, or lost the program with it.
   if (change.kind == Kind::link) s.check_at = std::min(s.check_at, now + kSettle);
@@ -351,7 +389,11 @@ void FastPath::on_relay(RelaySlot relay, const std::optional<SocketAddress>& ser
   s.ask_for_refresh(now);  // the route to it may be another one
 }
 
-void FastPath::on_turn(Instant now) {
+int FastPath::fd() const { return state_->sending ? state_->sending->fd() : -1; }
+
+void FastPath::on_readable(Instant now) { state_->sending->on_readable(now); }
+
+void FastPath::on_turn(Instant now, const std::string& outgoing_filter) {
   auto& s = *state_;
   if (!s.netlink) return;
   std::erase_if(s.leaving, [](const auto& link) { return link->is_done(); });
@@ -359,6 +401,7 @@ void FastPath::on_turn(Instant now) {
     s.check_at = now + io::xdp::kDeliveryInterval;
     for (auto& [name, entry] : s.entries) {
       if (entry.link) s.check(name, entry, now);
+      if (entry.link && s.sending) s.sending->say_what_was_measured(*entry.link);
     }
   }
   const bool is_due = std::ranges::any_of(s.entries, [now](const auto& e) {
@@ -366,12 +409,14 @@ void FastPath::on_turn(Instant now) {
   });
   // What a queue's former socket holds is to be free first.
   if (s.leaving.empty() && ((s.refresh_at && *s.refresh_at <= now) || is_due)) s.refresh(now);
+  s.tell_sending(now);
+  if (s.sending) s.sending->on_turn(now, outgoing_filter);
 }
 
 Instant FastPath::wakeup() const {
   const auto& s = *state_;
   if (!s.netlink) return Instant::max();
-  auto at = Instant::max();
+  auto at = s.sending ? s.sending->wakeup() : Instant::max();
   if (s.refresh_at) at = *s.refresh_at;
   for (const auto& [name, entry] : s.entries) {
     if (entry.link)
@@ -405,7 +450,8 @@ FastPath::Report FastPath::report() const {
   Report out;
   std::map<std::string, std::uint64_t> verdicts;
   for (const auto& [name, entry] : state_->entries) {
-    const auto what = entry.link ? state_->describe(*entry.link) : name + ": " + entry.refusal;
+    auto what = entry.link ? state_->describe(*entry.link) : name + ": " + entry.refusal;
+    if (entry.link && state_->sending) what += ", " + state_->sending->describe(*entry.link);
     out.detail += (out.detail.empty() ? "" : "; ") + what;
     if (!entry.link) continue;
     out.name = "xdp";
@@ -416,6 +462,11 @@ FastPath::Report FastPath::report() const {
     }
   }
   if (state_->entries.empty()) out.detail = state_->obstacle;
+  for (const auto* port : state_->ports) {
+    out.sent_by_xdp += port->counters().sent_by_xdp;
+    out.send_frames_short += port->counters().send_frames_short;
+    out.next_hops_crowded += port->counters().next_hops_crowded;
+  }
   out.verdicts.assign(verdicts.begin(), verdicts.end());
   return out;
 }

@@ -28,7 +28,9 @@ Result<void, std::string> FastPath::start(Instant) {
 
 void FastPath::on_change(const HostChange&, Instant) {}
 void FastPath::on_relay(RelaySlot, const std::optional<SocketAddress>&, Instant) {}
-void FastPath::on_turn(Instant) {}
+void FastPath::on_turn(Instant, const std::string&) {}
+int FastPath::fd() const { return -1; }
+void FastPath::on_readable(Instant) {}
 Instant FastPath::wakeup() const { return Instant::max(); }
 FastPath::Report FastPath::report() const { return {}; }
 const DropCounters& FastPath::drops() const { return state_->drops; }

@@ -2,6 +2,7 @@
 
 #include "gateway/forward_policy.h"
 #include "gateway/nft.h"
+#include "gateway/outgoing_filters.h"
 #include "gateway/tracking_users.h"
 
 namespace fg::gateway {
@@ -85,8 +86,12 @@ void Firewall::remove() {
 
 OtherTables Firewall::others() const {
   OtherTables out;
+  const auto keep_first = [](std::optional<std::string>& first, const std::string& why) {
+    if (!first) first = why;
+  };
   const auto use = [&](const std::string& why) {
-    if (!out.tracking_user) out.tracking_user = why;
+    keep_first(out.tracking_user, why);
+    keep_first(out.outgoing_filter, why);
   };
   const auto tables = list_tables();
   out.is_complete = tables.has_value();
@@ -102,7 +107,8 @@ OtherTables Firewall::others() const {
     out.is_complete = out.is_complete && !text.empty();
     for (auto& obstacle : forward_obstacles(text, tun_name_))
       out.obstacles.push_back(std::move(obstacle));
-    if (const auto user = tracking_user(text)) use(*user);
+    if (const auto user = tracking_user(text)) keep_first(out.tracking_user, *user);
+    if (const auto filter = outgoing_filter(text)) keep_first(out.outgoing_filter, *filter);
   }
   return out;
 }

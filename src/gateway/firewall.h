@@ -24,9 +24,10 @@ struct UdpPorts {
 
 // What the nftables tables of other programs mean for us.
 struct OtherTables {
-  std::vector<std::string> obstacles;        // forward_policy.h
-  std::optional<std::string> tracking_user;  // tracking_users.h
-  bool is_complete = true;                   // else they are to be read again
+  std::vector<std::string> obstacles;          // forward_policy.h
+  std::optional<std::string> tracking_user;    // tracking_users.h
+  std::optional<std::string> outgoing_filter;  // outgoing_filters.h
+  bool is_complete = true;                     // else they are to be read again
 };
 
 class Firewall {

@@ -69,7 +69,7 @@ class Gateway final : public net::PortalHandler {
         left_behind_(configuration.state_directory),
         flow_logs_(loop_, configuration, sink),
         fast_path_({configuration.backend, configuration.xdp_interfaces,
-                    configuration.xdp_busy_poll.value_or(0)},
+                    configuration.xdp_busy_poll.value_or(0), configuration.xdp_send},
                    Log{sink, "backend"}),
         losses_(log_) {}
 
@@ -88,6 +88,8 @@ class Gateway final : public net::PortalHandler {
     // It ends a program that has nothing to reopen, as it does the original.
     if (!configuration_.flow_log_file.empty()) loop_.on_signals({SIGHUP}, on_signal);
     loop_.watch(pool_->notify_fd(), [this] { pool_->awake(); });
+    if (fast_path_.fd() >= 0)
+      loop_.watch(fast_path_.fd(), [this] { fast_path_.on_readable(loop_.now()); });
     host_.on_change([this](const HostChange& change) { on_host_change(change); });
     host_.on_mended([this] {
       pool_->watch_again();
@@ -301,7 +303,7 @@ void Gateway::turn(Instant now) {
     return;
   }
   host_.on_turn(now);
-  fast_path_.on_turn(now);
+  fast_path_.on_turn(now, host_.outgoing_filter());
   if (data_path_at_ <= now) {
     check_data_path();
     if (health_is_missing_) offer_health();
@@ -497,12 +499,16 @@ console::Status Gateway::status() const {
   auto backend = fast_path_.report();
   out.backend = std::move(backend.name);
   out.backend_detail = std::move(backend.detail);
+  out.sent_by_xdp = backend.sent_by_xdp;
+  out.send_frames_short = backend.send_frames_short;
+  out.next_hops_crowded = backend.next_hops_crowded;
   out.verdicts = std::move(backend.verdicts);
   out.cipher = cipher_;
   for (unsigned i = 0; i < pool_->size(); ++i) {
     const auto counters = pool_->counters(WorkerIndex{static_cast<std::uint8_t>(i)});
     out.data_by_xdp += counters.data_by_xdp;
     out.data_by_socket += counters.data_by_socket;
+    out.sent += counters.datagrams_sent;
     out.workers.push_back({counters.to_resources, counters.bytes_to_resources, counters.to_clients,
                            counters.bytes_to_clients});
   }

@@ -63,6 +63,11 @@ class Host {
   [[nodiscard]] const std::vector<std::string>& problems() const { return problems_; }
   // What may, and is true now.
   [[nodiscard]] const std::vector<std::string>& warnings() const { return firewall_obstacles_; }
+  // What others do to datagrams that leave, unless AF_XDP sends them; empty: nothing.
+  [[nodiscard]] std::string outgoing_filter() const {
+    if (!legacy_read_at_) return "nftables was not read yet";
+    return others_.outgoing_filter.value_or(legacy_user_.value_or(""));
+  }
   // Why the host tracks the tunnel's datagrams; empty: it does not.
   [[nodiscard]] const std::string& tracked_because() const { return untracking_.reason(); }
   // That the device carries.

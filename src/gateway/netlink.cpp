@@ -3,14 +3,20 @@
 #include <linux/fib_rules.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
+#include <linux/neighbour.h>
+#include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
+#include <linux/xfrm.h>
 #include <net/if.h>
+#include <net/if_arp.h>
+#include <netinet/in.h>
 #include <netlink/msg.h>
 #include <netlink/netlink.h>
 #include <netlink/socket.h>
 
 #include <sys/ioctl.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdlib>
@@ -66,6 +72,9 @@ class Message {
     ok_ = ok_ && nlmsg_append(message_, &value, sizeof value, NLMSG_ALIGNTO) == 0;
   }
   void u32(int type, std::uint32_t value) { ok_ = ok_ && nla_put_u32(message_, type, value) == 0; }
+  void be16(int type, std::uint16_t value) {
+    ok_ = ok_ && nla_put_u16(message_, type, htons(value)) == 0;
+  }
   void u8(int type, std::uint8_t value) { ok_ = ok_ && nla_put_u8(message_, type, value) == 0; }
   void bytes(int type, Bytes value) {
     ok_ = ok_ && nla_put(message_, type, static_cast<int>(value.size()), value.data()) == 0;
@@ -80,6 +89,42 @@ class Message {
   nl_msg* message_;
   bool ok_ = true;
 };
+
+// It has an address that packets are sent to.
+bool is_resolved(std::uint16_t state) {
+  return (state & (NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | NUD_PERMANENT)) != 0;
+}
+
+std::optional<std::array<std::uint8_t, 6>> mac_of(const nlattr* attribute) {
+  std::array<std::uint8_t, 6> mac{};
+  if (attribute == nullptr || nla_len(attribute) != static_cast<int>(mac.size()))
+    return std::nullopt;
+  std::memcpy(mac.data(), nla_data(attribute), mac.size());
+  return mac;
+}
+
+std::optional<IpAddress> address_of(const nlattr* attribute) {
+  if (attribute == nullptr || (nla_len(attribute) != 4 && nla_len(attribute) != 16))
+    return std::nullopt;
+  return IpAddress::from_bytes({static_cast<const std::uint8_t*>(nla_data(attribute)),
+                                static_cast<std::size_t>(nla_len(attribute))});
+}
+
+// RTA_VIA: a gateway of another family than the route's.
+std::optional<IpAddress> via_of(const nlattr* attribute) {
+  if (attribute == nullptr || nla_len(attribute) <= 2) return std::nullopt;
+  return IpAddress::from_bytes({static_cast<const std::uint8_t*>(nla_data(attribute)) + 2,
+                                static_cast<std::size_t>(nla_len(attribute)) - 2});
+}
+
+void read_vlan(nlattr* data, Interface& out) {
+  auto* attributes = static_cast<nlattr*>(nla_data(data));
+  if (const auto* id = nla_find(attributes, nla_len(data), IFLA_VLAN_ID); id != nullptr)
+    out.vlan_id = nla_get_u16(id);
+  if (const auto* protocol = nla_find(attributes, nla_len(data), IFLA_VLAN_PROTOCOL);
+      protocol != nullptr)
+    out.vlan_protocol = ntohs(nla_get_u16(protocol));
+}
 
 }  // namespace
 
@@ -292,6 +337,130 @@ Result<unsigned, SysError> Netlink::route_to(const IpAddress& address) {
   return index;
 }
 
+Result<RouteSeen, SysError> Netlink::route(const RouteQuestion& question) {
+  Message message{RTM_GETROUTE, NLM_F_REQUEST};
+  rtmsg header{};
+  const auto& to = question.to.ip;
+  header.rtm_family = family_of(to.family());
+  header.rtm_dst_len = static_cast<std::uint8_t>(to.bits());
+  if (question.from) header.rtm_src_len = static_cast<std::uint8_t>(question.from->bits());
+  message.header(header);
+  message.bytes(RTA_DST, to.bytes());
+  if (question.from) message.bytes(RTA_SRC, question.from->bytes());
+  message.u8(RTA_IP_PROTO, IPPROTO_UDP);
+  message.be16(RTA_SPORT, question.port);
+  message.be16(RTA_DPORT, question.to.port);
+  if (question.mark != 0) message.u32(RTA_MARK, question.mark);
+  RouteSeen out;
+  auto asked = impl_->query(message, "look a route up", [&](nlmsghdr* answer) {
+    if (!nlmsg_valid_hdr(answer, sizeof(rtmsg))) return;
+    const auto* route = static_cast<const rtmsg*>(nlmsg_data(answer));
+    const auto find = [&](int type) { return nlmsg_find_attr(answer, sizeof *route, type); };
+    if (const auto* at = find(RTA_OIF); at != nullptr) out.interface = nla_get_u32(at);
+    out.is_plain =
+        route->rtm_type == RTN_UNICAST && find(RTA_ENCAP) == nullptr && find(RTA_NEWDST) == nullptr;
+    out.gateway = find(RTA_VIA) != nullptr ? via_of(find(RTA_VIA)) : address_of(find(RTA_GATEWAY));
+    out.source = address_of(find(RTA_PREFSRC));
+    if (auto* metrics = find(RTA_METRICS); metrics != nullptr) {
+      auto* each = static_cast<nlattr*>(nla_data(metrics));
+      if (const auto* mtu = nla_find(each, nla_len(metrics), RTAX_MTU); mtu != nullptr)
+        out.mtu = nla_get_u32(mtu);
+      if (const auto* hops = nla_find(each, nla_len(metrics), RTAX_HOPLIMIT); hops != nullptr)
+        out.hop_limit = static_cast<std::uint8_t>(nla_get_u32(hops));
+    }
+  });
+  if (!asked) return fail(asked.error());
+  return out;
+}
+
+Result<NeighbourSeen, SysError> Netlink::neighbour(unsigned index, const IpAddress& address) {
+  Message message{RTM_GETNEIGH, NLM_F_REQUEST};
+  ndmsg header{};
+  header.ndm_family = family_of(address.family());
+  header.ndm_ifindex = static_cast<int>(index);
+  message.header(header);
+  message.bytes(NDA_DST, address.bytes());
+  NeighbourSeen out;
+  auto asked = impl_->query(message, "look a neighbour up", [&](nlmsghdr* answer) {
+    if (!nlmsg_valid_hdr(answer, sizeof(ndmsg))) return;
+    const auto* neighbour = static_cast<const ndmsg*>(nlmsg_data(answer));
+    if (is_resolved(neighbour->ndm_state))
+      out.mac = mac_of(nlmsg_find_attr(answer, sizeof *neighbour, NDA_LLADDR));
+    out.is_stale = (neighbour->ndm_state & NUD_STALE) != 0;
+  });
+  if (!asked && asked.error().error != ENOENT) return fail(asked.error());
+  return out;
+}
+
+Result<void, SysError> Netlink::probe(unsigned index, const IpAddress& address) {
+  Message message{RTM_NEWNEIGH, 0};
+  ndmsg header{};
+  header.ndm_family = family_of(address.family());
+  header.ndm_ifindex = static_cast<int>(index);
+  header.ndm_flags = NTF_USE;
+  message.header(header);
+  message.bytes(NDA_DST, address.bytes());
+  return impl_->send(message, "probe a neighbour", 0);
+}
+
+namespace {
+
+// They order what waits and drop what is too much; nothing is limited, marked or sent elsewhere.
+constexpr std::array<std::string_view, 8> kPlainQueues{
+    "noqueue", "pfifo_fast", "fq_codel", "fq", "mq", "pfifo", "bfifo", "ingress"};
+constexpr std::uint32_t kEgressFilters = TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS);
+
+}  // namespace
+
+Result<std::string, SysError> Netlink::egress_control(unsigned index) {
+  std::string found;
+  bool has_classifier = false;
+  tcmsg header{};
+  header.tcm_ifindex = static_cast<int>(index);
+  Message queues{RTM_GETQDISC, NLM_F_REQUEST | NLM_F_DUMP};
+  queues.header(header);
+  auto asked = impl_->query(queues, "list queueing disciplines", [&](nlmsghdr* answer) {
+    if (!nlmsg_valid_hdr(answer, sizeof(tcmsg))) return;
+    const auto* queue = static_cast<const tcmsg*>(nlmsg_data(answer));
+    const auto* kind = nlmsg_find_attr(answer, sizeof *queue, TCA_KIND);
+    if (queue->tcm_ifindex != static_cast<int>(index) || kind == nullptr) return;
+    const std::string_view name = nla_get_string(kind);
+    has_classifier |= name == "clsact";
+    if (name != "clsact" && std::ranges::find(kPlainQueues, name) == kPlainQueues.end())
+      found = "tc has " + std::string(name);
+  });
+  if (!asked) return fail(asked.error());
+  if (!has_classifier || !found.empty()) return found;
+  header.tcm_parent = kEgressFilters;
+  Message filters{RTM_GETTFILTER, NLM_F_REQUEST | NLM_F_DUMP};
+  filters.header(header);
+  asked = impl_->query(filters, "list egress filters",
+                       [&](nlmsghdr*) { found = "tc has egress filters"; });
+  if (!asked) return fail(asked.error());
+  return found;
+}
+
+Result<bool, SysError> Netlink::has_ipsec_policies() {
+  Impl impl;
+  impl.socket = nl_socket_alloc();
+  if (impl.socket == nullptr) return fail(SysError{"allocate netlink socket", ENOMEM});
+  nl_socket_disable_seq_check(impl.socket);
+  // A kernel without IPsec has none.
+  if (nl_connect(impl.socket, NETLINK_XFRM) < 0) return false;
+  Message message{XFRM_MSG_GETSPDINFO, NLM_F_REQUEST};
+  message.header(std::uint32_t{0});
+  bool out = false;
+  auto asked = impl.query(message, "count IPsec policies", [&](nlmsghdr* answer) {
+    const auto* counts = nlmsg_find_attr(answer, sizeof(std::uint32_t), XFRMA_SPD_INFO);
+    xfrmu_spdinfo info{};
+    if (counts == nullptr || nla_len(counts) < static_cast<int>(sizeof info)) return;
+    std::memcpy(&info, nla_data(counts), sizeof info);
+    out = info.outcnt != 0;
+  });
+  if (!asked) return fail(asked.error());
+  return out;
+}
+
 Result<std::vector<RuleSeen>, SysError> Netlink::rules(Family family) {
   Message message{RTM_GETRULE, NLM_F_REQUEST | NLM_F_DUMP};
   fib_rule_hdr header{};
@@ -331,7 +500,15 @@ Result<std::vector<Interface>, SysError> Netlink::interfaces() {
               nla_find(static_cast<nlattr*>(nla_data(info)), nla_len(info), IFLA_INFO_KIND);
           kind != nullptr)
         seen.kind = nla_get_string(kind);
+      if (auto* data =
+              nla_find(static_cast<nlattr*>(nla_data(info)), nla_len(info), IFLA_INFO_DATA);
+          data != nullptr && seen.kind == "vlan")
+        read_vlan(data, seen);
     }
+    if (const auto* mtu = nlmsg_find_attr(answer, sizeof *link, IFLA_MTU); mtu != nullptr)
+      seen.mtu = nla_get_u32(mtu);
+    if (link->ifi_type == ARPHRD_ETHER)
+      seen.mac = mac_of(nlmsg_find_attr(answer, sizeof *link, IFLA_ADDRESS));
     const auto* parent = nlmsg_find_attr(answer, sizeof *link, IFLA_LINK);
     const bool is_elsewhere = nlmsg_find_attr(answer, sizeof *link, IFLA_LINK_NETNSID) != nullptr;
     if (parent != nullptr && !is_elsewhere) seen.parent = nla_get_u32(parent);

@@ -1,7 +1,9 @@
-// The few things the gateway asks of the kernel's routing: one link, its addresses, routes and
-// rules. Over libnl's sockets; every call waits for the kernel's answer.
+// The few things the gateway asks of the kernel's routing: links, their addresses, routes, rules,
+// neighbours, and what else is in a packet's way out. Over libnl's sockets; every call waits for
+// the kernel's answer.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -35,6 +37,31 @@ struct Interface {
   unsigned parent = 0;  // of a VLAN, in this network namespace
   bool is_loopback = false;
   bool is_up = false;
+  std::uint32_t mtu = 0;
+  std::optional<std::array<std::uint8_t, 6>> mac{};  // none: not Ethernet
+  std::uint16_t vlan_protocol = 0;                   // of a VLAN: 0x8100, 0x88A8
+  std::uint16_t vlan_id = 0;
+};
+
+// A datagram as routing sees it.
+struct RouteQuestion {
+  SocketAddress to;
+  std::optional<IpAddress> from{};
+  std::uint16_t port = 0;  // it comes from
+  std::uint32_t mark = 0;
+};
+struct RouteSeen {
+  unsigned interface = 0;              // index
+  std::optional<IpAddress> gateway{};  // of either family; none: on the link
+  std::optional<IpAddress> source{};   // that the kernel would take
+  std::uint32_t mtu = 0;               // 0: the link's
+  std::uint8_t hop_limit = 0;          // 0: the host's
+  bool is_plain = false;               // a unicast route without encapsulation
+};
+
+struct NeighbourSeen {
+  std::optional<std::array<std::uint8_t, 6>> mac{};  // none: not resolved, or failed
+  bool is_stale = false;                             // nobody has heard of it lately
 };
 
 // A routing rule as it stands, of whoever made it.
@@ -68,6 +95,15 @@ class Netlink {
 
   // The interface by which an unmarked packet to this address leaves.
   Result<unsigned, SysError> route_to(const IpAddress& address);
+  // ENETUNREACH and its like: there is no route.
+  Result<RouteSeen, SysError> route(const RouteQuestion& question);
+  Result<NeighbourSeen, SysError> neighbour(unsigned index, const IpAddress& address);
+  // Has the kernel find out whether it is still there, as if a packet were sent.
+  Result<void, SysError> probe(unsigned index, const IpAddress& address);
+  // What tc has on an interface's way out that is no plain queue, in a few words; empty: nothing.
+  Result<std::string, SysError> egress_control(unsigned index);
+  // Whether IPsec policies may concern what leaves.
+  static Result<bool, SysError> has_ipsec_policies();
   Result<std::vector<RuleSeen>, SysError> rules(Family family);
   Result<std::vector<Interface>, SysError> interfaces();
   // Where the main table's default routes of both families lead, by interface; repetitions allowed.

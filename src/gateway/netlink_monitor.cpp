@@ -1,6 +1,7 @@
 #include "gateway/netlink_monitor.h"
 
 #include <linux/fib_rules.h>
+#include <linux/neighbour.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -115,6 +116,19 @@ std::optional<HostChange> rule_change(Bytes body) {
   return out;
 }
 
+std::optional<HostChange> neighbour_change(Bytes body) {
+  const auto header = load<ndmsg>(body);
+  const auto family = header ? family_of(header->ndm_family) : std::nullopt;
+  if (!family) return std::nullopt;
+  HostChange out{.kind = HostChange::Kind::neighbour,
+                 .index = static_cast<unsigned>(header->ndm_ifindex),
+                 .family = family};
+  each_attribute(after(body, sizeof *header), [&](unsigned type, Bytes value) {
+    if (type == NDA_DST) out.address = address_of(*family, value);
+  });
+  return out;
+}
+
 std::optional<HostChange> routing_change(unsigned type, Bytes body) {
   switch (type) {
     case RTM_NEWLINK:
@@ -129,6 +143,9 @@ std::optional<HostChange> routing_change(unsigned type, Bytes body) {
     case RTM_NEWRULE:
     case RTM_DELRULE:
       return rule_change(body);
+    case RTM_NEWNEIGH:
+    case RTM_DELNEIGH:
+      return neighbour_change(body);
     default:
       return std::nullopt;
   }
@@ -149,16 +166,16 @@ void parse_changes(NetlinkMonitor::Topic topic, Bytes message, const OnChange& o
     }
     auto change = routing_change(type, body);
     if (!change) continue;
-    change->removed =
-        type == RTM_DELLINK || type == RTM_DELADDR || type == RTM_DELROUTE || type == RTM_DELRULE;
+    change->removed = type == RTM_DELLINK || type == RTM_DELADDR || type == RTM_DELROUTE ||
+                      type == RTM_DELRULE || type == RTM_DELNEIGH;
     on_change(*change);
   }
 }
 
 Result<NetlinkMonitor, SysError> NetlinkMonitor::open(Topic topic) {
-  const bool is_routing = topic == Topic::routing;
+  const bool is_firewall = topic == Topic::firewall;
   io::kernel::FileDescriptor fd{::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK,
-                                         is_routing ? NETLINK_ROUTE : NETLINK_NETFILTER)};
+                                         is_firewall ? NETLINK_NETFILTER : NETLINK_ROUTE)};
   if (!fd.is_open()) return fail(SysError{"open netlink socket", errno});
   (void)::setsockopt(fd.get(), SOL_SOCKET, SO_RCVBUFFORCE, &kReceiveBuffer, sizeof kReceiveBuffer);
   sockaddr_nl name{};
@@ -169,7 +186,11 @@ Result<NetlinkMonitor, SysError> NetlinkMonitor::open(Topic topic) {
       RTNLGRP_LINK,       RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE,
       RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV4_RULE,   RTNLGRP_IPV6_RULE};
   static constexpr std::array<int, 1> kFirewall{NFNLGRP_NFTABLES};
-  for (const int group : is_routing ? std::span<const int>{kRouting} : kFirewall) {
+  static constexpr std::array<int, 1> kNeighbours{RTNLGRP_NEIGH};
+  std::span<const int> groups = kRouting;
+  if (is_firewall) groups = kFirewall;
+  if (topic == Topic::neighbours) groups = kNeighbours;
+  for (const int group : groups) {
     if (::setsockopt(fd.get(), SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof group) != 0)
       return fail(SysError{"join netlink group", errno});
   }

@@ -1,4 +1,5 @@
-// What changes on the host, as the kernel announces it: links, addresses, routes, rules, firewall.
+// What changes on the host, as the kernel announces it: links, addresses, routes, rules, firewall,
+// neighbours.
 // Announcements say that something changed; a reader that must know the state asks for it.
 #pragma once
 
@@ -17,22 +18,23 @@ namespace fg::gateway {
 
 struct HostChange {
   // unknown: announcements were lost, anything may have changed.
-  enum class Kind : std::uint8_t { link, address, route, rule, firewall, unknown };
+  enum class Kind : std::uint8_t { link, address, route, rule, firewall, neighbour, unknown };
   Kind kind = Kind::unknown;
   bool removed = false;                // else new, or changed
   unsigned index = 0;                  // of the interface; 0: none
   std::string interface{};             // link: its name now
   bool is_up = false;                  // link: set up
   bool has_carrier = false;            // link
-  std::optional<Family> family{};      // address, route, rule
-  std::optional<IpAddress> address{};  // address; also repeated when only its lifetime changed
+  std::optional<Family> family{};      // address, route, rule, neighbour
+  std::optional<IpAddress> address{};  // address (also repeated when only its lifetime changed),
+                                       // neighbour
   int prefix = 0;                      // address, route (0: a default route)
   std::uint32_t table = 0;             // route, rule
 };
 
 class NetlinkMonitor {
  public:
-  enum class Topic : std::uint8_t { routing, firewall };
+  enum class Topic : std::uint8_t { routing, firewall, neighbours };
   // firewall needs CAP_NET_ADMIN and a kernel with nftables.
   static Result<NetlinkMonitor, SysError> open(Topic topic);
 

@@ -98,7 +98,7 @@ std::string AttachError::to_string() const {
       break;
     case Reason::frame_memory:
       text =
-          "the AF_XDP sockets' frames found no memory, 8 MiB a queue (locked memory is limited "
+          "the AF_XDP sockets' frames found no memory, 10 MiB a queue (locked memory is limited "
           "to " +
           locked_memory_limit() + "): raise it, LimitMEMLOCK=infinity in the unit";
       break;

@@ -1,5 +1,6 @@
 #include "io/xdp/device.h"
 
+#include <bpf/bpf.h>
 #include <linux/ethtool.h>
 #include <linux/genetlink.h>
 #include <linux/sockios.h>
@@ -164,5 +165,15 @@ unsigned queues(unsigned index, std::uint32_t ethtool_channels::* kind) {
 
 unsigned receive_queues(unsigned index) { return queues(index, &ethtool_channels::rx_count); }
 unsigned send_queues(unsigned index) { return queues(index, &ethtool_channels::tx_count); }
+
+bool has_egress_programs(unsigned index) {
+  constexpr auto kTcxEgress = static_cast<bpf_attach_type>(47);  // BPF_TCX_EGRESS
+  std::array<std::uint32_t, 1> ids{};
+  std::uint32_t count = ids.size();
+  const int asked =
+      ::bpf_prog_query(static_cast<int>(index), kTcxEgress, 0, nullptr, ids.data(), &count);
+  // ENOSPC: more than one. Kernels that do not know them have none.
+  return (asked == 0 && count != 0) || (asked != 0 && errno == ENOSPC);
+}
 
 }  // namespace fg::io::xdp

@@ -29,5 +29,7 @@ struct Device {
 // As they are now; 0: it is gone.
 [[nodiscard]] unsigned receive_queues(unsigned index);
 [[nodiscard]] unsigned send_queues(unsigned index);
+// BPF programs that judge what leaves (tcx, Linux 6.6), which tc does not list.
+[[nodiscard]] bool has_egress_programs(unsigned index);
 
 }  // namespace fg::io::xdp

@@ -25,6 +25,9 @@ struct VlanTag {
   friend bool operator==(const VlanTag&, const VlanTag&) = default;
 };
 
+// A frame to be sent has a chunk of 2048 bytes (queue_socket.h), less a link header and a tag.
+inline constexpr std::uint16_t kIpPacketMax = 2048 - 14 - 4;
+
 // How a datagram to one destination leaves.
 struct NextHop {
   unsigned interface = 0;  // index of the device that AF_XDP is on

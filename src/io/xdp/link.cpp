@@ -45,6 +45,7 @@ Result<std::unique_ptr<Link>, AttachError> Link::attach(const LinkOptions& optio
   if (!program) return fail(std::move(program.error()));
   std::unique_ptr<Link> link{new Link{options}};
   link->mode_ = program->mode();
+  link->index_ = program->interface_index();
   link->device_queues_ = program->queues();
   link->program_ = std::move(*program);
   if (auto error = link->open_queues(options, ports)) return fail(std::move(*error));

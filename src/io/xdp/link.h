@@ -40,6 +40,7 @@ class Link {
   Link& operator=(const Link&) = delete;
 
   [[nodiscard]] const std::string& interface() const { return interface_; }
+  [[nodiscard]] unsigned index() const { return index_; }
   [[nodiscard]] Program* program() { return program_ ? &*program_ : nullptr; }
   [[nodiscard]] AttachMode mode() const { return mode_; }
   [[nodiscard]] bool is_zero_copy() const { return is_zero_copy_; }
@@ -73,6 +74,7 @@ class Link {
   std::optional<Program> program_;  // until it leaves
   AttachMode mode_ = AttachMode::native;
   bool is_zero_copy_ = true;
+  unsigned index_ = 0;  // of the interface
   unsigned device_queues_ = 0;
   std::vector<Queue> queues_;
   DeliveryWatch delivery_;

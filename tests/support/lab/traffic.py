@@ -114,7 +114,7 @@ def outcome_of(world, act, seconds, address=t.RESOURCE4):
 
 @dataclass
 class Ways:
-    """By which way tunnel packets reached the gateway."""
+    """By which way tunnel packets reached the gateway, or left it."""
     xdp: int = 0
     socket: int = 0
 
@@ -123,12 +123,21 @@ class Ways:
         return self.xdp / max(1, self.xdp + self.socket)
 
 
+def _counted(lab, read):
+    def ask():
+        return read(lab.gateway.ask("status")["status"]["backend"])
+    ways, before = Ways(), ask()
+    yield ways
+    ways.xdp, ways.socket = (now - then for now, then in zip(ask(), before))
+
+
 @contextlib.contextmanager
 def data_ways(lab):
     """Counts while the block runs; the figures are there behind it."""
-    def read():
-        backend = lab.gateway.ask("status")["status"]["backend"]
-        return backend["data_by_xdp"], backend["data_by_socket"]
-    ways, before = Ways(), read()
-    yield ways
-    ways.xdp, ways.socket = (now - then for now, then in zip(read(), before))
+    yield from _counted(lab, lambda backend: (backend["data_by_xdp"], backend["data_by_socket"]))
+
+
+@contextlib.contextmanager
+def send_ways(lab):
+    """Likewise of what the workers send."""
+    yield from _counted(lab, lambda backend: (backend["sent_by_xdp"], backend["sent"] - backend["sent_by_xdp"]))

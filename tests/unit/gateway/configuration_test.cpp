@@ -204,6 +204,17 @@ TEST(Configuration, WorkersFloatAndSleepUnlessAsked) {
   EXPECT_EQ(accept(table).spin, 1'000'000U);
 }
 
+TEST(Configuration, SendingByAfXdpIsMeasuredUnlessDecided) {
+  Table table;
+  EXPECT_EQ(accept(table).xdp_send, XdpSendChoice::automatic);
+  for (const auto& [value, choice] : {std::pair{"on", XdpSendChoice::on},
+                                      {"off", XdpSendChoice::off},
+                                      {"auto", XdpSendChoice::automatic}}) {
+    table.variables["FIREGATE_XDP_SEND"] = value;
+    EXPECT_EQ(accept(table).xdp_send, choice) << value;
+  }
+}
+
 TEST(Configuration, TrackingIsLeftToWhatTheHostNeedsUnlessAsked) {
   Table table;
   EXPECT_EQ(accept(table).untracked, UntrackedChoice::automatic);
@@ -248,6 +259,8 @@ TEST(Configuration, EveryBadValueNamesItsKeyAndTheMendInOneLine) {
            {"FIREGATE_PIN_WORKERS", "1", 2},
            {"FIREGATE_SPIN", "0", 2},
            {"FIREGATE_SPIN", "1000001", 2},
+           {"FIREGATE_XDP_SEND", "yes", 2},
+           {"FIREGATE_XDP_SEND", "", 2},
            {"FIREGATE_WORKERS", "0", 2},
            {"FIREGATE_WORKERS", "17", 2},
            {"FIREGATE_PORTAL_GENERATION", "D", 2},

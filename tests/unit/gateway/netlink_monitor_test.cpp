@@ -62,6 +62,19 @@ TEST_F(NetlinkMonitorTest, SaysWhichLinkAddressRouteAndRuleChanged) {
   }));
 }
 
+TEST_F(NetlinkMonitorTest, SaysWhichNeighbourChanged) {
+  auto monitor = NetlinkMonitor::open(Topic::neighbours);
+  ASSERT_TRUE(monitor) << monitor.error().to_string();
+  ASSERT_EQ(output_of("ip link add v0 type veth peer name v1 && ip link set v0 up"), "");
+  const auto is_that = [](const HostChange& c) {
+    return c.kind == Kind::neighbour && c.index > 0 && c.address == IpAddress::parse("192.0.2.9") &&
+           c.family == Family::v4;
+  };
+  const std::string entry = " 192.0.2.9 lladdr 02:00:00:00:00:09 dev v0";
+  EXPECT_TRUE(any(changes(*monitor, "ip neigh replace" + entry), is_that));
+  EXPECT_TRUE(any(changes(*monitor, "ip neigh del" + entry), is_that));
+}
+
 TEST_F(NetlinkMonitorTest, SaysThatTheFirewallChanged) {
   auto monitor = NetlinkMonitor::open(Topic::firewall);
   ASSERT_TRUE(monitor) << monitor.error().to_string();
