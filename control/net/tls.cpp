@@ -44,7 +44,10 @@ Result<std::shared_ptr<TlsContext>, std::string> TlsContext::create(const std::s
   context.set_default_verify_paths(error);
   if (!ca_file.empty()) {
     context.load_verify_file(ca_file, error);
-    if (error) return fail("Failed to read trust anchors from " + ca_file + ": " + error.message());
+    if (error) {
+      return fail("Failed to read trust anchors from " + ca_file + " (" + error.message() +
+                  "): set FIREGATE_CA_FILE to a PEM file that the gateway may read");
+    }
   }
   return tls;
 }

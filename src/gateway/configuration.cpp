@@ -13,7 +13,7 @@ namespace fg::gateway {
 namespace {
 
 constexpr std::size_t kTokenMax = 8192;
-constexpr std::size_t kNameMax = 255;          // spec portal 1.1
+constexpr std::size_t kNameMax = 255;          // characters, spec portal 1.1
 constexpr std::size_t kInterfaceNameMax = 15;  // IFNAMSIZ - 1
 constexpr std::size_t kSocketPathMax = 107;    // unix(7), without its end
 constexpr unsigned kWorkersLimit = 16;         // worker bits of a receiver index
@@ -54,6 +54,11 @@ using Check = std::optional<ConfigurationError>;
 bool is_printable(std::string_view text) {
   return std::all_of(text.begin(), text.end(),
                      [](char c) { return static_cast<unsigned char>(c) >= 0x20 && c != 0x7F; });
+}
+
+std::size_t characters(std::string_view utf8) {
+  return static_cast<std::size_t>(
+      std::count_if(utf8.begin(), utf8.end(), [](char c) { return (c & 0xC0) != 0x80; }));
 }
 
 std::string shown(std::string_view value) {
@@ -241,7 +246,7 @@ Check read_identity(const Reader& reader, Configuration& out) {
   out.name = reader.environment().host_name();
   if (const auto name = reader.get("firezone-name", "FIREZONE_NAME");
       name && !name->value.empty()) {
-    if (name->value.size() > kNameMax || !is_printable(name->value)) {
+    if (characters(name->value) > kNameMax || !is_printable(name->value)) {
       return ConfigurationError{name->key + "='" + shown(name->value) +
                                 "' is not a name: use 1 to 255 printable characters"};
     }

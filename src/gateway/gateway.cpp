@@ -29,6 +29,7 @@
 #include "gateway/left_behind.h"
 #include "gateway/loss_reports.h"
 #include "gateway/operator_console.h"
+#include "gateway/portal_mend.h"
 #include "io/kernel/kernel_backend.h"
 #include "runtime/worker_pool.h"
 #include "wireguard/identity.h"
@@ -583,14 +584,8 @@ void Gateway::on_portal_disconnected(const std::string& reason, Duration) {
 }
 
 void Gateway::on_portal_fatal(const std::string& reason) {
-  const bool token =
-      reason.find("token") != std::string::npos || reason.find("authenticate") != std::string::npos;
-  std::string mend;
-  if (token) mend = "; set FIREZONE_TOKEN to a token this portal has issued";
-  // spec portal 3: a portal that has two of us ends the older connection with the same words.
-  if (token && generation_)
-    mend += "; if it is valid and the gateway was not deleted, " + double_mend(id_source_);
-  log_.error("Eventloop failed: " + reason + mend);
+  log_.error("Eventloop failed: " + reason +
+             mend_of_portal(reason, generation_.has_value(), id_source_));
   begin_shutdown(1);
 }
 

@@ -112,6 +112,8 @@ std::vector<std::string> raise_buffer_limits(std::uint32_t receive, std::uint32_
 std::string describe(const SysError& error, const std::string& tun_name) {
   const std::string operation = error.operation;
   const auto text = error.to_string();
+  if (error.error == EMFILE || error.error == ENFILE)
+    return text + ": raise the limit of open files (systemd: LimitNOFILE)";
   if (error.error == EACCES && operation.find("/dev/net/tun") != std::string::npos)
     return text + ": run as root, or run 'chmod 0666 /dev/net/tun' (container: --device)";
   if (error.error == EPERM || error.error == EACCES)
@@ -130,8 +132,6 @@ std::string describe(const SysError& error, const std::string& tun_name) {
            ": run 'modprobe tun', or 'mknod /dev/net/tun c 10 200' as root (container: --device "
            "/dev/net/tun)";
   }
-  if (error.error == EMFILE || error.error == ENFILE)
-    return text + ": raise the limit of open files (systemd: LimitNOFILE)";
   return text + ": check whether the host has IPv4 or IPv6 (ip addr)";
 }
 

@@ -19,7 +19,8 @@ std::optional<Duration> parse_human_duration(std::string_view text) {
     if (error != std::errc{} || count < 0 || count > 1'000'000'000) return std::nullopt;
     text.remove_prefix(static_cast<std::size_t>(stop - text.data()));
     std::size_t letters = 0;
-    while (letters < text.size() && text[letters] >= 'a' && text[letters] <= 'z') ++letters;
+    const auto is_letter = [](char c) { return (c >= 'a' && c <= 'z') || c == 'M'; };
+    while (letters < text.size() && is_letter(text[letters])) ++letters;
     const auto unit = text.substr(0, letters);
     text.remove_prefix(letters);
     std::int64_t seconds = 0;
@@ -34,6 +35,10 @@ std::optional<Duration> parse_human_duration(std::string_view text) {
       seconds = 86'400;
     else if (unit == "w" || unit == "week" || unit == "weeks")
       seconds = 7 * 86'400;
+    else if (unit == "M" || unit == "month" || unit == "months")
+      seconds = 2'630'016;  // 30.44 days
+    else if (unit == "y" || unit == "yr" || unit == "yrs" || unit == "year" || unit == "years")
+      seconds = 31'557'600;  // 365.25 days
     else
       return std::nullopt;
     constexpr std::chrono::hours kMost{100 * 365 * 24};

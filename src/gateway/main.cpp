@@ -11,7 +11,6 @@
 #include <cstring>
 #include <ctime>
 #include <fstream>
-#include <iterator>
 
 #include "base/secret.h"
 #include "control/console/command.h"
@@ -38,9 +37,14 @@ class ProcessEnvironment final : public fg::gateway::Environment {
     return name.data();
   }
   [[nodiscard]] std::optional<std::string> read_file(const std::string& path) const override {
+    // A directory opens as well, and a container makes one of a mounted file that is missing.
+    constexpr std::size_t kMost = 65'536;
+    std::string content(kMost, '\0');
     std::ifstream in{path, std::ios::binary};
-    if (!in) return std::nullopt;
-    return std::string{std::istreambuf_iterator<char>{in}, {}};
+    in.read(content.data(), kMost);
+    if (!in.is_open() || in.bad()) return std::nullopt;
+    content.resize(static_cast<std::size_t>(in.gcount()));
+    return content;
   }
 };
 

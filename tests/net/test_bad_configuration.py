@@ -50,6 +50,8 @@ def portal(world):
 
 @pytest.mark.parametrize("changes, words", [
     ({"FIREZONE_TOKEN": GONE, "CREDENTIALS_DIRECTORY": GONE}, ["FIREZONE_TOKEN"]),
+    ({"FIREZONE_TOKEN": "/etc"}, ["FIREZONE_TOKEN", "/etc"]),       # what docker -v makes of a file that is missing
+    ({"FIREGATE_CA_FILE": "/none.pem"}, ["FIREGATE_CA_FILE", "/none.pem"]),
     ({"FIREZONE_API_URL": "ftp://portal.test"}, ["FIREZONE_API_URL", "ftp"]),
     ({"FIREZONE_API_URL": "not a url"}, ["FIREZONE_API_URL", "not a url"]),
     ({"HEALTH_CHECK_ADDR": "8080"}, ["HEALTH_CHECK_ADDR", "8080"]),
@@ -68,6 +70,12 @@ def test_a_token_the_portal_refuses_ends_the_process(world, portal):
     assert attempt.status == 1
     line = attempt.line_about("token")
     assert "nonsense" not in "\n".join(attempt.lines), line
+
+
+def test_a_portal_that_is_not_there_ends_the_process_after_the_first_budget(world):
+    attempt = Attempt(world, {"FIREZONE_API_URL": "ws://127.0.0.1:1"}, seconds=40)
+    assert attempt.status == 1, attempt.lines
+    attempt.line_about("Eventloop failed", "max-retry limit", "FIREZONE_API_URL")
 
 
 def test_without_an_id_and_a_place_to_keep_one(world):

@@ -288,6 +288,16 @@ TEST(Configuration, ALongIdIsRefusedAtTheLimitPlusOne) {
   EXPECT_NE(refuse(table).text.find("FIREZONE_ID"), std::string::npos);
 }
 
+TEST(Configuration, ANameIsMeasuredInCharacters) {
+  Table table;
+  std::string name;
+  for (int i = 0; i < 255; ++i) name += "\u6771";
+  table.variables["FIREZONE_NAME"] = name;
+  EXPECT_EQ(accept(table).name, name);
+  table.variables["FIREZONE_NAME"] = name + "x";
+  EXPECT_NE(refuse(table).text.find("FIREZONE_NAME"), std::string::npos);
+}
+
 TEST(Configuration, EverySettingOfTheOriginalIsAcceptedAsAFlagAndAsAVariable) {
   const auto by_flag = accept(Table{}, {"-u",
                                         "ws://portal.test",

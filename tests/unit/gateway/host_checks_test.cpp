@@ -88,6 +88,7 @@ TEST(Describe, EveryRefusalNamesItsMend) {
                                    {{"attach to the TUN device", EBUSY}, "stop the other gateway"},
                                    {{"attach to the TUN device", EINVAL}, "ip link delete tun-x"},
                                    {{"bind udp v4", EADDRNOTAVAIL}, "check"},
+                                   {{"open /dev/net/tun", EMFILE}, "LimitNOFILE"},
                                    {{"open udp v4", EMFILE}, "LimitNOFILE"}}) {
     const auto text = describe(c.error, "tun-x");
     EXPECT_NE(text.find(c.mend), std::string::npos) << text;

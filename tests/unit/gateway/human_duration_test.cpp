@@ -11,7 +11,10 @@ TEST(HumanDuration, IsReadFromNumbersAndUnits) {
   EXPECT_EQ(parse_human_duration("24h"), 24h);
   EXPECT_EQ(parse_human_duration("7d"), 168h);
   EXPECT_EQ(parse_human_duration("1h 30m"), 90min);
-  for (const auto* text : {"", "5", "h", "0s", "-1h", "1y", "99999999999999999999s"})
+  EXPECT_EQ(parse_human_duration("100M"), 24h * 3'044);
+  EXPECT_EQ(parse_human_duration("2months"), parse_human_duration("2M"));
+  EXPECT_EQ(parse_human_duration("4y"), 24h * 1'461);
+  for (const auto* text : {"", "5", "h", "0s", "-1h", "1Y", "101y", "99999999999999999999s"})
     EXPECT_FALSE(parse_human_duration(text)) << text;
 }
 

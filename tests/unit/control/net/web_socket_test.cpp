@@ -473,6 +473,7 @@ TEST_F(TlsTest, AnUnreadableFileOfAnchorsIsAnError) {
   const auto tls = TlsContext::create(directory + "/none.pem");
   ASSERT_FALSE(tls);
   EXPECT_NE(tls.error().find("none.pem"), std::string::npos);
+  EXPECT_NE(tls.error().find("set FIREGATE_CA_FILE"), std::string::npos);
 }
 
 }  // namespace
