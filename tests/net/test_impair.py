@@ -128,7 +128,7 @@ def test_frames_pass_in_both_families_and_a_changed_setting_holds_at_once(cable)
     assert " 0 received" in ping(world)
     impairment.clear()
     assert " 5 received" in ping(world)
-    assert impairment.counts()["out"]["lost"] == 5
+    assert impairment.counts()["out"]["lost"] >= 5          # neighbours may have been asked for meanwhile
 
 
 def test_duplicates_and_delays_are_seen_by_the_user(cable):
