@@ -108,7 +108,7 @@ void Allocation::bind_channel(const SocketAddress& peer, Instant now) {
     buffer_bind(peer);
     return;
   }
-  if (!relayed(peer.family())) return;
+  if (!relayed(peer.family()) || must_pause(peer, now)) return;
   const auto number = channels_.bind(peer, now);
   if (!number) {
     ++stats_.channels_exhausted;
@@ -130,6 +130,7 @@ void Allocation::refresh(Instant now) {
   last_now_ = now;
   if (is_freed()) return;
   if (is_suspended()) {
+    mismatches_ = 0;
     set_active(std::nullopt);
     start_probing(now);
     return;
@@ -489,6 +490,7 @@ void Allocation::drop(const Request& request, Instant now) {
       return;
     case Kind::channel_bind:
       channels_.remove(request.channel);
+      note_refusal(request.peer, now);
       events_.push_back(
           ChannelChanged{request.channel, request.peer, ChannelChanged::State::removed});
       return;
@@ -512,6 +514,20 @@ void Allocation::buffer_bind(const SocketAddress& peer) {
     ++stats_.binds_dropped;
   }
   buffered_binds_.push_back(peer);
+}
+
+void Allocation::note_refusal(const SocketAddress& peer, Instant now) {
+  std::erase_if(refusals_, [&](const Refusal& r) { return now - r.at > kRefusalPause; });
+  const auto is_it = [&](const Refusal& r) { return r.peer == peer; };
+  const bool again = std::erase_if(refusals_, is_it) != 0;
+  if (refusals_.size() >= kRefusalsMax) refusals_.pop_front();
+  refusals_.push_back({.peer = peer, .at = now, .again = again});
+}
+
+bool Allocation::must_pause(const SocketAddress& peer, Instant now) const {
+  return std::any_of(refusals_.begin(), refusals_.end(), [&](const Refusal& r) {
+    return r.again && r.peer == peer && now - r.at < kRefusalPause;
+  });
 }
 
 void Allocation::run_buffered_binds(Instant now) {

@@ -116,6 +116,8 @@ struct Stats {
 };
 
 inline constexpr std::size_t kBufferedBindsMax = 100;  // spec connectivity 3.8
+inline constexpr std::size_t kRefusalsMax = 256;       // the oldest is forgotten
+inline constexpr Duration kRefusalPause = 1s;
 
 class Allocation {
  public:
@@ -194,6 +196,13 @@ class Allocation {
     std::optional<Candidate> mapped;
     Instant learnt_at{};
   };
+  // A peer the relay gives no channel to: asked again at once (spec connectivity 3.8), then not
+  // more often than the pause allows.
+  struct Refusal {
+    SocketAddress peer;
+    Instant at;
+    bool again = false;
+  };
 
   void start_probing(Instant now);
   void allocate(Instant now);
@@ -217,6 +226,8 @@ class Allocation {
   void settle();
 
   void buffer_bind(const SocketAddress& peer);
+  void note_refusal(const SocketAddress& peer, Instant now);
+  [[nodiscard]] bool must_pause(const SocketAddress& peer, Instant now) const;
   void run_buffered_binds(Instant now);
   void learn(std::optional<Candidate>& known, const Candidate& candidate);
   void set_active(std::optional<SocketAddress> server);
@@ -243,7 +254,8 @@ class Allocation {
   Requests requests_;
   Channels channels_;
   std::deque<SocketAddress> buffered_binds_;
-  unsigned mismatches_ = 0;  // 437s since the relay last confirmed the allocation
+  std::deque<Refusal> refusals_;  // oldest first
+  unsigned mismatches_ = 0;       // 437s since the relay last confirmed the allocation
   std::optional<Duration> srtt_;
   Instant last_heard_{};
   Duration ask_after_;  // how long silence may last

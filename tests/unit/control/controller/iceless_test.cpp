@@ -320,6 +320,30 @@ TEST_F(Iceless, ARelayTakenAwayIsNotWithdrawnAndTheSessionStays) {
   EXPECT_EQ(paths().back().remote, kHost);
 }
 
+// Spec connectivity 3.8: the next send tries again, not the answer.
+TEST_F(Iceless, AChannelThatItsRelayRefusesIsNotAskedForWithoutPause) {
+  arrive_by_relay(kRelayed, initiation());
+  confirm();
+  const auto run = [&](int seconds) {
+    for (int i = 0; i < seconds; ++i) {
+      world.advance(1s);
+      answer_probes(
+          [](const auto& sent) { return sent.path.kind == pipeline::Path::Kind::relayed; });
+    }
+  };
+  run(20);
+  ASSERT_EQ(paths().back().kind, pipeline::Path::Kind::relayed);
+  world.controller.on_event(pipeline::ChannelActivity{RelaySlot{0}, paths().back().channel},
+                            world.now, world.wall());
+  world.relay.refuses_channels = 441;
+  run(330);  // the channel is to be renewed
+  EXPECT_GT(world.relay.refusals, 0U);
+  EXPECT_LT(world.relay.refusals, 400U) << "once a second";
+  world.relay.refuses_channels = 0;
+  run(10);
+  EXPECT_EQ(paths().back().kind, pipeline::Path::Kind::relayed);
+}
+
 TEST_F(Iceless, FailsWithoutCandidatesOfTheClient) {
   world.portal_says(request(false));
   world.portal_says(request(true));

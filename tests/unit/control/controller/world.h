@@ -65,8 +65,10 @@ class FakeRelay {
   SecretText password{"relay-password"};
   std::uint16_t port = 50'000;
   bool is_silent = false;
-  bool is_full = false;  // answers, but allocates nothing
-  unsigned asked = 0;    // requests of any kind
+  bool is_full = false;      // answers, but allocates nothing
+  int refuses_channels = 0;  // with this error; a thousand times
+  unsigned refusals = 0;
+  unsigned asked = 0;  // requests of any kind
   std::map<std::uint16_t, SocketAddress> channels;
 
   [[nodiscard]] portal::Relay entry(const RelayId& id) const {
@@ -109,6 +111,12 @@ class FakeRelay {
           .lifetime(600);
     } else if (message->is(stun::Method::refresh, stun::Class::request)) {
       out.lifetime(600);
+    } else if (refuses_channels != 0) {
+      if (++refusals > 1000) return std::nullopt;
+      stun::Builder refused{buffer, static_cast<std::uint16_t>(message->type() | 0x0110),
+                            message->transaction()};
+      refused.error_code(refuses_channels, "Refused").integrity(key.expose());
+      return copy_of(*refused.finish());
     } else {
       channels[*message->channel_number()] = *message->xor_peer_address();
     }

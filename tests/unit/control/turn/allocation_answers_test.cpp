@@ -242,6 +242,21 @@ TEST(TurnAllocation, EndlessMismatchIsGivenUp) {
   EXPECT_LE(c.sent.size(), 12U);
 }
 
+// Spec connectivity 3.4: what the relay still holds for our address is deleted, also then.
+TEST(TurnAllocation, AfterARestartAMismatchIsFollowedAgain) {
+  Client c{v4_relay()};
+  c.bind_v4();
+  for (int i = 0; i < 100 && !c.allocation.is_suspended(); ++i) c.refuse(c.sent.back(), error(437));
+  ASSERT_TRUE(c.allocation.is_suspended());
+  c.allocation.refresh(c.now);
+  c.drain();
+  c.succeed(c.last(Method::binding), mapped(kMapped), Sign::none);
+  const auto before = c.count(Method::refresh);
+  c.refuse(c.last(Method::allocate), error(437));
+  ASSERT_EQ(c.count(Method::refresh), before + 1);
+  EXPECT_EQ(c.last(Method::refresh).message().lifetime(), 0U);
+}
+
 TEST(TurnAllocation, UnknownAttributeErrorFreesAtOnce) {
   Client c;
   c.allocate();

@@ -50,6 +50,7 @@ TEST(TurnAllocation, RefusedChannelIsForgottenAndTheNextOneHasAnotherNumber) {
   Client c;
   c.allocate();
   for (const int code : {400, 403, 443, 508}) {
+    c.now += kRefusalPause;
     c.ask(addr("192.0.2.1:1"));
     const auto request = c.last(Method::channel_bind);
     c.refuse(request, error(code));
@@ -59,6 +60,45 @@ TEST(TurnAllocation, RefusedChannelIsForgottenAndTheNextOneHasAnotherNumber) {
   const auto binds = c.all(Method::channel_bind);
   for (std::size_t i = 0; i < binds.size(); ++i)
     EXPECT_EQ(binds[i].message().channel_number(), 0x4000 + i);
+}
+
+TEST(TurnAllocation, APeerRefusedTwiceInASecondIsLeftAloneForAnother) {
+  Client c;
+  c.allocate();
+  const auto refused = addr("192.0.2.1:1");
+  for (int i = 0; i < 2; ++i) {
+    c.ask(refused);
+    c.refuse(c.last(Method::channel_bind), error(403));
+  }
+  EXPECT_EQ(c.count(Method::channel_bind), 2U) << "the first time it is asked again at once";
+  c.ask(refused);
+  EXPECT_EQ(c.count(Method::channel_bind), 2U);
+  c.ask(addr("192.0.2.2:1"));
+  EXPECT_EQ(c.count(Method::channel_bind), 3U) << "others are not";
+  c.now += kRefusalPause;
+  c.ask(refused);
+  EXPECT_EQ(c.count(Method::channel_bind), 4U);
+}
+
+TEST(TurnAllocation, OfPeersRefusedTheOldestIsForgotten) {
+  Client c;
+  c.allocate();
+  const auto peer = [](std::size_t i) {
+    return SocketAddress{IpAddress::v4(192, 0, 2, 1), static_cast<std::uint16_t>(i + 1)};
+  };
+  for (int times = 0; times < 2; ++times) {
+    for (std::size_t i = 0; i < kRefusalsMax; ++i) {
+      c.ask(peer(i));
+      c.refuse(c.last(Method::channel_bind), error(403));
+    }
+  }
+  c.ask(peer(kRefusalsMax));
+  c.refuse(c.last(Method::channel_bind), error(403));
+  const auto before = c.count(Method::channel_bind);
+  c.ask(peer(1));
+  EXPECT_EQ(c.count(Method::channel_bind), before);
+  c.ask(peer(0));
+  EXPECT_EQ(c.count(Method::channel_bind), before + 1);
 }
 
 TEST(TurnAllocation, BindsBeforeTheAllocationAreBufferedAndTheOldestOverHundredDropped) {
