@@ -207,6 +207,10 @@ void Agent::withdraw(LostPaths lost, Instant now) {
   for (const auto id : lost.pairs) checklist_.withdraw_nomination(id);
   select_path(now);
   push_event(Reconsidered{candidates_of(lost.bases), true});
+  if (withdrawn_) {
+    lost.bases.insert(lost.bases.end(), withdrawn_->bases.begin(), withdrawn_->bases.end());
+    lost.pairs.insert(lost.pairs.end(), withdrawn_->pairs.begin(), withdrawn_->pairs.end());
+  }
   withdrawn_ = std::move(lost);
   timers_.set(Timer::restore, now + restore_after_);
   restore_after_ = std::min(2 * restore_after_, kRestoreAfterMax);

@@ -91,6 +91,27 @@ TEST_F(WatchedWorld, WhatWasWithdrawnIsTriedAgainAfterThirtySecondsAndEverMoreRa
   EXPECT_EQ(reconsidered_[3].first - reconsidered_[2].first, 2 * kRestoreAfter);
 }
 
+TEST_F(WatchedWorld, FamiliesThatDieOneAfterTheOtherAreBothTriedAgain) {
+  const auto is_v6 = [](const Packet& packet) { return packet.from.family() == Family::v6; };
+  lost_ = is_v6;
+  run_for(10s);
+  ASSERT_EQ(reconsidered_.size(), 1U);
+  ASSERT_EQ(way(), "direct");
+  lost_ = is_direct;
+  run_for(10s);
+  ASSERT_EQ(reconsidered_.size(), 2U);
+  ASSERT_EQ(way(), "relayed");
+  lost_ = nullptr;
+  run_for(2min);
+  std::vector<std::string> restored;
+  for (const auto& [when, what] : reconsidered_) {
+    if (what.is_withdrawn) continue;
+    for (const auto& candidate : what.candidates) restored.push_back(candidate.address.to_string());
+  }
+  std::sort(restored.begin(), restored.end());
+  EXPECT_EQ(restored, (std::vector<std::string>{"192.0.2.10:52625", "[2001:db8::10]:52625"}));
+}
+
 TEST_F(WatchedWorld, PeerThatGoesOnByAPathGivenUpIsBelieved) {
   lost_ = is_direct;
   run_for(10s);
