@@ -132,7 +132,10 @@ void Controller::on(portal::Authorize&& message, Instant now) {
               {{"client", message.client.id}});
     return;
   }
-  if (must_wait_for_relay()) {
+  // One that stays as it is needs no relay (spec connectivity 4.8).
+  const auto* connection = find(message.client.id);
+  const bool stays = connection != nullptr && is_same_connection(*connection, message);
+  if (!stays && must_wait_for_relay()) {
     if (!hold(std::move(message), {}, now)) answer_no_relays();
     return;
   }

@@ -145,6 +145,23 @@ TEST(Controller, RequestsThatComeWhileRelaysAreMeasuredWaitForThem) {
   EXPECT_TRUE(world.all_said<portal::NoRelays>().empty());
 }
 
+// Spec connectivity 4.8: a connection that stays needs no relay.
+TEST(Controller, ARepeatedAuthorizationDoesNotWaitForARelay) {
+  World world;
+  world.init();
+  world.portal_says(test::authorization());
+  world.second.is_silent = true;
+  world.portal_says(portal::RelaysPresence{
+      {world.relay_id},
+      {world.second.entry(*RelayId::parse("b6d8e2f1-7093-4c5a-9e14-2f80a5d7c361"))}});
+  auto again = test::authorization();
+  again.ref = "ref-2";
+  world.portal_says(std::move(again));
+  ASSERT_EQ(world.all_said<portal::Authorized>().size(), 2U);
+  EXPECT_EQ(world.all_said<portal::Authorized>().back()->ref, "ref-2");
+  EXPECT_EQ(world.commanded<pipeline::AddClient>().size(), 1U);
+}
+
 TEST(Controller, OneRequestMoreThanCanBeHeldIsRefusedAtOnce) {
   World world;
   world.relay.is_silent = true;
