@@ -114,7 +114,8 @@ class Firegate(Offered):
     def __init__(self, command=None, backend="kernel", untracked="auto"):
         super().__init__()
         self.command, self.gateway = shlex.split(command) if command else None, None
-        self.backend, self.untracked = backend, untracked
+        self.backend, _, self.sends = backend.partition("/")
+        self.untracked = untracked
         if untracked == "off":
             self.name = "tracked"
         elif command:
@@ -124,7 +125,8 @@ class Firegate(Offered):
 
     def raise_lab(self):
         self.gateway = Gateway(self.world, env={"FIREZONE_API_URL": f"ws://{load.PORTAL}", "RUST_LOG": "info",
-                                                "FIREGATE_BACKEND": self.backend, "FIREGATE_UNTRACKED": self.untracked})
+                                                "FIREGATE_BACKEND": self.backend, "FIREGATE_UNTRACKED": self.untracked,
+                                                **({"FIREGATE_XDP_SEND": self.sends} if self.sends else {})})
         self.gateway.command = ["taskset", "-c", str(GATEWAY_CPU), *(self.command or self.gateway.command)]
         self.start_generator()
         self.gateway.start()

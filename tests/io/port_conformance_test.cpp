@@ -1,5 +1,6 @@
-// What a worker may expect of its port, whichever way datagrams come in: by the kernel's sockets,
-// or by AF_XDP in native and in generic mode. Two hosts on a pair of Ethernet devices; needs root.
+// What a worker may expect of its port, whichever way datagrams come in and leave: by the kernel's
+// sockets, or by AF_XDP in native and in generic mode, which sends as well or does not. Two hosts
+// on a pair of Ethernet devices; needs root.
 #include <netinet/in.h>
 
 #include "tests/support/packets.h"
@@ -8,7 +9,7 @@
 namespace fg::io::xdp {
 namespace {
 
-enum class Way : std::uint8_t { kernel, native, generic };
+enum class Way : std::uint8_t { kernel, native, generic, sending };
 
 class PortConformance : public TwoHosts, public ::testing::WithParamInterface<Way> {
  protected:
@@ -23,9 +24,10 @@ class PortConformance : public TwoHosts, public ::testing::WithParamInterface<Wa
       kernel_ = std::move(*opened);
       port_ = kernel_.backend.ports[0].get();
     } else {
-      open();
+      open(1, is_sending() ? SendMode::on : SendMode::off);
       port_ = &port();
       auto wanted = options();
+      wanted.sends = is_sending();
       if (GetParam() == Way::generic) wanted.program.only = AttachMode::generic;
       link_ = attach(wanted);
       ASSERT_TRUE(link_);
@@ -34,6 +36,7 @@ class PortConformance : public TwoHosts, public ::testing::WithParamInterface<Wa
     ASSERT_TRUE(kernel::set_up_quietly(kTun));
     ASSERT_TRUE(kernel::set_address(kTun, "100.64.0.1", "255.224.0.0"));
   }
+  static bool is_sending() { return GetParam() == Way::sending; }
   std::vector<kernel::Arrived> collect(std::size_t wanted) { return collect_from(*port_, wanted); }
   static void allow_fragments(const kernel::UdpSocket& socket) {
     const int allowed = IP_PMTUDISC_DONT;
@@ -52,11 +55,13 @@ class PortConformance : public TwoHosts, public ::testing::WithParamInterface<Wa
 };
 
 std::string name_of_way(const ::testing::TestParamInfo<Way>& way) {
-  static constexpr std::array<const char*, 3> kNames{"Kernel", "XdpNative", "XdpGeneric"};
+  static constexpr std::array<const char*, 4> kNames{"Kernel", "XdpNative", "XdpGeneric",
+                                                     "XdpSending"};
   return kNames[static_cast<std::size_t>(way.param)];
 }
 INSTANTIATE_TEST_SUITE_P(Ports, PortConformance,
-                         ::testing::Values(Way::kernel, Way::native, Way::generic), name_of_way);
+                         ::testing::Values(Way::kernel, Way::native, Way::generic, Way::sending),
+                         name_of_way);
 
 TEST_P(PortConformance, DatagramsOfBothFamiliesArriveWithTheirBytesAndAddresses) {
   std::uint64_t sent = 0;
@@ -204,6 +209,38 @@ TEST_P(PortConformance, ABatchForBothFamiliesIsSentFromTheTunnelsPort) {
     EXPECT_EQ(got[0].ecn, is_v4 ? 0 : 1);
   }
   EXPECT_EQ(port_->counters().datagrams_sent.load(), 60U);
+  EXPECT_EQ(port_->drops().total(), 0U);
+}
+
+TEST_P(PortConformance, WhatIsSentArrivesOnceInOrderWithItsBytesMarksAndAddresses) {
+  for (const auto family : {Family::v4, Family::v6}) {
+    const bool is_v4 = family == Family::v4;
+    auto there = socket_there(family);
+    OutgoingDatagrams d;
+    d.to = {test_ip(is_v4 ? kThere4 : kThere6), there.port()};
+    for (unsigned round = 0; round < 40; ++round) {
+      d.ecn = round % 4;
+      d.segment = static_cast<std::uint16_t>(32 + 36 * round);
+      const auto count = 1 + round % 20;
+      const auto bytes = kernel::datagrams(count, d.segment, 1 + d.segment / 2U);
+      d.bytes = bytes;
+      port_->send({&d, 1});
+      if (is_sending() && round == 0) {
+        EXPECT_EQ(answer_questions(), 1U);
+      }
+      const auto got = kernel::collect(there, count);
+      ASSERT_EQ(got.size(), count);
+      for (unsigned i = 0; i < count; ++i) {
+        const auto size = i + 1 == count ? 1U + d.segment / 2U : d.segment;
+        ASSERT_EQ(got[i].bytes, ByteVector(size, static_cast<std::uint8_t>(i)));
+        ASSERT_EQ(got[i].from, (SocketAddress{test_ip(is_v4 ? kHere4 : kHere6), kTunnelPort}));
+        ASSERT_EQ(got[i].ecn, d.ecn);
+      }
+    }
+    EXPECT_FALSE(kernel::wait_readable(there.fd(), 20)) << "sent twice";
+  }
+  const auto& counters = port_->counters();
+  EXPECT_EQ(counters.sent_by_xdp.load(), is_sending() ? counters.datagrams_sent.load() - 2 : 0U);
   EXPECT_EQ(port_->drops().total(), 0U);
 }
 

@@ -72,9 +72,14 @@ struct QueueSocket::Rings {
   void reap() noexcept;
   // Handed over, and not looked at by the kernel yet.
   [[nodiscard]] std::uint32_t unsent() const noexcept {
-    return send_frames == 0
-               ? 0
-               : *send_ring.producer - __atomic_load_n(send_ring.consumer, __ATOMIC_ACQUIRE);
+    return send_frames == 0 ? 0 : *send_ring.producer - taken();
+  }
+  [[nodiscard]] std::uint32_t taken() const noexcept {
+    return __atomic_load_n(send_ring.consumer, __ATOMIC_ACQUIRE);
+  }
+  // Of a driver that works on our frames itself: there is something, and it sleeps.
+  [[nodiscard]] bool must_wake() const noexcept {
+    return unsent() != 0 && xsk_ring_prod__needs_wakeup(&send_ring) != 0;
   }
 
   Memory memory;  // outlives what is registered with the kernel
@@ -213,6 +218,7 @@ bool QueueSocket::can_send() const { return rings_->send_frames != 0; }
 bool QueueSocket::begin_sending(DropCounters& drops) noexcept {
   if (!can_send()) return false;
   rings_->reap();
+  if (is_zero_copy_) return true;  // the driver works when it can
   if (stuck_ != 0) kick(drops);
   return stuck_ == 0;
 }
@@ -239,14 +245,27 @@ void QueueSocket::flush(DropCounters& drops) noexcept {
   kick(drops);
 }
 
-// Copies are made in this call, 32 a time before Linux 6.17; it goes on while that gets somewhere.
 void QueueSocket::kick(DropCounters& drops) noexcept {
+  if (is_zero_copy_)
+    wake_driver();
+  else
+    copy_out(drops);
+}
+
+void QueueSocket::wake_driver() noexcept {
   auto& rings = *rings_;
-  if (is_zero_copy_) {
-    if (rings.unsent() != 0 && xsk_ring_prod__needs_wakeup(&rings.send_ring) != 0)
-      (void)::sendto(fd(), nullptr, 0, MSG_DONTWAIT, nullptr, 0);
-    return;
-  }
+  // A driver that goes to sleep looks at the ring after it has said so.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (!rings.must_wake()) return;
+  const auto taken = rings.taken();
+  stuck_ = taken == taken_ ? stuck_ + 1 : 0;
+  taken_ = taken;
+  (void)::sendto(fd(), nullptr, 0, MSG_DONTWAIT, nullptr, 0);
+}
+
+// Copies are made in this call, 32 a time before Linux 6.17; it goes on while that gets somewhere.
+void QueueSocket::copy_out(DropCounters& drops) noexcept {
+  auto& rings = *rings_;
   for (auto left = rings.unsent(); left != 0;) {
     const bool is_taken = ::sendto(fd(), nullptr, 0, MSG_DONTWAIT, nullptr, 0) == 0;
     // The driver threw one away, as it does with a socket's.
@@ -262,7 +281,8 @@ void QueueSocket::kick(DropCounters& drops) noexcept {
 }
 
 bool QueueSocket::has_unsent() const noexcept {
-  return rings_->unsent() != 0 && stuck_ < kStuckMax;
+  if (stuck_ >= kStuckMax) return false;
+  return is_zero_copy_ ? rings_->must_wake() : rings_->unsent() != 0;
 }
 
 bool QueueSocket::finish_sending(DropCounters& drops) noexcept {

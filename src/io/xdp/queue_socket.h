@@ -1,6 +1,6 @@
 // One AF_XDP socket: what the XDP program redirects on one queue of one interface, and frames out
 // by that queue. Its UMEM is its own, so sockets share nothing, and a queue that goes takes its
-// memory with it (docs/adr/0018). Frames to receive into and frames to send are apart. Of the first
+// memory with it (docs/adr/0021). Frames to receive into and frames to send are apart. Of the first
 // there are as many as the fill ring has room for; hence returning them can never fail, and every
 // frame is in the fill ring, with the kernel, in the receive ring, or held by the worker until its
 // next turn. Of the others there are as many as the send and the completion ring have room for:
@@ -94,8 +94,8 @@ class QueueSocket {
   // Hands the burst over, and wakes the kernel if it wants that. Frames the driver threw away are
   // counted.
   void flush(DropCounters& drops) noexcept;
-  // The kernel has not looked at all of it yet: flush() again, soon. False as well when that was
-  // tried often enough to wait for the next burst.
+  // The kernel has to be woken again for the rest: flush(), soon. False as well when that was tried
+  // often enough to wait for the next burst.
   [[nodiscard]] bool has_unsent() const noexcept;
   // Before release(): true when the kernel is done with every frame, or when it was asked often
   // enough; what it did not send is counted.
@@ -108,12 +108,15 @@ class QueueSocket {
   struct Rings;
   QueueSocket();
   void kick(DropCounters& drops) noexcept;
+  void wake_driver() noexcept;
+  void copy_out(DropCounters& drops) noexcept;
 
   std::unique_ptr<Rings> rings_;
   unsigned interface_ = 0;
   bool is_zero_copy_ = false;
   bool is_busy_polled_ = false;
-  int stuck_ = 0;  // calls in a row by which the kernel took nothing of what there was to send
+  std::uint32_t taken_ = 0;  // where the kernel was in the send ring
+  int stuck_ = 0;  // wake-ups in a row after which it had taken nothing of what there was to send
   int finish_looks_ = 0;
   std::atomic<std::uint64_t> received_{0};
   std::array<std::atomic<std::uint64_t>, kBurstShapes> verdicts_{};  // 0: none

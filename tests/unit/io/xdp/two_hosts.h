@@ -139,6 +139,17 @@ class TwoHosts : public VethTest {
     }
     return from.receive(ready);
   }
+  // As the control thread does; how many there were.
+  unsigned answer_questions(std::uint16_t mtu = 1500) {
+    unsigned n = 0;
+    while (const auto question = port().next_hops().next_question()) {
+      auto hop = hop_there(question->destination.to.family());
+      hop.mtu = mtu;
+      EXPECT_TRUE(port().next_hops().answer({question->destination, question->epoch, hop}));
+      ++n;
+    }
+    return n;
+  }
   // Until so many datagrams came; what came, one by one.
   std::vector<kernel::Arrived> collect_here(std::size_t wanted, std::size_t worker = 0) {
     return collect_from(port(worker), wanted);

@@ -1,5 +1,8 @@
 #include "io/xdp/xdp_port.h"
 
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+
 #include "tests/unit/io/xdp/two_hosts.h"
 
 namespace fg::io::xdp {
@@ -99,17 +102,6 @@ class XdpPortSendTest : public XdpPortTest {
     link_ = attach(wanted);
     ASSERT_TRUE(link_);
     (void)receive(port());
-  }
-  // As the control thread does; how many there were.
-  unsigned answer_questions(std::uint16_t mtu = 1500) {
-    unsigned n = 0;
-    while (const auto question = port().next_hops().next_question()) {
-      auto hop = hop_there(question->destination.to.family());
-      hop.mtu = mtu;
-      EXPECT_TRUE(port().next_hops().answer({question->destination, question->epoch, hop}));
-      ++n;
-    }
-    return n;
   }
   static OutgoingDatagrams to(const kernel::UdpSocket& there, Bytes bytes, std::uint16_t segment) {
     return {.to = {test_ip(there.family() == Family::v4 ? kThere4 : kThere6), there.port()},
@@ -253,6 +245,47 @@ TEST_F(XdpPortSendTest, MeasuredItTriesBothWaysAndSaysWhatTheyCost) {
   EXPECT_FALSE(socket->verdict(BurstShape::short_run));
   EXPECT_EQ(port().counters().datagrams_sent.load(), sent);
   EXPECT_GE(by_xdp(), SendChoice::kSamples);
+}
+
+// Read as it lies on the wire: the kernel of the tests may know no VLANs.
+TEST_F(XdpPortSendTest, AFrameForAVlanHasItsTag) {
+  begin(SendMode::on);
+  auto there = socket_there(Family::v4);
+  kernel::FileDescriptor wire;
+  over_there([&] {
+    wire = kernel::FileDescriptor{::socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL))};
+    const int wanted = 1;
+    ASSERT_EQ(::setsockopt(wire.get(), SOL_PACKET, PACKET_AUXDATA, &wanted, sizeof wanted), 0);
+  });
+  const auto bytes = data_message(100, 1);
+  const auto d = to(there, bytes, 100);
+  port().send({&d, 1});
+  auto question = port().next_hops().next_question();
+  ASSERT_TRUE(question);
+  auto hop = hop_there(Family::v4);
+  hop.vlan = VlanTag{.id = 77};
+  ASSERT_TRUE(port().next_hops().answer({question->destination, question->epoch, hop}));
+  port().send({&d, 1});
+  EXPECT_EQ(by_xdp(), 1U);
+  // The kernel takes the tag off and tells it beside.
+  bool is_seen = false;
+  while (!is_seen && kernel::wait_readable(wire.get(), 2000)) {
+    std::array<std::uint8_t, 2048> frame{};
+    alignas(cmsghdr) std::array<char, 256> control{};
+    iovec part{frame.data(), frame.size()};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    ASSERT_GT(::recvmsg(wire.get(), &message, 0), 0);
+    const auto* c = CMSG_FIRSTHDR(&message);
+    if (c == nullptr || c->cmsg_type != PACKET_AUXDATA) continue;
+    tpacket_auxdata told{};
+    std::memcpy(&told, CMSG_DATA(c), sizeof told);
+    is_seen = (told.tp_status & TP_STATUS_VLAN_VALID) != 0 && told.tp_vlan_tci == 77;
+  }
+  EXPECT_TRUE(is_seen);
 }
 
 TEST_F(XdpPortSendTest, SwitchedOffItAsksForNothing) {
