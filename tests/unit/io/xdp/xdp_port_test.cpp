@@ -218,6 +218,22 @@ TEST_F(XdpPortSendTest, AQueueThatIsGivenUpWhileItSendsLosesNothing) {
   EXPECT_EQ(port().drops().total(), 0U);
 }
 
+TEST_F(XdpPortSendTest, AQueueThatIsGivenUpUnsentIsWaitedForAWhileAndThenCounted) {
+  begin(SendMode::on);
+  auto there = socket_there(Family::v4);
+  const auto bytes = kernel::datagrams(10, 400, 400);
+  const auto d = to(there, bytes, 400);
+  port().send({&d, 1});
+  (void)answer_questions();
+  output_of("ip link set wan down");
+  port().send({&d, 1});
+  link_->leave();
+  (void)receive(port(), 100);
+  EXPECT_FALSE(link_->is_done()) << "it could still leave";
+  while (!link_->is_done()) (void)receive(port(), 100);
+  EXPECT_EQ(port().drops().of(DropReason::xdp_unsent), 10U);
+}
+
 // With what it costs here; which way that decides for is the machine's.
 TEST_F(XdpPortSendTest, MeasuredItTriesBothWaysAndSaysWhatTheyCost) {
   begin(SendMode::measured);
