@@ -56,10 +56,15 @@ class Tunnel:
         self.process.wait()
 
     def _await_control(self):
+        """The socket's file is there a moment before anyone listens."""
         deadline = time.monotonic() + 10
-        while not os.path.exists(self.control):
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError("wireguard-go does not start")
+        while True:
+            try:
+                self._ask("get=1\n\n")
+                return
+            except (FileNotFoundError, ConnectionRefusedError):
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError("wireguard-go does not start") from None
             time.sleep(0.01)
 
     def _await_port(self):
