@@ -116,6 +116,18 @@ def test_the_interface_goes_down_and_comes_back(make_lab):
     carries_by_xdp(lab, "after")
 
 
+def test_queues_that_change_are_taken_up(make_lab):
+    """Of two queues that receive one can send: the device has no more."""
+    lab = sending(make_lab)
+    carries_by_xdp(lab, "before")
+
+    def act():
+        netns.execute(lab.world.ns("gateway"), "ethtool", "-L", "eth0", "rx", "2")
+        wait_for("two queues", lambda: "2 queues" in backend(lab)["detail"], 10)
+    endured(lab, act, 1, "queues change")
+    carries_by_xdp(lab, "after")
+
+
 @pytest.mark.parametrize("interfaces, by_xdp", [("eth0,eth2", True), ("eth0", False)])
 def test_a_route_that_moves_takes_the_packets_along(make_lab, interfaces, by_xdp):
     """To another interface that AF_XDP is on, and to one where it is not."""

@@ -37,7 +37,6 @@ struct NextHop {
   std::optional<VlanTag> vlan{};
   std::uint8_t hop_limit = 64;
   std::uint16_t mtu = 0;  // of the IP packet
-  friend bool operator==(const NextHop&, const NextHop&) = default;
 };
 
 class FrameHeader {

@@ -71,7 +71,6 @@ class QueueSocket {
   struct SendVerdict {
     SendWay way{};
     SendCosts costs;
-    friend bool operator==(const SendVerdict&, const SendVerdict&) = default;
   };
   [[nodiscard]] std::optional<SendVerdict> verdict(BurstShape shape) const;
   // The worker touches neither rings nor frames any more; of anyone.

@@ -24,7 +24,6 @@ inline constexpr std::size_t kBurstShapes = 3;
 struct SendCosts {
   std::uint32_t socket = 0;
   std::uint32_t xdp = 0;
-  friend bool operator==(const SendCosts&, const SendCosts&) = default;
 };
 
 // Of one shape on one queue.

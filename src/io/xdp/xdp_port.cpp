@@ -142,6 +142,8 @@ void XdpPort::let_go() noexcept {
 
 // ---- sending ----
 
+static_assert(14 + 4 + kIpPacketMax <= kChunk, "link header, tag, packet");
+
 void XdpPort::send(std::span<const OutgoingDatagrams> batch) noexcept {
   if (send_mode_ == SendMode::off || taken_.empty()) return KernelPort::send(batch);
   while (!batch.empty()) {
@@ -168,14 +170,18 @@ void XdpPort::send_some(std::span<const OutgoingDatagrams> batch) noexcept {
   std::array<Exit, kSendBatch> exits{};
   std::size_t datagrams = 0;
   std::size_t by_queue = 0;
-  Queue* only = nullptr;  // the one that all of it could leave by
+  Queue* only = nullptr;  // the one that it could leave by; none: there are two
+  bool is_divided = false;
   next_hops_.refresh(port_v4_, port_v6_);
   for (std::size_t i = 0; i < batch.size(); ++i) {
     exits[i] = exit_of(batch[i]);
     datagrams += batch[i].count();
-    by_queue += exits[i].queue != nullptr ? 1U : 0U;
-    if (i == 0 || exits[i].queue != only) only = i == 0 ? exits[i].queue : nullptr;
+    if (exits[i].queue == nullptr) continue;
+    is_divided |= by_queue++ != 0 && exits[i].queue != only;
+    only = exits[i].queue;
   }
+  // What the sockets take in either case tells nothing of a difference.
+  if (is_divided || 2 * by_queue < batch.size()) only = nullptr;
   if (next_hops_.has_asked()) (void)::eventfd_write(questions_.get(), 1);
   counters_.next_hops_crowded.store(next_hops_.crowded(), std::memory_order_relaxed);
   if (by_queue == 0) return KernelPort::send(batch);

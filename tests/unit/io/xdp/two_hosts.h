@@ -44,7 +44,11 @@ class TwoHosts : public VethTest {
     over_there([] { configure("far", kThere, kHere); });
     // Until its carrier is noticed a device swallows what is sent.
     wait_up("wan");
-    over_there([] { wait_up("far"); });
+    wait_local("wan", kHere6);
+    over_there([] {
+      wait_up("far");
+      wait_local("far", kThere6);
+    });
   }
   static void configure_here() { configure("wan", kHere, kThere); }
   template <class Function>
@@ -81,6 +85,12 @@ class TwoHosts : public VethTest {
     }
   }
 
+  // The kernel takes in what is for an IPv6 address a moment after the carrier is noticed.
+  static void wait_local(const std::string& device, const std::string& address) {
+    while (output_of("ip -6 route show table local dev " + device).find(address) ==
+           std::string::npos) {
+    }
+  }
   // From here to the other host.
   static NextHop hop_there(Family family) {
     return {.interface = ::if_nametoindex("wan"),
