@@ -363,6 +363,8 @@ class Controller {
   std::optional<Instant> retry_relays_at_;
   Duration relay_retry_ = kRelayRetry;
   Instant relay_lost_at_{};
+  // Host and reflexive addresses as last learnt, whatever became of the relay that showed them.
+  std::map<std::pair<Family, turn::Candidate::Kind>, turn::Candidate> own_addresses_;
   std::optional<SetInterface> interface_;  // as told by the newest init
   std::deque<Datagram> datagrams_;
   CommandQueue commands_;

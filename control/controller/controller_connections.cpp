@@ -173,6 +173,9 @@ void Controller::seed_candidates(Connection& connection, Instant now) {
       add_local(connection, candidate, now);
     }
   }
+  // A client of generation A is told of these also while no relay answers (spec connectivity 2.6).
+  if (!connection.options.is_legacy) return;
+  for (const auto& [kind, own] : own_addresses_) add_local(connection, own, now);
 }
 
 void Controller::add_local(Connection& connection, const turn::Candidate& candidate, Instant now) {

@@ -307,6 +307,9 @@ void Controller::pump_relays(Instant now) {
 void Controller::on_relay_event(const turn::RelayEvent& event, Instant now) {
   if (const auto* learnt = std::get_if<turn::CandidateLearnt>(&event.what)) {
     is_reachable_news_ = true;
+    const auto& candidate = learnt->candidate;
+    if (candidate.kind != turn::Candidate::Kind::relayed)
+      own_addresses_.insert_or_assign({candidate.address.family(), candidate.kind}, candidate);
     for (auto* connection : with_relay(event.id)) {
       add_local(*connection, learnt->candidate, now);
       if (learnt->candidate.kind == turn::Candidate::Kind::relayed) bind_channels(*connection, now);
@@ -314,6 +317,7 @@ void Controller::on_relay_event(const turn::RelayEvent& event, Instant now) {
     }
   } else if (const auto* lost = std::get_if<turn::CandidateInvalidated>(&event.what)) {
     is_reachable_news_ = true;
+    std::erase_if(own_addresses_, [&](const auto& own) { return own.second == lost->candidate; });
     // Of any connection: one that moved to another relay still has what it was told before.
     for (const auto& [client, key] : by_client_) {
       auto* connection = find(key);

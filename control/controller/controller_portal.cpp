@@ -241,7 +241,7 @@ void Controller::resolve_then_accept(const ClientId& client, Request&& request, 
 
 void Controller::accept(const portal::RequestConnection& message, const dns::Resolved& resolved,
                         Instant now) {
-  if (must_wait_for_relay()) {
+  if (own_addresses_.empty() && must_wait_for_relay()) {
     portal::RequestConnection copy;
     copy.ref = message.ref;
     copy.resource = message.resource;

@@ -253,6 +253,31 @@ TEST(Controller, ARepeatedRequestConnectionReplacesItWithNewCredentials) {
   EXPECT_TRUE(allows(world.newest_policy(slot_of(world)), "10.30.0.2"));
 }
 
+// Spec connectivity 2.6, A.
+TEST(Controller, AnAClientThatComesWhileNoRelayAnswersIsToldAtOnceWhereTheGatewayIs) {
+  const auto gone = [](World& world) {
+    world.portal_says(portal::RelaysPresence{{world.relay_id}, {}});
+  };
+  const auto asked_again = [](World& world) {
+    world.portal_says(portal::RelaysPresence{{world.relay_id}, {}});
+    world.relay.is_silent = true;
+    world.portal_says(portal::RelaysPresence{{}, {world.relay.entry(world.relay_id)}});
+  };
+  for (const auto& lose : std::vector<std::function<void(World&)>>{gone, asked_again}) {
+    World world;
+    world.controller.on_portal_joined(portal::Generation::a);
+    world.init(false);
+    lose(world);
+    world.portal_says(request_connection(kFirst, "10.20.0.0/24"));
+    EXPECT_EQ(world.all_said<portal::ConnectionReady>().size(), 1U);
+    ASSERT_EQ(world.all_said<portal::BroadcastCandidates>().size(), 1U);
+    const auto& lines = world.all_said<portal::BroadcastCandidates>()[0]->candidates;
+    ASSERT_EQ(lines.size(), 2U) << "no relayed one";
+    EXPECT_NE(lines[0].find(" 2001:db8:51::10 52625 typ host"), std::string::npos) << lines[0];
+    EXPECT_NE(lines[1].find(" 198.51.100.10 52625 typ host"), std::string::npos) << lines[1];
+  }
+}
+
 TEST(Controller, AnAClientQuietForFiveMinutesLosesConnectionAndAccess) {
   World world;
   world.init(false);
