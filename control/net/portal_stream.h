@@ -2,11 +2,15 @@
 // this room only.
 #pragma once
 
+#include <algorithm>
+#include <boost/asio/buffer.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/ssl/stream.hpp>
 #include <boost/beast/core/role.hpp>
+#include <functional>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 namespace fg::net {
@@ -26,12 +30,19 @@ class PortalStream {
   // After start_tls only.
   SSL* tls() { return tls_->native_handle(); }
 
+  // Sees all that is read, before its reader; none: nobody does.
+  void set_tap(std::function<void(std::string_view)> tap) { tap_ = std::move(tap); }
+
   template <class Buffers, class Handler>
   void async_read_some(const Buffers& buffers, Handler&& handler) {
-    if (tls_) {
-      tls_->async_read_some(buffers, std::forward<Handler>(handler));
+    if (tap_) {
+      read_some(buffers, [this, buffers, handler = std::forward<Handler>(handler)](
+                             const boost::system::error_code& error, std::size_t size) mutable {
+        show(buffers, size);
+        handler(error, size);
+      });
     } else {
-      tcp_.async_read_some(buffers, std::forward<Handler>(handler));
+      read_some(buffers, std::forward<Handler>(handler));
     }
   }
   template <class Buffers, class Handler>
@@ -49,6 +60,26 @@ class PortalStream {
   }
 
  private:
+  template <class Buffers, class Handler>
+  void read_some(const Buffers& buffers, Handler&& handler) {
+    if (tls_) {
+      tls_->async_read_some(buffers, std::forward<Handler>(handler));
+    } else {
+      tcp_.async_read_some(buffers, std::forward<Handler>(handler));
+    }
+  }
+  template <class Buffers>
+  void show(const Buffers& buffers, std::size_t size) {
+    for (auto at = boost::asio::buffer_sequence_begin(buffers);
+         at != boost::asio::buffer_sequence_end(buffers) && size > 0 && tap_; ++at) {
+      const boost::asio::const_buffer part{*at};
+      const auto used = std::min(size, part.size());
+      tap_({static_cast<const char*>(part.data()), used});
+      size -= used;
+    }
+  }
+
+  std::function<void(std::string_view)> tap_;
   Tcp tcp_;
   std::optional<boost::asio::ssl::stream<Tcp&>> tls_;
 };

@@ -8,6 +8,8 @@
 #include <boost/asio/ip/udp.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/field.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/string_body.hpp>
 #include <boost/beast/websocket/error.hpp>
 #include <boost/beast/websocket/stream.hpp>
 #include <optional>
@@ -42,6 +44,26 @@ void allow_lost_address(asio::ip::tcp::socket& socket) {
                      is_v4 ? IP_TRANSPARENT : IPV6_TRANSPARENT, &on, sizeof on);
 }
 
+// Of what a portal answered so far; none while its head is not whole, and of an upgrade.
+std::optional<portal::UpgradeRefusal> refusal_in(const std::string& answer) {
+  http::response_parser<http::string_body> parser;
+  parser.header_limit(kRefusalBytesMax);
+  parser.body_limit(boost::none);
+  parser.eager(true);
+  ErrorCode error;
+  (void)parser.put(asio::buffer(answer), error);
+  if (!parser.is_header_done()) return std::nullopt;
+  const auto& response = parser.get();
+  if (response.result() == http::status::switching_protocols) return std::nullopt;
+  portal::UpgradeRefusal refusal;
+  refusal.status = static_cast<int>(response.result_int());
+  refusal.content_type = std::string{response[http::field::content_type]};
+  if (const auto at = response.find(http::field::retry_after); at != response.end())
+    refusal.retry_after = std::string{at->value()};
+  refusal.body = response.body();
+  return refusal;
+}
+
 }  // namespace
 
 struct WebSocket::Impl : std::enable_shared_from_this<WebSocket::Impl> {
@@ -55,10 +77,12 @@ struct WebSocket::Impl : std::enable_shared_from_this<WebSocket::Impl> {
 
   void connect(portal::UpgradeRequest wanted, Callbacks to);
   void set_timer(std::optional<BootTimer>& timer, Duration after, void (Impl::*on_expired)());
-  void on_upgrade_timeout() { lose("upgrade timed out"); }
+  void on_upgrade_timeout() { fail_upgrade("upgrade timed out"); }
   void on_dialled(const std::string& error, std::optional<Dial::Socket> socket);
   void upgrade();
+  void on_answer(std::string_view part);
   void on_upgraded(const ErrorCode& error);
+  void fail_upgrade(const std::string& reason);
   void read();
   void on_read(const ErrorCode& error);
   void write(std::string text);
@@ -79,7 +103,7 @@ struct WebSocket::Impl : std::enable_shared_from_this<WebSocket::Impl> {
   std::optional<BootTimer> upgrade_timer;
   std::optional<BootTimer> close_timer;
   std::optional<Stream> stream;
-  websocket::response_type response;
+  std::string answer;  // to the upgrade, as far as it has come
   beast::flat_buffer buffer;
   std::string text;  // being written
   std::function<void()> on_closed;
@@ -130,32 +154,43 @@ void WebSocket::Impl::upgrade() {
     headers.set(http::field::user_agent, request.user_agent);
     if (request.authorization) headers.set("X-Authorization", request.authorization->expose());
   }));
+  stream->next_layer().set_tap([this](std::string_view part) { on_answer(part); });
   stream->async_handshake(
-      response, request.host_header, request.target.expose(),
+      request.host_header, request.target.expose(),
       [self = shared_from_this()](const ErrorCode& error) { self->on_upgraded(error); });
+}
+
+// Beast tells of a refusal when its body has ended. What counts is the head (spec portal 1.5), and
+// a body may be cut, or have no end.
+void WebSocket::Impl::on_answer(std::string_view part) {
+  constexpr std::string_view kHeadEnd = "\r\n\r\n";
+  if (is_ended) return;
+  const bool is_whole = answer.find(kHeadEnd) != std::string::npos;
+  answer += part.substr(0, kRefusalBytesMax - answer.size());
+  if (!is_whole && answer.find(kHeadEnd) != std::string::npos && refusal_in(answer))
+    set_timer(upgrade_timer, kRefusalTimeout, &Impl::on_upgrade_timeout);
 }
 
 void WebSocket::Impl::on_upgraded(const ErrorCode& error) {
   if (is_ended) return;
   upgrade_timer.reset();
-  if (error == websocket::error::upgrade_declined) {
-    portal::UpgradeRefusal refusal;
-    refusal.status = static_cast<int>(response.result_int());
-    refusal.content_type = std::string{response[http::field::content_type]};
-    if (const auto at = response.find(http::field::retry_after); at != response.end()) {
-      refusal.retry_after = std::string{at->value()};
-    }
-    refusal.body = response.body();
-    const auto callback = callbacks.on_refused;
-    end();
-    return callback(refusal);
-  }
-  if (error) return lose("upgrade failed: " + error.message());
+  if (error) return fail_upgrade("upgrade failed: " + error.message());
+  stream->next_layer().set_tap({});
+  answer.clear();
   is_open = true;
   request.target.clear();
   read();
   const auto callback = callbacks.on_open;
   callback();
+}
+
+void WebSocket::Impl::fail_upgrade(const std::string& reason) {
+  const auto refusal = refusal_in(answer);
+  if (!refusal) return lose(reason);
+  if (is_ended) return;
+  const auto callback = callbacks.on_refused;
+  end();
+  callback(*refusal);
 }
 
 // Beast checks its limit where a frame begins, against the message so far: so the limit moves on

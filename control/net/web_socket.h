@@ -22,7 +22,9 @@
 namespace fg::net {
 
 inline constexpr Duration kUpgradeTimeout = 15s;  // spec portal 1.4: TCP, TLS and upgrade together
+inline constexpr Duration kRefusalTimeout = 1s;   // for the rest of a refusal whose head is there
 inline constexpr Duration kCloseTimeout = 1s;     // spec portal 1.12 "Ours"
+inline constexpr std::size_t kRefusalBytesMax = std::size_t{128} << 10;  // head and body
 
 class WebSocket {
  public:

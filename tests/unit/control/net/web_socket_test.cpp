@@ -134,6 +134,50 @@ TEST_F(WebSocketTest, ALargeBodyOfARefusalIsRead) {
   EXPECT_FALSE(refusal->retry_after);
 }
 
+TEST_F(WebSocketTest, ARefusalCountsThoughItsBodyIsCut) {
+  ScriptedPortal portal({[](Peer& peer) {
+    (void)peer.read_request();
+    peer.send("HTTP/1.1 401 Unauthorized\r\nretry-after: 3\r\ncontent-length: 9\r\n\r\nnot");
+  }});
+  run(request(portal.port()));
+  ASSERT_TRUE(refusal);
+  EXPECT_EQ(refusal->status, 401);
+  EXPECT_EQ(refusal->retry_after, "3");
+  EXPECT_EQ(refusal->body, "not");
+}
+
+TEST_F(WebSocketTest, ARefusalCountsThoughItsBodyNeverEnds) {
+  bool is_ended_by_us = false;
+  ScriptedPortal portal({[&](Peer& peer) {
+    (void)peer.read_request();
+    peer.send("HTTP/1.1 503 Service");
+    peer.send(" Unavailable\r\nretry-after: 3\r\n\r\nlater");
+    is_ended_by_us = peer.read_frame().opcode == -1;
+  }});
+  const auto began = loop.now();
+  run(request(portal.port()));
+  ASSERT_TRUE(refusal);
+  EXPECT_LT(loop.now() - began, 8s);  // not kUpgradeTimeout
+  EXPECT_EQ(refusal->status, 503);
+  EXPECT_EQ(refusal->retry_after, "3");
+  EXPECT_EQ(refusal->body, "later");
+  portal.finish();
+  EXPECT_TRUE(is_ended_by_us);
+}
+
+TEST_F(WebSocketTest, ABodyLargerThanIsKeptIsCut) {
+  const std::string body(kRefusalBytesMax, 'x');
+  ScriptedPortal portal({[&](Peer& peer) {
+    (void)peer.read_request();
+    peer.send("HTTP/1.1 404 Not Found\r\ncontent-length: " + std::to_string(body.size()) +
+              "\r\n\r\n" + body);
+  }});
+  run(request(portal.port()));
+  ASSERT_TRUE(refusal);
+  EXPECT_EQ(refusal->status, 404);
+  EXPECT_LT(refusal->body.size(), body.size());
+}
+
 TEST_F(WebSocketTest, WhatIsNoHttpLosesTheConnection) {
   ScriptedPortal portal({[](Peer& peer) {
     (void)peer.read_request();
