@@ -94,8 +94,7 @@ std::string user_agent(const SystemFacts& system, std::string_view version) {
   return out + kernel + ")";
 }
 
-Login::Login(LoginOptions options)
-    : options_(std::move(options)), generation_(options_.generation.value_or(Generation::c)) {}
+Login::Login(LoginOptions options) : options_(std::move(options)) { forget(); }
 
 UpgradeRequest Login::request() const {
   const bool is_a = generation_ == Generation::a;
@@ -158,7 +157,7 @@ Verdict Login::on_refused(const UpgradeRefusal& refusal, WallTime now) {
   }
   // The way that was learnt has stopped working: the portal may have been replaced, so ask anew
   // from the start.
-  if (!options_.generation && is_way_refused(refusal.status)) generation_ = Generation::c;
+  if (is_way_refused(refusal.status)) forget();
   if (refusal.retry_after) verdict.retry_after = parse_retry_after(*refusal.retry_after, now);
   if (const auto problem = problem_of(refusal); !problem.detail.empty())
     verdict.reason += " (" + problem.detail + ")";

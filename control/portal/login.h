@@ -86,6 +86,8 @@ class Login {
   Verdict on_refused(const UpgradeRefusal& refusal, WallTime now);
 
   [[nodiscard]] Generation generation() const { return generation_; }
+  // The portal may be another one by the next connection: what was learnt of it is not assumed.
+  void forget() { generation_ = options_.generation.value_or(Generation::c); }
   [[nodiscard]] bool announces_capabilities() const { return generation_ == Generation::c; }
 
  private:
@@ -94,7 +96,7 @@ class Login {
   [[nodiscard]] std::string why_unauthorized(const UpgradeRefusal& refusal) const;
 
   LoginOptions options_;
-  Generation generation_;
+  Generation generation_ = Generation::c;
 };
 
 }  // namespace fg::portal

@@ -1,5 +1,7 @@
 #include "control/portal/session.h"
 
+#include <utility>
+
 namespace fg::portal {
 
 Session::Session(LoginOptions options, Duration partition_time_max, Random& random, Log log)
@@ -50,7 +52,6 @@ void Session::on_refused(const UpgradeRefusal& refusal, Instant now, WallTime wa
 void Session::on_lost(std::string_view reason, Instant now) {
   last_now_ = now;
   if (state_ != State::dialling && state_ != State::open) return;
-  if (is_joined()) lost_at_ = now;
   channel_.on_closed();
   retry(std::string{reason}, std::nullopt, now);
 }
@@ -95,6 +96,7 @@ void Session::pump_channel(Instant now) {
       }
     } else {
       backoff_.on_joined();
+      was_joined_ = true;
       log_.info("Connected to portal");
       events_.emplace_back(Joined{login_.generation()});
     }
@@ -102,6 +104,10 @@ void Session::pump_channel(Instant now) {
 }
 
 void Session::retry(std::string reason, std::optional<Duration> retry_after, Instant now) {
+  if (std::exchange(was_joined_, false)) {
+    lost_at_ = now;
+    login_.forget();
+  }
   const auto delay = backoff_.next(retry_after);
   if (!delay) {
     end("Got disconnected from portal and hit the max-retry limit. Last connection error: " +

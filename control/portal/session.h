@@ -82,6 +82,7 @@ class Session {
   Log log_;
   State state_ = State::idle;
   Instant retry_at_{};
+  bool was_joined_ = false;         // on this connection
   std::optional<Instant> lost_at_;  // a joined connection
   Instant last_now_{};
   std::deque<Action> actions_;

@@ -102,28 +102,30 @@ def test_inits_of_ten_thousand_grants_delay_no_packet(lab):
 
 
 # -- the end -----------------------------------------------------------------------------------------------------------
-def invalid(code, kind="application/problem+json"):
+def invalid(generation, code, kind="application/problem+json"):
+    """Portals before C first say that they have no v2 path."""
     body = json.dumps({"type": "about:blank", "title": "Unauthorized", "status": 401, "detail": "Not you", "code": code})
-    return {"statuses": {"gateway": [{"status": 401, "code": code, "headers": {"Content-Type": kind}, "body": body}]}}
+    answer = {"status": 401, "code": code, "headers": {"Content-Type": kind}, "body": body}
+    return {"statuses": {"gateway": [answer] if generation == "C" else [404, answer]}}
 
 
 INVALID, OTHER = "Authentication token invalid", "Failed to authenticate with portal: "
 ENDS = {
     "token_expired": (None, {"A": INVALID, "B": INVALID, "C": INVALID}),
-    "invalid_token": (invalid("invalid_token"), {"A": INVALID, "B": INVALID, "C": INVALID}),
-    "other-code": (invalid("banned"), {"A": INVALID, "B": INVALID, "C": OTHER + "Not you"}),
-    "html": (invalid("invalid_token", "text/html"), {"A": INVALID, "B": INVALID, "C": OTHER + "no reason provided"}),
+    "invalid_token": (("invalid_token",), {"A": INVALID, "B": INVALID, "C": INVALID}),
+    "other-code": (("banned",), {"A": INVALID, "B": INVALID, "C": OTHER + "Not you"}),
+    "html": (("invalid_token", "text/html"), {"A": INVALID, "B": INVALID, "C": OTHER + "no reason provided"}),
 }
 
 
 @pytest.mark.parametrize("how", ENDS)
 def test_a_refused_token_ends_the_process_with_its_text_and_a_goodbye(lab, generation, how):
-    scenario, texts = ENDS[how]
+    refusal, texts = ENDS[how]
     assert lab.client.wait_path()
-    if scenario is None:
+    if refusal is None:
         lab.portal.ask("push", to="gateway", event="disconnect", payload={"reason": "token_expired", "x": None})
     else:
-        lab.portal.ask("set", scenario=scenario)
+        lab.portal.ask("set", scenario=invalid(generation, *refusal))
         lab.portal.ask("reset", who="gateway")
     assert lab.gateway.process.wait(10) == 1
     if generation != "A":               # A clients know none

@@ -99,10 +99,23 @@ TEST_F(SessionTest, DiscoveryOfAnOldPortalTakesNoTime) {
   EXPECT_FALSE(disconnected);
   join();
   EXPECT_EQ(joined, Generation::a);
+}
+
+TEST_F(SessionTest, APortalUpgradedMeanwhileIsGreetedAsWhatItIs) {
+  session.start(now);
+  EXPECT_TRUE(dialled());
+  refuse(404);
+  EXPECT_TRUE(dialled());
+  refuse(401, "Missing token");
+  EXPECT_TRUE(dialled());
+  join();
+  EXPECT_EQ(joined, Generation::a);
   session.on_lost("reset", now);
   drain();
   wait_for_retry();
-  EXPECT_EQ(dialled(), "/gateway/websocket");  // remembered
+  EXPECT_EQ(dialled(), "/gateway/v2/websocket");
+  join();
+  EXPECT_EQ(joined, Generation::c);
 }
 
 TEST_F(SessionTest, ARefusedPortalIsRetriedFifteenTimesThenThatIsFatal) {
