@@ -113,6 +113,29 @@ TEST_F(ChannelTest, OnlyHeartbeatsPassAPendingJoin) {
   receive(
       R"({"topic":"gateway","event":"init","payload":{"interface":{"ipv4":"100.64.0.1","ipv6":"fd00::1"}}})");
   EXPECT_EQ(ingress(), 1);
+  receive(ok("gateway", "0"));
+  (void)texts();
+  wait(8s);
+  receive(error("gateway", "1", "unmatched topic"));
+  channel.send(reply("held"), now);
+  EXPECT_EQ(sent_events(), Texts{"phx_join"});
+  wait(2s);
+  EXPECT_EQ(sent_events(), Texts{"heartbeat"});
+}
+
+TEST_F(ChannelTest, HeartbeatsOfAnotherConnectionAreNotWaitedFor) {
+  open_and_join();
+  for (int i = 0; i < 3; ++i) {
+    wait(10s);
+    EXPECT_EQ(texts().size(), 1U);
+  }
+  channel.on_closed();
+  open_and_join();
+  for (int i = 0; i < 3; ++i) {
+    wait(10s);
+    EXPECT_EQ(texts().size(), 1U);
+  }
+  EXPECT_FALSE(failed());
 }
 
 TEST_F(ChannelTest, RepliesThatDoNotFitDoNotCompleteTheJoin) {

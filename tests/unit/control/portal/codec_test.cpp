@@ -152,7 +152,7 @@ TEST(Codec, ARelayThatDoesNotFitRejectsTheMessage) {
 }
 
 TEST(Codec, RequestConnectionOfTheSpecIsRead) {
-  const auto request = read<RequestConnection>("request_connection", R"({
+  const std::string payload = R"({
  "ref":"SFMyNTY.b3BhcXVl.c2ln","flow_id":"0a4de8b2-6c17-4f93-b5d0-e21f7c8a9b36",
  "actor":{"id":"f7e6d5c4-b3a2-4918-8f0e-1d2c3b4a5968"},"expires_at":1790003600,
  "resource":{"id":"5b8d7f13-6e2a-4b9c-8f41-0c7e9a2d6b35","type":"dns","name":"wiki","address":"*.lab.test",
@@ -161,7 +161,8 @@ TEST(Codec, RequestConnectionOfTheSpecIsRead) {
   "payload":{"ice_parameters":{"username":"Kq3z","password":"w8Jd0aYxVb2sTn5eLr7uCp"},
     "domain":{"name":"wiki.lab.test","proxy_ips":["100.96.0.1","100.96.0.2","fd00:2021:1111:8000::","fd00:2021:1111:8000::1"]}},
   "peer":{"persistent_keepalive":25,"public_key":"pVQ+CPF+kfKjnnWfZlovWSnIF8yEIGHxfGSkBILSkQQ=",
-    "preshared_key":"s7QEoxMQTq4dGqRw5SlNIwoENs4tksnt/A7zNoFJ9cU=","ipv4":"100.80.3.17","ipv6":"fd00:2021:1111::3:11"}}})");
+    "preshared_key":"s7QEoxMQTq4dGqRw5SlNIwoENs4tksnt/A7zNoFJ9cU=","ipv4":"100.80.3.17","ipv6":"fd00:2021:1111::3:11"}}})";
+  const auto request = read<RequestConnection>("request_connection", payload);
   EXPECT_EQ(request.ref, "SFMyNTY.b3BhcXVl.c2ln");
   EXPECT_EQ(request.expires_at, 1790003600);
   EXPECT_EQ(request.resource.type, Resource::Type::dns);
@@ -175,6 +176,10 @@ TEST(Codec, RequestConnectionOfTheSpecIsRead) {
   ASSERT_TRUE(request.domain);
   EXPECT_EQ(request.domain->name, "wiki.lab.test");
   EXPECT_EQ(request.domain->proxy_ips.size(), 4U);
+  EXPECT_FALSE(
+      read<RequestConnection>("request_connection", replaced(payload, "1790003600", "null"))
+          .expires_at);
+  expect_malformed("request_connection", replaced(payload, R"(,"expires_at":1790003600)", ""));
 }
 
 TEST(Codec, AllowAccessOfTheSpecIsRead) {
