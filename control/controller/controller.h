@@ -55,6 +55,8 @@ inline constexpr Duration kPromptInterval = 10ms;
 inline constexpr int kPromptBurst = 100;
 inline constexpr Duration kRelayRetry = 1s;  // of relays that were given up; doubles
 inline constexpr Duration kRelayRetryMax = 4min;
+// A portal that is told that none is left may name the one that refused us again, at once.
+inline constexpr Duration kNoRelaysInterval = 1s;
 
 struct Options {
   unsigned workers = 1;
@@ -363,6 +365,7 @@ class Controller {
   std::optional<Instant> retry_relays_at_;
   Duration relay_retry_ = kRelayRetry;
   Instant relay_lost_at_{};
+  Instant no_relays_at_{};
   // Host and reflexive addresses as last learnt, whatever became of the relay that showed them.
   std::map<std::pair<Family, turn::Candidate::Kind>, turn::Candidate> own_addresses_;
   std::optional<SetInterface> interface_;  // as told by the newest init

@@ -285,7 +285,8 @@ void Controller::pump_relays(Instant now) {
       any = true;
       if (const auto* relay = std::get_if<turn::RelayEvent>(&*event)) {
         on_relay_event(*relay, now);
-      } else {
+      } else if (now - no_relays_at_ >= kNoRelaysInterval) {
+        no_relays_at_ = now;
         log_.info("Removed last relay; requesting a new set");
         answer_no_relays();
       }

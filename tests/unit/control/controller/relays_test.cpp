@@ -77,6 +77,31 @@ TEST(ControllerRelays, TheFirstNewAttemptComesAfterASecondAlsoLongAfterAnEarlier
   }
 }
 
+// A portal that is told so names the same relay again at once.
+TEST(ControllerRelays, ThatNoneIsLeftIsSaidOnceASecondAtMost) {
+  World world;
+  world.relay.refuses_credentials = true;
+  world.init();
+  std::size_t answered = 0;
+  const auto answer = [&] {
+    while (answered < world.all_said<portal::NoRelays>().size() && answered < 1000) {
+      ++answered;
+      world.portal_says(portal::RelaysPresence{{}, {world.relay.entry(world.relay_id)}});
+    }
+  };
+  answer();
+  EXPECT_EQ(answered, 1U) << "the first time without delay";
+  for (int i = 0; i < 600; ++i) {
+    world.advance(100ms);
+    answer();
+  }
+  EXPECT_LE(answered, 61U);
+  EXPECT_LE(world.relay.asked, 61U * 8);
+  world.relay.refuses_credentials = false;
+  world.advance(2s);
+  EXPECT_EQ(world.controller.summary().relays_answering, 1U);
+}
+
 TEST(ControllerRelays, OneThatThePortalTookBackIsNotTriedAgain) {
   World world;
   world.init();

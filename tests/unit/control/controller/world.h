@@ -65,7 +65,8 @@ class FakeRelay {
   SecretText password{"relay-password"};
   std::uint16_t port = 50'000;
   bool is_silent = false;
-  bool is_full = false;      // answers, but allocates nothing
+  bool is_full = false;  // answers, but allocates nothing
+  bool refuses_credentials = false;
   int refuses_channels = 0;  // with this error; a thousand times
   unsigned refusals = 0;
   unsigned asked = 0;  // requests of any kind
@@ -88,7 +89,7 @@ class FakeRelay {
       out.xor_mapped_address(source);
       return copy_of(*out.finish());
     }
-    if (!message->nonce()) {
+    if (!message->nonce() || refuses_credentials) {
       stun::Builder refused{buffer, static_cast<std::uint16_t>(message->type() | 0x0110),
                             message->transaction()};
       refused.error_code(401, "Unauthorized")
