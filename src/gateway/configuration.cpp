@@ -111,6 +111,18 @@ Check read_number(const Reader& reader, const std::string& flag, const std::stri
   return std::nullopt;
 }
 
+// Credentials may stand before '@', a token behind '?'.
+std::string shown_url(std::string text) {
+  if (const auto at = text.rfind('@'); at != std::string::npos) {
+    const auto scheme = text.find("://");
+    const auto start = scheme < at ? scheme + 3 : 0;
+    text.replace(start, at - start, "...");
+  }
+  if (const auto query = text.find('?'); query != std::string::npos)
+    text.replace(query + 1, std::string::npos, "...");
+  return shown(text);
+}
+
 Check read_url(const Reader& reader, Configuration& out) {
   std::string key = "FIREZONE_API_URL";
   if (const auto setting = reader.get("api-url", key)) {
@@ -124,7 +136,7 @@ Check read_url(const Reader& reader, Configuration& out) {
   }
   const bool scheme = url.error() == portal::UrlError::wrong_scheme;
   return ConfigurationError{
-      key + "='" + out.api_url + "' " +
+      key + "='" + shown_url(out.api_url) + "' " +
           (scheme ? "has a scheme other than wss, ws, https and http" : "is not a URL") +
           ": set the portal's address, e.g. wss://api.firezone.dev",
       scheme ? 1 : 2};

@@ -225,6 +225,18 @@ TEST(Configuration, TrackingIsLeftToWhatTheHostNeedsUnlessAsked) {
   EXPECT_EQ(accept(table, {"--untracked", "off"}).untracked, UntrackedChoice::off);
 }
 
+TEST(Configuration, WhatIsSecretInAPortalsAddressIsNotRepeated) {
+  for (const auto* secret :
+       {"ftp://user:hunter2@portal.test", "user:hunter2@portal.test:x",
+        "ftp://user:hun@ter2@portal.test", "ftp://portal.test/?token=hunter2"}) {
+    Table table;
+    table.variables["FIREZONE_API_URL"] = secret;
+    const auto text = refuse(table).text;
+    EXPECT_EQ(text.find("ter2"), std::string::npos) << text;
+    EXPECT_NE(text.find("portal.test"), std::string::npos) << text;
+  }
+}
+
 struct BadValue {
   const char* key;
   const char* value;
