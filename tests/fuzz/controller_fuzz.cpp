@@ -131,8 +131,6 @@ class World {
     for (int steps = 0; !choices_.empty() && steps < 300; ++steps) {
       step();
       settle();
-      const auto wakeup = controller_.wakeup();
-      FG_LAW(!wakeup || wakeup->at >= now_ || steps_behind_ < 4);
       const auto summary = controller_.summary();
       FG_LAW(summary.connections <= kClients &&
              summary.direct + summary.relayed <= summary.connections);
