@@ -6,6 +6,8 @@ import subprocess
 from lab import netns
 from lab.process import wait_for
 
+WORKER = "fg-worker"                    # of firegate; others' threads all move packets, for what we know
+
 
 def run_time(thread):
     """Nanoseconds a thread has run; 0 when it is gone."""
@@ -96,7 +98,7 @@ class Meter:
         """(the gateway's own threads, the kernel's), nanoseconds. `beside` are those of the former that move no packets."""
         now = self._read()
         names = {t: name_of(f"{p}/task/{t}") for p in self.pids for t in threads_of(p)}
-        workers = any("worker" in name for name in names.values())
+        workers = any(name.startswith(WORKER) for name in names.values())
         self.beside = sum(at - self.before[0].get(t, 0) for t, at in now[0].items()
-                          if workers and "worker" not in names.get(t, ""))
+                          if workers and not names.get(t, "").startswith(WORKER))
         return tuple(sum(at - old.get(t, 0) for t, at in new.items()) for old, new in zip(self.before, now))

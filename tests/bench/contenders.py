@@ -135,12 +135,13 @@ class Firegate(Contender):
     name = "firegate"
     shape = SHAPE
 
-    def __init__(self, command=None, generation="C"):
+    def __init__(self, command=None, generation="C", rules=True):
         super().__init__()
         self.lab = Lab(generation, shape=self.shape, narrow=False)
         if command:
             self.lab.gateway.command = shlex.split(command)
             self.name = os.path.basename(self.lab.gateway.command[0])
+            self.lab.gateway.rules = rules
         self.lab.gateway.command = ["taskset", "-c", str(GATEWAY_CPU), *self.lab.gateway.command]
         self.lab.gateway.env |= {"RUST_LOG": "info", "FIREGATE_BACKEND": "kernel"}
         self.lab.client.log = "info"
@@ -167,8 +168,8 @@ class Flooded(Firegate):
     RATE = 200_000
     RUN = 16                                # of one source: they cross the hosts in between as one super-packet
 
-    def __init__(self, command=None, generation="C", elsewhere=False):
-        super().__init__(command, generation)
+    def __init__(self, command=None, generation="C", rules=True, elsewhere=False):
+        super().__init__(command, generation, rules)
         self.name = "elsewhere" if elsewhere else "flooded"
         self.target = f"{t.PORTAL4}:9" if elsewhere else f"{t.GATEWAY4}:52625"
 

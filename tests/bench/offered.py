@@ -12,7 +12,10 @@ from lab.gateway import Gateway
 from lab.process import wait_for
 from lab.world import World
 
-CONNECT_RATE = 90                   # below the hundred a second from which gateways ask for cookies
+# Below the hundred handshake messages a second from which gateways ask for cookies, and those of A drop: there a connection
+# has two of them, as the gateway initiates, too (spec connectivity 4.5, 4.7).
+CONNECT_RATES = {"A": 40}
+CONNECT_RATE = 90
 
 
 class Offered(contenders.Contender):
@@ -38,7 +41,8 @@ class Offered(contenders.Contender):
 
     def connect(self, clients):
         """The first so many; who was lost on the way comes again."""
-        self.generator.connect(clients, rate=CONNECT_RATE, seconds=30 + clients / CONNECT_RATE * 2)
+        rate = CONNECT_RATES.get(self.generator.generation, CONNECT_RATE)
+        self.generator.connect(clients, rate=rate, seconds=30 + clients / rate * 2)
 
     def offer(self, **words):
         """One load: what the gateway was charged, and what became of the packets."""
@@ -111,8 +115,9 @@ class Firegate(Offered):
     name = "firegate"
     kind = "firezone"
 
-    def __init__(self, command=None, backend="kernel", untracked="auto"):
+    def __init__(self, command=None, backend="kernel", untracked="auto", rules=True):
         super().__init__()
+        self.rules = rules
         self.command, self.gateway = shlex.split(command) if command else None, None
         self.backend, _, self.sends = backend.partition("/")
         self.untracked = untracked
@@ -127,12 +132,17 @@ class Firegate(Offered):
         self.gateway = Gateway(self.world, env={"FIREZONE_API_URL": f"ws://{load.PORTAL}", "RUST_LOG": "info",
                                                 "FIREGATE_BACKEND": self.backend, "FIREGATE_UNTRACKED": self.untracked,
                                                 **({"FIREGATE_XDP_SEND": self.sends} if self.sends else {})})
+        self.gateway.rules = bool(self.command) and self.rules
         self.gateway.command = ["taskset", "-c", str(GATEWAY_CPU), *(self.command or self.gateway.command)]
         self.start_generator()
         self.gateway.start()
-        self.generator.wait_joined()
+        self.generator.wait_joined(self.gateway.process)
+        print(f"{self.name}: generation {self.generator.generation}, {self.generator.agent()}", flush=True)
         if not self.command:
             self._check_backend()
+
+    def version(self):
+        return self.generator.agent() if self.command else ""
 
     def _check_backend(self):
         chosen = self.gateway.ask("status")["status"]["backend"]["name"]

@@ -3,6 +3,7 @@ import json
 import os
 import subprocess
 
+from lab import netns
 from lab.world import ROOT
 
 
@@ -24,3 +25,14 @@ def test_the_benchmark_measures_routing_and_the_gateway(tmp_path):
     assert not found["failed"]
     assert list(tmp_path.glob("*.svg"))
     assert found["commit"] and found["kernel"] and found["cpu"]
+
+
+def test_a_gateway_that_does_not_come_up_is_told_with_its_last_words_and_nothing_is_left(tmp_path):
+    with subprocess.Popen([os.path.join(ROOT, "tests", "bench", "run"), "--parts", "offered", "--only", "firegate", "--quick",
+                           "--gateway", "sh -c 'echo wrong token; exit 1'", "--json", str(tmp_path / "result.json")],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as bench:
+        out, _ = bench.communicate(timeout=120)
+    print(out)
+    assert bench.returncode == 1
+    assert "failed: sh comes up: the gateway ended with 1; its log ends: wrong token" in out
+    assert not netns.existing(f"fg{bench.pid:x}-")

@@ -14,7 +14,7 @@ DEFAULT = os.path.join(BIN, "firegate")
 HEALTH = "127.0.0.1:8080"
 TUN = "tun-firezone"
 
-# What the originals' start script installs (spec operations 12); only for gateways that need it.
+# What the originals' start script installs (spec operations 12): only for them, they do not translate themselves.
 SCRIPT_RULES = """
 table ip lab_gateway {
   chain post {
@@ -33,6 +33,7 @@ table ip6 lab_gateway {
 
 class Gateway:
     def __init__(self, world, command=None, env=None, backend=None):
+        self.rules = bool(os.environ.get("FG_GATEWAY_RULES"))
         backend = backend or os.environ.get("FG_BACKEND")
         self.world, self.process = world, None
         self.control = world.path("control.sock")
@@ -47,7 +48,7 @@ class Gateway:
         self.starts = 0
 
     def start(self):
-        if self.starts == 0 and os.environ.get("FG_GATEWAY_RULES"):
+        if self.starts == 0 and self.rules:
             netns.nft(self.world.ns("gateway"), SCRIPT_RULES)
         self.starts += 1
         self.process = self.world.start("gateway", "gateway", self.command, self.env)

@@ -1,17 +1,24 @@
 """The load generator and what it needs around a gateway: its clients' end of the WAN cable, its resource's of the LAN's."""
 import json
 import os
+import select
+import socket
 import subprocess
+import threading
+import time
 
-from lab import netns, topology as t
+from lab import netns, stub_dns, topology as t
 from lab.gateway import TUN
-from lab.process import BIN, die_with_parent
+from lab.process import BIN, SLOWDOWN, die_with_parent
 
 RESOURCE_PORT = 7007
 CLIENT_NET4 = "100.64.0.0/10"       # of clients inside
 PORTAL = f"{t.CLIENT4}:{t.PORTAL_PORT}"
 PORTS = "20001-24096"               # of clients outside
 WAN, LAN = "to-gateway", "eth0"     # in the hosts "inet" and "resource"
+JOIN_SECONDS = 30                   # originals of B and C give up after 15 (spec portal 1.6)
+ANSWER_SECONDS = 900                # the longest: thousands of clients that connect
+LOOK = 0.5                          # seconds between looks at the gateway while the generator is busy
 
 
 def prepare(world):
@@ -30,6 +37,33 @@ table netdev load {{
   }}
 }}
 """)
+    netns.resolver(world.ns("gateway"), t.CLIENT4)
+
+
+class NoNames(threading.Thread):
+    """The name server of the gateway's host: originals want one, and wait for its answers. There are no names."""
+
+    def __init__(self, world):
+        super().__init__(daemon=True)
+        with netns.entered(world.ns("inet")):
+            self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind((t.CLIENT4, 53))
+        self.socket.settimeout(0.5)
+        self.ended = threading.Event()
+        self.start()
+
+    def run(self):
+        while not self.ended.is_set():
+            try:
+                query, source = self.socket.recvfrom(4096)
+            except TimeoutError:
+                continue
+            self.socket.sendto(stub_dns.no_name(query), source)
+
+    def stop(self):
+        self.ended.set()
+        self.join(5)
+        self.socket.close()
 
 
 def mac(world, host, device):
@@ -39,22 +73,42 @@ def mac(world, host, device):
 class Generator:
     """The running program. Its answers are dictionaries; an error is an exception."""
 
-    def __init__(self, world, kind="firezone", key="", wrapper=()):
+    def __init__(self, world, kind="firezone", key="", wrapper=(), generation=""):
+        self.generation, self.gateway, self._read = generation, None, b""
         words = {"kind": kind, "listen": PORTAL, "gateway": f"{t.GATEWAY4}:51820", "key": key,
-                 "resource": f"{t.RESOURCE4}:{RESOURCE_PORT}", "wan": WAN, "wan_other": mac(world, "gateway", "eth0"),
+                 "resource": f"{t.RESOURCE4}:{RESOURCE_PORT}", "generation": generation, "wan": WAN, "wan_other": mac(world, "gateway", "eth0"),
                  "lan": LAN, "lan_host": world.ns("resource"), "lan_other": mac(world, "gateway", "eth1")}
         self._log = open(world.path("load.log"), "ab")
         self._process = subprocess.Popen(
             ["ip", "netns", "exec", world.ns("inet"), *wrapper, os.path.join(BIN, "firegate-lab-load"),
              *(f"{k}={v}" for k, v in words.items() if v)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True, bufsize=1, preexec_fn=die_with_parent)
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, bufsize=0, preexec_fn=die_with_parent)
         self.pid = self._process.pid
+        self._names = NoNames(world)
         self._answer("listening")
 
-    def _answer(self, wanted=None):
-        line = self._process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"load generator ended with {self._process.wait(5)}, see {self._log.name}")
+    def _line(self, seconds):
+        """The next line it says; none when time is up. A gateway that ends meanwhile is an exception."""
+        deadline = time.monotonic() + seconds * SLOWDOWN
+        while b"\n" not in self._read:
+            if time.monotonic() > deadline:
+                return None
+            if self.gateway and not self.gateway.alive():
+                raise RuntimeError(f"the gateway ended with {self.gateway.returncode()}; its log ends:\n{self.gateway.tail()}")
+            if not select.select([self._process.stdout], [], [], LOOK)[0]:
+                continue
+            some = os.read(self._process.stdout.fileno(), 1 << 16)
+            if not some:
+                with open(self._log.name, encoding="utf-8", errors="replace") as f:
+                    raise RuntimeError(f"load generator ended with {self._process.wait(5)}: {f.read().strip()}")
+            self._read += some
+        line, _, self._read = self._read.partition(b"\n")
+        return line
+
+    def _answer(self, wanted=None, seconds=ANSWER_SECONDS):
+        line = self._line(seconds)
+        if line is None:
+            raise TimeoutError(f"load generator: no answer within {seconds} s")
         told = json.loads(line)
         if isinstance(told, dict) and "error" in told:
             raise RuntimeError(f"load generator: {told['error']}")
@@ -62,17 +116,28 @@ class Generator:
             raise RuntimeError(f"load generator said {told}, not {wanted}")
         return told
 
-    def wait_joined(self):
-        return self._answer("joined")
+    def wait_joined(self, gateway, seconds=JOIN_SECONDS):
+        """Until that gateway, a process of the lab, has joined the portal; afterwards its end is noticed, too."""
+        self.gateway = gateway
+        line = self._line(seconds)
+        if line is None:
+            raise RuntimeError(f"the gateway did not join within {seconds} s: {missing(self.ask('progress'))}; its log ends:\n"
+                               f"{gateway.tail()}")
+        self.generation = json.loads(line)["joined"]
 
     def ask(self, command, **words):
-        self._process.stdin.write(" ".join([command, *(f"{k}={v}" for k, v in words.items())]) + "\n")
+        self._process.stdin.write((" ".join([command, *(f"{k}={v}" for k, v in words.items())]) + "\n").encode())
         return self._answer()
+
+    def agent(self):
+        """What the gateway calls itself."""
+        return self.ask("progress")["portal"]["agent"]
 
     def connect(self, clients, **words):
         told = self.ask("connect", clients=clients, **words)
         if told["clients"] < clients:
-            raise RuntimeError(f"{told['clients']} of {clients} clients connected")
+            tail = f"; the gateway's log ends:\n{self.gateway.tail()}" if self.gateway else ""
+            raise RuntimeError(f"{told['clients']} of {clients} clients connected: {missing(self.ask('progress'))}{tail}")
         return told
 
     def load(self, meter=None, **words):
@@ -91,6 +156,24 @@ class Generator:
             self._process.wait(5)
         self._process.stdout.close()
         self._log.close()
+        self._names.stop()
+
+
+def missing(progress):
+    """The first step that a gateway or its clients did not take."""
+    portal, relay, clients = progress["portal"], progress["relay"], progress["clients"]
+    seen = f"{portal['agent']!r} asked for {portal['path']}"
+    if not portal["connections"]:
+        return f"nobody connected to the portal, {PORTAL}"
+    if not portal["path"]:
+        return f"{portal['connections']} connections to the portal, no request by any of them"
+    if not portal["joined"]:
+        return f"{seen} and {'was refused' if portal['refused'] else 'did not join'}"
+    if not relay["allocations"]:
+        return f"{seen}; no allocation on the relay: {relay}"
+    steps = ["let in", "know where it is", "have a path", "have a session"]
+    step = next((s for s in steps if clients[s] < clients["asked"]), "all have a session, and others were lost")
+    return f"{seen}, spoken to as {portal['generation']}; not all {step}: {clients}, events {portal['heard']}, relay {relay}"
 
 
 def lost(world):

@@ -51,6 +51,14 @@ class StubDns(threading.Thread):
         return reply(query[:end], NO_ERROR, kind, addresses)
 
 
+def no_name(query):
+    """The answer to any query where there are no names."""
+    try:
+        return reply(query[:question(query)[2]], NO_NAME)
+    except (IndexError, struct.error, UnicodeDecodeError):
+        return reply(query[:12], FORMAT_ERROR)
+
+
 def question(query):
     """(name, type, where the question ends) of a query with one question."""
     labels, at = [], 12

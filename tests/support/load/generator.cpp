@@ -21,6 +21,7 @@ constexpr std::uint32_t kDataMark = 0x0400'0000;  // WireGuard message type 4, w
 constexpr std::uint16_t kPingId = 0x4C44;
 constexpr std::size_t kPingPayload = 56;
 constexpr std::size_t kFrameStride = 1664;
+constexpr double kAllocationMax = 10;  // until the gateway has one on our relay
 constexpr double kDrain = 0.03;
 constexpr int kDrainsMax = 60;
 static_assert(kFrameStride >= kFrameMax);
@@ -60,7 +61,7 @@ bool is_ping_answer(Bytes ip) {
 
 Generator::Generator(Site site)
     : site_(std::move(site)),
-      crowd_({site_.listen, site_.resource.ip},
+      crowd_({site_.listen, site_.resource.ip, site_.generation},
              {.send = [this](const swarm::Place& by, const SocketAddress& to,
                              Bytes bytes) { send_datagram(by, to, bytes); },
               .on_turn = {},
@@ -88,6 +89,10 @@ void Generator::turn() {
 
 swarm::Place Generator::place_of(const SocketAddress& listen, std::uint32_t number) {
   return {number, {listen.ip, static_cast<std::uint16_t>(kFirstPort + number)}};
+}
+
+std::uint32_t Generator::number_of(const SocketAddress& place) {
+  return place.port - std::uint32_t{kFirstPort};
 }
 
 void Generator::add_peers(std::uint32_t clients) {
@@ -119,26 +124,46 @@ Json Generator::connect(std::uint32_t clients, double rate, double seconds_max) 
       return m.first <= clients && m.second.client->has_session();
     });
   };
-  // Who failed meanwhile comes again.
-  std::uint32_t asked = 0;
+  while (site_.kind == Kind::firezone && !crowd_.has_allocation() &&
+         seconds_since(began) < std::min(seconds_max, kAllocationMax)) {
+    wait_until(Clock::now() + std::chrono::milliseconds{5});
+  }
+  // Who failed meanwhile comes again. What is due and cannot be is not made up for: never a burst.
+  for (auto& [number, member] : crowd_.members()) {
+    if (member.client->is_plain()) member.is_let_in = member.client->has_session();
+  }
+  const auto apart = seconds(1 / rate);
+  auto due = Clock::now();
   std::uint32_t next = 1;
   while (in() < clients && seconds_since(began) < seconds_max) {
-    const auto due = static_cast<std::uint32_t>(seconds_since(began) * rate) + 1;
-    for (; asked < due && next <= clients; ++next) {
-      auto* known = crowd_.find(next);
-      if (known != nullptr && known->client->has_session()) continue;
-      ++asked;
-      if (site_.kind == Kind::wireguard && known != nullptr) {
-        known->client->shake_hands(crowd_.now(), runtime::wall_now());
-        crowd_.serve(*known);
-      } else if (known == nullptr) {
-        crowd_.let_in(place_of(site_.listen, next));
-      }
+    for (; due <= Clock::now(); due += apart) {
+      const auto number = next_absent(clients, next);
+      if (number) invite(*number);
+      if (!number) due = Clock::now();
     }
     wait_until(Clock::now() + std::chrono::milliseconds{5});
   }
   return {
       {"clients", in()}, {"failed", crowd_.failed() - failed}, {"seconds", seconds_since(began)}};
+}
+
+std::optional<std::uint32_t> Generator::next_absent(std::uint32_t clients, std::uint32_t& from) {
+  for (std::uint32_t looked = 0; looked < clients; ++looked) {
+    const auto number = from;
+    from = from % clients + 1;
+    const auto* known = crowd_.find(number);
+    if (known == nullptr) return number;
+    if (known->client->is_plain() && !known->is_let_in) return number;
+  }
+  return std::nullopt;
+}
+
+void Generator::invite(std::uint32_t number) {
+  auto* known = crowd_.find(number);
+  if (known == nullptr) return crowd_.let_in(place_of(site_.listen, number));
+  known->is_let_in = true;
+  known->client->shake_hands(crowd_.now(), runtime::wall_now());
+  crowd_.serve(*known);
 }
 
 void Generator::send_datagram(const swarm::Place& by, const SocketAddress& to, Bytes bytes) {
@@ -190,10 +215,11 @@ void Generator::on_wan(MutableBytes frame) {
                          wireguard::classify(one) == wireguard::MessageType::data;
     auto* known = is_data ? crowd_.find(load_le32(one.data() + 4) >> 8) : nullptr;
     if (known == nullptr) {
-      crowd_.on_datagram(one, seen->from);
+      crowd_.on_datagram(one, seen->from, number_of(seen->to));
       continue;
     }
     const auto inner = known->client->open(one, crowd_.now());
+    if (!known->client->has_session()) crowd_.serve(*known);  // it may be its first
     if (is_ping_answer(inner))
       answered_ = Clock::now();
     else

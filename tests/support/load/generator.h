@@ -31,6 +31,7 @@ struct Site {
   SocketAddress gateway;  // of a WireGuard peer its endpoint
   std::string key;        // of a WireGuard peer, base64
   SocketAddress resource;
+  std::optional<swarm::Generation> generation;  // of the portal; none: as the gateway asks
   Link::Options wan;
   Link::Options lan;
 };
@@ -59,6 +60,9 @@ class Generator {
   void turn();
 
   [[nodiscard]] bool is_joined() const { return crowd_.joined().has_value(); }
+  [[nodiscard]] swarm::Generation generation() const { return crowd_.generation(); }
+  // How far a gateway and its clients have come.
+  [[nodiscard]] Json progress() const { return crowd_.progress(); }
   // The first so many clients, `rate` new ones a second; until each has a session.
   Json connect(std::uint32_t clients, double rate, double seconds_max);
   // What a WireGuard peer has to know of so many clients before they connect.
@@ -113,11 +117,15 @@ class Generator {
   // At most a burst; true: more is due.
   bool send_due(Way& way, double elapsed_s, bool is_up);
   void add_peers(std::uint32_t clients);
+  // The next of the first so many that should come, `from` its number on; nothing: all are here.
+  std::optional<std::uint32_t> next_absent(std::uint32_t clients, std::uint32_t& from);
+  void invite(std::uint32_t number);
   void open_flows();
   void seal_ahead();
   void drain();
   void wait_until(Clock::time_point until);
   [[nodiscard]] static swarm::Place place_of(const SocketAddress& listen, std::uint32_t number);
+  [[nodiscard]] static std::uint32_t number_of(const SocketAddress& place);
   static Json told(const Way& way, const Watch::Count& after, const Samples& samples);
 
   Site site_;

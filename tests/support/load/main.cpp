@@ -3,6 +3,7 @@
 //
 //   firegate-lab-load kind=firezone|wireguard|plain listen=IP:PORT gateway=IP:PORT [key=BASE64]
 //       resource=IP:PORT wan=INTERFACE wan_other=MAC lan=INTERFACE lan_host=NAMESPACE lan_other=MAC
+//       [generation=A|B|C]    of the portal; otherwise as the gateway asks
 //
 // Commands come by standard input, a line each; a line of JSON answers each.
 //
@@ -12,6 +13,7 @@
 //       [ahead=0] [tick_us=200] [mask=255] [spoofed=0]    opens the flows, answers, and waits for
 //   go                                            starts the clock
 //   ping [count=100] [interval=0.02]
+//   progress                                      how far gateway and clients have come
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/prctl.h>
@@ -71,6 +73,7 @@ Site site_of(Words words) {
           .gateway = address_of(words, "gateway"),
           .key = words["key"],
           .resource = address_of(words, "resource"),
+          .generation = swarm::generation_of(words["generation"]),
           .wan = {words["wan"], "", mac_of(words, "wan_other"), {}},
           .lan = {words["lan"], words["lan_host"], mac_of(words, "lan_other"), {}}};
 }
@@ -118,6 +121,7 @@ Json answer(Generator& generator, const std::string& line) {
     return generator.peers(static_cast<std::uint32_t>(number(words, "clients", 1)));
   if (command == "load") return generator.prepare(load_of(words));
   if (command == "go") return generator.run();
+  if (command == "progress") return generator.progress();
   if (command == "ping") {
     return generator.ping(static_cast<std::uint32_t>(number(words, "count", 100)),
                           number(words, "interval", 0.02));
@@ -141,7 +145,7 @@ void serve(Generator& generator) {
     generator.turn();
     if (!has_joined && generator.is_joined()) {
       has_joined = true;
-      say({{"joined", true}});
+      say({{"joined", swarm::letter_of(generator.generation())}});
     }
     if (fds[0].revents == 0) continue;
     std::array<char, 4096> buffer;

@@ -24,10 +24,6 @@ IpAddress tunnel6_of(std::uint32_t number) {
   return IpAddress::v6(ip);
 }
 
-Json json_of(const ice::Credentials& credentials) {
-  return {{"username", credentials.ufrag}, {"password", credentials.password.expose()}};
-}
-
 Secret<32> random_secret(Random& random) {
   Secret<32> out;
   random.fill(out.expose_mutable());
@@ -72,39 +68,42 @@ Client::Client(const Place& place, const std::string& gateway_key, crypto::AeadE
       preshared_(gateway ? Secret<32>{} : random_secret(random)),
       ours_(ice::generate_credentials(random)),
       theirs_(ice::generate_credentials(random)),
-      agent_(agent_options(ours_, theirs_), random, now),
       peer_(identity_, peer_config(place.number, gateway_key, preshared_), engine, random, now),
-      active_(now) {
-  (void)agent_.add_local(ice::LocalAddress::host(place.address), now);
+      random_(random),
+      active_(now) {}
+
+Introduction Client::introduction(Generation generation) const {
+  return {.id = id_,
+          .public_key = base64(identity_.public_key()),
+          .preshared_key = base64(preshared_.expose()),
+          .ipv4 = tunnel_,
+          .ipv6 = tunnel6_of(place_.number),
+          .client = ours_,
+          .gateway = generation == Generation::a ? std::nullopt : std::optional{theirs_}};
 }
 
-Json Client::authorization(const Json& resource) const {
-  return {{"ref", id_},
-          {"resource", resource},
-          {"client",
-           {{"id", id_},
-            {"public_key", base64(identity_.public_key())},
-            {"preshared_key", base64(preshared_.expose())},
-            {"ipv4", tunnel_.to_string()},
-            {"ipv6", tunnel6_of(place_.number).to_string()}}},
-          {"client_ice_credentials", json_of(ours_)},
-          {"gateway_ice_credentials", json_of(theirs_)},
-          {"expires_at", nullptr}};
+void Client::on_let_in(const std::optional<ice::Credentials>& theirs, Instant now) {
+  if (theirs) theirs_ = *theirs;
+  agent_.emplace(agent_options(ours_, theirs_), random_, now);
+  (void)agent_->add_local(ice::LocalAddress::host(place_.address), now);
 }
 
-Json Client::candidates() {
+Json Client::candidates() const {
   Json lines = Json::array();
-  for (const auto& candidate : agent_.local_candidates())
-    lines.push_back(agent_.line_of(candidate));
+  for (const auto& candidate : agent_->local_candidates())
+    lines.push_back(agent_->line_of(candidate));
   return {{"client_id", id_}, {"candidates", lines}};
 }
 
 void Client::on_candidates(const Json& lines, Instant now) {
-  for (const auto& line : lines) (void)agent_.add_remote(line.get<std::string>(), now);
+  if (!agent_) return;
+  for (const auto& line : lines) {
+    if (agent_->add_remote(line.get<std::string>(), now).is_accepted()) has_candidates_ = true;
+  }
 }
 
 void Client::on_check(const stun::Message& message, const SocketAddress& from, Instant now) {
-  (void)agent_.on_message(message, place_.address, from, now);
+  if (agent_) (void)agent_->on_message(message, place_.address, from, now);
 }
 
 void Client::on_wireguard(MutableBytes message, const SocketAddress& from, Instant now) {
@@ -121,24 +120,17 @@ void Client::on_wireguard(MutableBytes message, const SocketAddress& from, Insta
 }
 
 void Client::on_timeout(Instant now, WallTime wall) {
-  if (!is_plain()) agent_.on_timeout(now);
+  if (agent_) agent_->on_timeout(now);
   peer_.on_timeout(now, wall);
-  if (!is_idle_ && agent_.is_connected() && now - active_ >= kIdleAfter) {
+  if (!is_idle_ && agent_ && agent_->is_connected() && now - active_ >= kIdleAfter) {
     is_idle_ = true;
-    agent_.set_profile(ice::kClientIdle, now);
+    agent_->set_profile(ice::kClientIdle, now);
   }
   pump(now, wall);
 }
 
 void Client::pump(Instant now, WallTime wall) {
-  while (auto out = agent_.poll_transmit()) {
-    if (!out->relayed) outgoing_.push_back({out->remote, std::move(out->bytes), out->transaction});
-  }
-  while (auto event = agent_.poll_event()) {
-    if (std::holds_alternative<ice::Nominated>(*event) && !has_session())
-      peer_.start_handshake(now, wall);
-    if (std::holds_alternative<ice::Failed>(*event)) has_failed_ = true;
-  }
+  if (agent_) pump_agent(now, wall);
   while (auto event = peer_.poll_event()) {
     if (*event == client::Peer::Event::established)
       session_since_ = now;
@@ -148,14 +140,25 @@ void Client::pump(Instant now, WallTime wall) {
   while (auto message = peer_.poll_message()) send(std::move(*message));
 }
 
+void Client::pump_agent(Instant now, WallTime wall) {
+  while (auto out = agent_->poll_transmit()) {
+    if (!out->relayed) outgoing_.push_back({out->remote, std::move(out->bytes), out->transaction});
+  }
+  while (auto event = agent_->poll_event()) {
+    if (std::holds_alternative<ice::Nominated>(*event) && !has_session())
+      peer_.start_handshake(now, wall);
+    if (std::holds_alternative<ice::Failed>(*event)) has_failed_ = true;
+  }
+}
+
 void Client::send(ByteVector message) {
   if (const auto to = remote()) outgoing_.push_back({*to, std::move(message), std::nullopt});
 }
 
 std::optional<SocketAddress> Client::remote() const {
   if (gateway_) return gateway_;
-  const auto& path = agent_.nominated();
-  return path ? std::optional{path->remote} : std::nullopt;
+  if (!agent_ || !agent_->nominated()) return std::nullopt;
+  return agent_->nominated()->remote;
 }
 
 void Client::shake_hands(Instant now, WallTime wall) {
@@ -176,7 +179,7 @@ void Client::become_active(Instant now) {
   active_ = now;
   if (!is_idle_) return;
   is_idle_ = false;
-  agent_.set_profile(ice::kClientDefault, now);
+  if (agent_) agent_->set_profile(ice::kClientDefault, now);
 }
 
 bool Client::send_inner(Bytes inner, Instant now) {
@@ -213,9 +216,9 @@ std::optional<Echoed> Client::poll_echoed() {
 }
 
 std::optional<Wakeup> Client::wakeup() const {
-  if (is_plain()) return peer_.wakeup();
-  auto out = earlier(agent_.wakeup(), peer_.wakeup());
-  if (!is_idle_ && agent_.is_connected()) out = earlier(out, Wakeup{active_ + kIdleAfter, "idle"});
+  if (!agent_) return peer_.wakeup();
+  auto out = earlier(agent_->wakeup(), peer_.wakeup());
+  if (!is_idle_ && agent_->is_connected()) out = earlier(out, Wakeup{active_ + kIdleAfter, "idle"});
   return out;
 }
 

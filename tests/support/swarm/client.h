@@ -1,5 +1,5 @@
-// One client of the swarm (spec connectivity 8, generation B): ICE as the controlling side, a
-// WireGuard peer, requests that are echoed. Sans-IO.
+// One client of the swarm (spec connectivity 8, generation B, or A where the gateway is of A): ICE
+// as the controlling side, a WireGuard peer, requests that are echoed. Sans-IO.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 #include "control/ice/agent.h"
 #include "crypto/aead.h"
 #include "tests/support/client/peer.h"
-#include "tests/support/swarm/portal.h"
+#include "tests/support/swarm/dialect.h"
 
 namespace fg::swarm {
 
@@ -36,8 +36,10 @@ class Client {
          Random& random, Instant now, std::optional<SocketAddress> gateway = std::nullopt);
 
   // What the portal tells the gateway to let it in, and where it is.
-  [[nodiscard]] Json authorization(const Json& resource) const;
-  [[nodiscard]] Json candidates();
+  [[nodiscard]] Introduction introduction(Generation generation) const;
+  [[nodiscard]] Json candidates() const;  // once it is let in
+  // The gateway lets it in; `theirs` in place of those it was told.
+  void on_let_in(const std::optional<ice::Credentials>& theirs, Instant now);
 
   void on_candidates(const Json& lines, Instant now);
   void on_check(const stun::Message& message, const SocketAddress& from, Instant now);
@@ -46,6 +48,8 @@ class Client {
   // False without a session.
   bool request(const SocketAddress& to, std::uint32_t sequence, Instant now);
   void say_goodbye(Instant now);
+  // Nobody answers for it.
+  void give_up() { has_failed_ = true; }
   // A new session before the old one is too old.
   void shake_hands(Instant now, WallTime wall);
   // For loads: nothing is queued. message: [16 header][length inner][16 tag]. False without a
@@ -67,6 +71,7 @@ class Client {
   [[nodiscard]] const Place& place() const { return place_; }
   [[nodiscard]] const std::string& id() const { return id_; }
   [[nodiscard]] bool has_session() const { return session_since_.has_value(); }
+  [[nodiscard]] bool has_candidates() const { return has_candidates_; }  // the gateway's
   [[nodiscard]] bool has_failed() const { return has_failed_; }
   [[nodiscard]] const ice::Credentials& ours() const { return ours_; }
   [[nodiscard]] const ice::Credentials& theirs() const { return theirs_; }
@@ -75,6 +80,7 @@ class Client {
   static constexpr Duration kIdleAfter = 20s;  // spec connectivity 2.19
 
   void pump(Instant now, WallTime wall);
+  void pump_agent(Instant now, WallTime wall);
   bool send_inner(Bytes inner, Instant now);
   void send(ByteVector message);
   void become_active(Instant now);
@@ -87,13 +93,14 @@ class Client {
   Secret<32> preshared_;
   ice::Credentials ours_;
   ice::Credentials theirs_;
-  ice::Agent agent_;
+  std::optional<ice::Agent> agent_;  // since it is let in
   client::Peer peer_;
   std::deque<Outgoing> outgoing_;
   std::deque<Echoed> echoed_;
+  Random& random_;
   Instant active_;
-  bool wants_handshake_ = false;
   std::optional<Instant> session_since_;
+  bool has_candidates_ = false;
   bool has_failed_ = false;
   bool is_idle_ = false;
 };

@@ -1,11 +1,15 @@
 #include "tests/support/swarm/crowd.h"
 
+#include <algorithm>
+
 #include "runtime/clock.h"
 
 namespace fg::swarm {
 namespace {
 
 constexpr const char* kResource = "c2a9e4d7-0b35-4f18-92c6-5d71f3e8ab04";
+constexpr Duration kAskAgain = 2s;  // of clients while nobody answers, spec portal 2.5
+constexpr Duration kGiveUp = 20s;   // likewise, spec connectivity 8.2
 
 Json resource_for(const IpAddress& ip) {
   return {{"type", "cidr"},
@@ -21,7 +25,7 @@ Crowd::Crowd(Options options, Hooks hooks)
     : options_(std::move(options)),
       hooks_(std::move(hooks)),
       portal_(
-          io_, options_.listen, [this] { on_joined(); },
+          io_, options_.listen, options_.generation, [this] { on_joined(); },
           [this](const std::string& event, const Json& payload) { on_message(event, payload); }),
       relay_(options_.listen.ip),
       now_(runtime::monotonic_now()),
@@ -54,29 +58,26 @@ std::optional<Instant> Crowd::next() const {
 // ---- portal ----
 
 void Crowd::on_joined() {
-  const auto relay = Json{{"id", "4a7e0b9d-5c21-4f38-86ad-d3f9172c6e50"},
-                          {"type", "turn"},
-                          {"addr", SocketAddress{options_.listen.ip, Relay::kPort}.to_string()},
-                          {"username", Relay::kUsername},
-                          {"password", Relay::kPassword},
-                          {"expires_at", 2'145'916'800}};
-  portal_.send("init",
-               {{"interface", {{"ipv4", "100.64.0.1"}, {"ipv6", "fd00:2021:1111::1"}}},
-                {"config", {{"ipv4_masquerade_enabled", true}, {"ipv6_masquerade_enabled", true}}},
-                {"relays", Json::array({relay})}});
+  std::vector<Grant> grants;
+  for (const auto& [number, member] : members_)
+    if (member.is_let_in) grants.push_back({member.client->id(), kResource});
+  portal_.send("init", init_payload(portal_.generation(), relays(), grants));
   joined_ = now_;
+}
+
+Json Crowd::relays() const {
+  return Json::array(
+      {relay_entry({options_.listen.ip, Relay::kPort}, Relay::kUsername, Relay::kPassword)});
 }
 
 void Crowd::on_message(const std::string& event, const Json& payload) {
   const auto number_of = [](const std::string& id) {
     return static_cast<std::uint32_t>(std::stoul(id.substr(id.size() - 8), nullptr, 16));
   };
-  if (event == "flow_authorized") {
-    if (auto* known = find(number_of(payload.at("ref")))) {
-      portal_.send("ice_candidates", known->client->candidates());
-      known->is_let_in = true;
-      serve(*known);
-    }
+  if (const auto agreed = agreement(event, payload)) {
+    if (auto* known = find(number_of(agreed->reference))) on_agreed(*known, *agreed);
+  } else if (event == "no_relays") {
+    portal_.send("relays_presence", {{"disconnected_ids", Json::array()}, {"connected", relays()}});
   } else if (event == "broadcast_ice_candidates") {
     for (const auto& id : payload.at("client_ids")) {
       if (auto* known = find(number_of(id))) {
@@ -87,11 +88,42 @@ void Crowd::on_message(const std::string& event, const Json& payload) {
   }
 }
 
+// Once for each connection the gateway makes: the answer to a question asked twice may come twice.
+void Crowd::on_agreed(Member& member, const Agreement& agreed) {
+  if (!member.is_let_in) {
+    ++agreed_;
+    member.client->on_let_in(agreed.gateway, now_);
+    (void)dispatch_.add(member.client->ours().ufrag, member.client->theirs().ufrag,
+                        member.client->place().number);
+  }
+  member.is_let_in = true;
+  portal_.send("ice_candidates", member.client->candidates());
+  serve(member);
+}
+
 void Crowd::let_in(const Place& place) {
   auto& added = members_[place.number];
   added.client = std::make_unique<Client>(place, portal_.gateway_key(), engine_, random_, now_);
-  (void)dispatch_.add(added.client->ours().ufrag, added.client->theirs().ufrag, place.number);
-  portal_.send("authorize_flow", added.client->authorization(resource_for(options_.resource)));
+  added.asked_first = now_;
+  ++asked_;
+  ask(added);
+  reschedule(added);
+}
+
+void Crowd::ask(Member& member) {
+  member.asked_last = now_;
+  auto [event, payload] =
+      authorization(portal_.generation(), member.client->introduction(portal_.generation()),
+                    resource_for(options_.resource));
+  portal_.send(event, std::move(payload));
+}
+
+// A makes another connection of each request, and has no reason to leave one unanswered.
+void Crowd::ask_again(Member& member) {
+  if (now_ - member.asked_first >= kGiveUp) return member.client->give_up();
+  if (now_ - member.asked_last < kAskAgain) return;
+  member.asked_last = now_;
+  if (portal_.generation() != Generation::a) ask(member);
 }
 
 void Crowd::add_peer(const Place& place, const std::string& gateway_key,
@@ -109,7 +141,8 @@ void Crowd::forget(std::uint32_t number) {
 
 // ---- datagrams ----
 
-void Crowd::on_datagram(MutableBytes datagram, const SocketAddress& from) {
+void Crowd::on_datagram(MutableBytes datagram, const SocketAddress& from,
+                        std::optional<std::uint32_t> whose) {
   std::optional<std::uint32_t> number;
   if (const auto message = stun::Message::parse(datagram)) {
     if (message->is(stun::Method::binding, stun::Class::request)) {
@@ -125,17 +158,20 @@ void Crowd::on_datagram(MutableBytes datagram, const SocketAddress& from) {
     return;
   }
   const auto type = wireguard::classify(datagram);
-  // An initiation of the gateway names no session; clients of the swarm never need one.
-  if (!type || type == wireguard::MessageType::initiation) return;
+  if (!type || (type == wireguard::MessageType::initiation && !whose)) return;
   const std::size_t at = type == wireguard::MessageType::response ? 8 : 4;
-  if (auto* known = find(load_le32(datagram.data() + at) >> 8)) {
+  const bool is_initiation = type == wireguard::MessageType::initiation;
+  if (auto* known = find(is_initiation ? *whose : load_le32(datagram.data() + at) >> 8)) {
     known->client->on_wireguard(datagram, from, now_);
     serve(*known);
   }
 }
 
 void Crowd::serve(Member& one) {
-  one.client->on_timeout(now_, wall_);
+  if (is_waiting(one))
+    ask_again(one);
+  else
+    one.client->on_timeout(now_, wall_);
   if (one.client->has_failed()) {
     ++failed_;
     forget(one.client->place().number);
@@ -163,12 +199,41 @@ void Crowd::reschedule(Member& one) {
   const auto number = one.client->place().number;
   if (one.due) deadlines_.erase({*one.due, number});
   one.due.reset();
-  if (!one.is_let_in && !one.client->is_plain()) return;
-  auto wake = one.client->wakeup();
+  auto wake =
+      is_waiting(one) ? Wakeup{one.asked_last + kAskAgain, "asks again"} : one.client->wakeup();
   if (one.again) wake = earlier(wake, Wakeup{*one.again, "owner"});
   if (!wake) return;
   one.due = wake->at;
   deadlines_.insert({wake->at, number});
+}
+
+Json Crowd::progress() const {
+  const auto count = [&](auto holds) {
+    return std::ranges::count_if(members_, [&](const auto& m) { return holds(*m.second.client); });
+  };
+  const auto& heard = portal_.heard();
+  const auto& relay = relay_.counts();
+  return {{"portal",
+           {{"connections", heard.connections},
+            {"refused", heard.refused},
+            {"not understood", heard.not_understood},
+            {"path", heard.path},
+            {"agent", heard.agent},
+            {"generation", letter_of(portal_.generation())},
+            {"joined", joined_.has_value()},
+            {"heard", heard.events}}},
+          {"relay",
+           {{"bindings", relay.bindings},
+            {"challenges", relay.challenges},
+            {"allocations", relay.allocations},
+            {"channels", relay.channels}}},
+          {"clients",
+           {{"asked", asked_},
+            {"let in", agreed_},
+            {"know where it is", count([](const Client& c) { return c.has_candidates(); })},
+            {"have a path", count([](const Client& c) { return c.remote().has_value(); })},
+            {"have a session", count([](const Client& c) { return c.has_session(); })},
+            {"failed", failed_}}}};
 }
 
 Member* Crowd::find(std::uint32_t number) {

@@ -16,6 +16,7 @@
 #include "crypto/aead.h"
 #include "crypto/random.h"
 #include "tests/support/swarm/client.h"
+#include "tests/support/swarm/portal.h"
 #include "tests/support/swarm/relay.h"
 
 namespace fg::swarm {
@@ -24,6 +25,8 @@ struct Member {
   std::unique_ptr<Client> client;
   std::optional<Instant> again;  // when the owner wants its turn, whatever the client wants
   std::optional<Instant> due;
+  Instant asked_first;  // the gateway, to let it in
+  Instant asked_last;
   bool is_let_in = false;
 };
 
@@ -32,6 +35,8 @@ class Crowd {
   struct Options {
     SocketAddress listen;  // the portal; the relay has the same address
     IpAddress resource;    // what clients may reach
+    std::optional<Generation> generation =
+        std::nullopt;  // of the portal; none: as the gateway asks
   };
   struct Hooks {
     std::function<void(const Place& by, const SocketAddress& to, Bytes bytes)> send;
@@ -54,10 +59,10 @@ class Crowd {
   void serve(Member& member);
   void drain(Member& member);
 
-  // A datagram for a client.
-  void on_datagram(MutableBytes datagram, const SocketAddress& from);
-  [[nodiscard]] std::optional<ByteVector> relay_answer(Bytes datagram,
-                                                       const SocketAddress& from) const {
+  // A datagram for a client. `whose` it is, where the owner knows: initiations name nobody.
+  void on_datagram(MutableBytes datagram, const SocketAddress& from,
+                   std::optional<std::uint32_t> whose = std::nullopt);
+  [[nodiscard]] std::optional<ByteVector> relay_answer(Bytes datagram, const SocketAddress& from) {
     return relay_.answer(datagram, from);
   }
 
@@ -67,10 +72,22 @@ class Crowd {
   [[nodiscard]] Instant now() const { return now_; }
   [[nodiscard]] std::optional<Instant> joined() const { return joined_; }
   [[nodiscard]] std::uint64_t failed() const { return failed_; }
+  [[nodiscard]] Generation generation() const { return portal_.generation(); }
+  // No gateway lets a client in before (spec connectivity 3.11).
+  [[nodiscard]] bool has_allocation() const { return relay_.counts().allocations != 0; }
+  // How far the gateway and its clients have come.
+  [[nodiscard]] Json progress() const;
 
  private:
   void on_joined();
   void on_message(const std::string& event, const Json& payload);
+  void on_agreed(Member& member, const Agreement& agreed);
+  [[nodiscard]] Json relays() const;
+  [[nodiscard]] static bool is_waiting(const Member& one) {
+    return !one.is_let_in && !one.client->is_plain();
+  }
+  void ask(Member& member);
+  void ask_again(Member& member);
   void reschedule(Member& member);
 
   Options options_;
@@ -87,6 +104,8 @@ class Crowd {
   WallTime wall_;
   std::optional<Instant> joined_;
   std::uint64_t failed_ = 0;
+  std::uint64_t asked_ = 0;
+  std::uint64_t agreed_ = 0;
 };
 
 }  // namespace fg::swarm

@@ -33,9 +33,10 @@ std::string parameter(std::string_view target, std::string_view name) {
 
 }  // namespace
 
-Portal::Portal(asio::io_context& io, const SocketAddress& listen, OnJoined on_joined,
-               OnMessage on_message)
+Portal::Portal(asio::io_context& io, const SocketAddress& listen, std::optional<Generation> only,
+               OnJoined on_joined, OnMessage on_message)
     : acceptor_(io, endpoint_of(listen)),
+      only_(only),
       on_joined_(std::move(on_joined)),
       on_message_(std::move(on_message)) {
   accept();
@@ -44,6 +45,7 @@ Portal::Portal(asio::io_context& io, const SocketAddress& listen, OnJoined on_jo
 void Portal::accept() {
   acceptor_.async_accept([this](beast::error_code error, asio::ip::tcp::socket socket) {
     if (error) return;
+    ++heard_.connections;
     on_request(std::make_shared<Stream>(std::move(socket)));
     accept();
   });
@@ -56,13 +58,16 @@ void Portal::on_request(const std::shared_ptr<Stream>& stream) {
       stream->next_layer(), received_, request_, [this, stream](beast::error_code error, auto) {
         if (error) return;
         const std::string target{request_.target()};
-        if (target.find("/v2/") != std::string::npos) {  // of generation C, spec portal 1.2
+        on_upgrade(target);
+        if (only_ && *only_ != Generation::c && generation_ == Generation::c) {  // spec portal 1.5
+          ++heard_.refused;
           http::response<http::string_body> refusal{http::status::not_found, request_.version()};
           refusal.prepare_payload();
           beast::error_code ignored;
           http::write(stream->next_layer(), refusal, ignored);
           return;
         }
+        if (only_) generation_ = *only_;
         gateway_key_ = parameter(target, "public_key");
         stream->async_accept(request_, [this, stream](beast::error_code refused) {
           if (refused) return;
@@ -75,19 +80,31 @@ void Portal::on_request(const std::shared_ptr<Stream>& stream) {
       });
 }
 
+void Portal::on_upgrade(const std::string& target) {
+  heard_.path = target.substr(0, target.find('?'));
+  heard_.agent = std::string{request_[http::field::user_agent]};
+  generation_ = generation_of(target, !request_["X-Authorization"].empty());
+}
+
 void Portal::read(const std::shared_ptr<Stream>& stream) {
   stream->async_read(received_, [this, stream](beast::error_code error, auto) {
     if (error || stream != stream_) return;
     const auto frame = Json::parse(beast::buffers_to_string(received_.data()), nullptr, false);
     received_.clear();
-    if (!frame.is_discarded()) on_frame(frame);
+    try {
+      on_frame(frame);
+    } catch (const Json::exception&) {
+      ++heard_.not_understood;
+    }
     read(stream);
   });
 }
 
 void Portal::on_frame(const Json& frame) {
   const auto& event = frame.at("event").get_ref<const std::string&>();
-  if (event == "heartbeat" || event == "phx_join") reply(frame);
+  ++heard_.events[event];
+  const bool is_reply = agreement(event, frame.at("payload")).has_value();  // spec portal 1.10
+  if (event == "heartbeat" || event == "phx_join" || is_reply) reply(frame);
   if (event == "phx_join")
     on_joined_();
   else if (event != "heartbeat")

@@ -18,11 +18,21 @@ class Relay {
   static constexpr const char* kUsername = "2145916800:swarm";
   static constexpr const char* kPassword = "not-a-secret-of-anybody";
 
+  // How often what was answered.
+  struct Counts {
+    std::uint64_t bindings = 0;
+    std::uint64_t challenges = 0;
+    std::uint64_t allocations = 0;
+    std::uint64_t channels = 0;
+  };
+
   explicit Relay(const IpAddress& address) : address_(address) {}
-  [[nodiscard]] std::optional<ByteVector> answer(Bytes datagram, const SocketAddress& from) const;
+  [[nodiscard]] std::optional<ByteVector> answer(Bytes datagram, const SocketAddress& from);
+  [[nodiscard]] const Counts& counts() const { return counts_; }
 
  private:
   IpAddress address_;
+  Counts counts_;
 };
 
 }  // namespace fg::swarm
