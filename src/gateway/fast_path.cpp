@@ -71,7 +71,8 @@ struct FastPath::State {
     std::string refusal;             // why there is none
     std::string limitation;          // why it is not better
     std::optional<AttachMode> only;  // what is left to try; none: native, then generic
-    bool is_given_up = false;        // until it is made anew
+    std::string why_not_native;      // where generic mode is what is left
+    bool is_given_up = false;        // until it is made anew, or set up
     unsigned index = 0;              // as last seen
     bool is_up = false;
     int busy_tries = 0;
@@ -88,6 +89,7 @@ struct FastPath::State {
   [[nodiscard]] Result<std::unique_ptr<XdpLink>, AttachError> try_modes(const std::string& name,
                                                                         Entry& entry);
   void give_back(Entry& entry);
+  static void pause(Entry& entry, Instant now);
   static void notice(Entry& entry, const Interface& seen, Instant now);
   void ask_for_refresh(Instant now) {
     if (!refresh_at) refresh_at = std::max(now + kSettle, refreshed_at + kRefreshPause);
@@ -96,7 +98,7 @@ struct FastPath::State {
   void tell_relays(XdpLink& link);
   void refuse(const std::string& name, Entry& entry, std::string why);
   [[nodiscard]] std::string describe(const XdpLink& link) const;
-  [[nodiscard]] std::string limits_of(XdpLink& link) const;
+  [[nodiscard]] std::string limits_of(const Entry& entry) const;
 
   FastPathOptions options;
   Log log;
@@ -112,6 +114,7 @@ struct FastPath::State {
   std::optional<Instant> refresh_at;
   Instant refreshed_at{};
   Instant check_at{};
+  Instant turned_at{};
   bool is_starting = false;
   DropCounters drops;
 };
@@ -243,15 +246,19 @@ void FastPath::State::refresh(Instant now) {
   }
 }
 
-// A device that is made anew, or comes up, is another chance.
+// A device that is made anew, or set up, is another chance. A driver that takes its device down for
+// an attempt has few of them.
 void FastPath::State::notice(Entry& entry, const Interface& seen, Instant now) {
   const bool is_new = seen.index != entry.index;
-  if (is_new) {
+  if (is_new || (seen.is_up && !entry.is_up)) {
+    if (is_new) entry.pause = kRetryFirst;
+    if (is_new || !entry.is_given_up)
+      entry.retry_at = now;
+    else
+      pause(entry, now);
     entry.is_given_up = false;
-    entry.only.reset();
-    entry.pause = kRetryFirst;
+    if (!entry.link) entry.only.reset();
   }
-  if (is_new || (seen.is_up && !entry.is_up)) entry.retry_at = now;
   entry.index = seen.index;
   entry.is_up = seen.is_up;
 }
@@ -260,6 +267,11 @@ void FastPath::State::tell_relays(XdpLink& link) {
   std::vector<SocketAddress> servers;
   for (const auto& [slot, server] : relays) servers.push_back(server);
   (void)link.program()->set_relays(servers);
+}
+
+void FastPath::State::pause(Entry& entry, Instant now) {
+  entry.retry_at = now + entry.pause;
+  entry.pause = std::min(entry.pause * 2, kRetryMax);
 }
 
 // ---- attach and leave ----
@@ -276,12 +288,13 @@ Result<std::unique_ptr<XdpLink>, AttachError> FastPath::State::try_modes(const s
       .first_port = entries.size() - 1};
   // A frame that became a socket buffer before the program sees it costs more than the socket does.
   if (options.backend == BackendChoice::automatic) link_options.program.only = AttachMode::native;
+  if (entry.only != AttachMode::generic) entry.why_not_native.clear();
   auto link = XdpLink::attach(link_options, ports);
   if (link || link_options.program.only ||
       link.error().reason != AttachError::Reason::socket_refused)
     return link;
   link_options.program.only = AttachMode::generic;
-  entry.limitation = "native mode: " + link.error().to_string();
+  entry.why_not_native = "native mode: " + link.error().to_string();
   return XdpLink::attach(link_options, ports);
 }
 
@@ -297,8 +310,7 @@ void FastPath::State::attach(const std::string& name, Entry& entry, Instant now)
     }
     entry.busy_tries = 0;
     entry.is_given_up = is_lasting(link.error().reason);
-    entry.retry_at = now + entry.pause;
-    entry.pause = std::min(entry.pause * 2, kRetryMax);
+    pause(entry, now);
     refuse(name, entry, link.error().to_string());
     return;
   }
@@ -306,7 +318,7 @@ void FastPath::State::attach(const std::string& name, Entry& entry, Instant now)
   entry.attached_at = now;
   entry.link = std::move(*link);
   entry.refusal.clear();
-  if (auto limits = limits_of(*entry.link); !limits.empty()) entry.limitation = std::move(limits);
+  entry.limitation = limits_of(entry);
   (void)entry.link->program()->set_addresses(addresses);
   tell_relays(*entry.link);
   if (!is_starting)
@@ -318,7 +330,6 @@ void FastPath::State::give_back(Entry& entry) {
   if (!entry.link) return;
   entry.link->leave();
   leaving.push_back(std::move(entry.link));
-  entry.limitation.clear();
 }
 
 // Said when it is new.
@@ -338,14 +349,13 @@ void FastPath::State::check(const std::string& name, Entry& entry, Instant now) 
   const auto mode = entry.link->mode();
   const bool is_native = mode == AttachMode::native;
   give_back(entry);
-  entry.retry_at = now + entry.pause;
   switch (fault) {
     case XdpLink::Fault::none:
       break;
     case XdpLink::Fault::detached:
       refuse(name, entry,
              "the XDP program was detached by another program, or with the interface; tried again");
-      entry.pause = std::min(entry.pause * 2, kRetryMax);
+      pause(entry, now);
       break;
     case XdpLink::Fault::queues_changed:
       refuse(name, entry, "the number of its receive queues changed; attached again");
@@ -359,6 +369,7 @@ void FastPath::State::check(const std::string& name, Entry& entry, Instant now) 
                  "kernel");
       entry.is_given_up = !is_native || options.backend == BackendChoice::automatic;
       entry.only = AttachMode::generic;
+      entry.why_not_native = entry.refusal;
       entry.retry_at = now;
       break;
   }
@@ -396,6 +407,7 @@ void FastPath::on_readable(Instant now) { state_->sending->on_readable(now); }
 void FastPath::on_turn(Instant now, const std::string& outgoing_filter) {
   auto& s = *state_;
   if (!s.netlink) return;
+  s.turned_at = now;
   std::erase_if(s.leaving, [](const auto& link) { return link->is_done(); });
   if (s.check_at <= now) {
     s.check_at = now + io::xdp::kDeliveryInterval;
@@ -416,15 +428,16 @@ void FastPath::on_turn(Instant now, const std::string& outgoing_filter) {
 Instant FastPath::wakeup() const {
   const auto& s = *state_;
   if (!s.netlink) return Instant::max();
-  auto at = s.sending ? s.sending->wakeup() : Instant::max();
-  if (s.refresh_at) at = *s.refresh_at;
+  // Nothing can be attached before the workers have let go.
+  if (!s.leaving.empty()) return s.turned_at + kRelease;
+  auto at = std::min(s.sending ? s.sending->wakeup() : Instant::max(),
+                     s.refresh_at.value_or(Instant::max()));
   for (const auto& [name, entry] : s.entries) {
     if (entry.link)
       at = std::min(at, s.check_at);
     else if (!entry.is_given_up)
       at = std::min(at, entry.retry_at);
   }
-  if (!s.leaving.empty()) at = std::max(at, s.check_at - io::xdp::kDeliveryInterval + kRelease);
   return at;
 }
 
@@ -435,8 +448,10 @@ std::string FastPath::State::describe(const XdpLink& link) const {
          (link.is_zero_copy() ? "zero copy" : "copies") + ", " + counted(link.queues(), "queue");
 }
 
-std::string FastPath::State::limits_of(XdpLink& link) const {
-  std::string out = link.program()->limitation();
+std::string FastPath::State::limits_of(const Entry& entry) const {
+  auto& link = *entry.link;
+  auto out = link.program()->limitation();
+  if (out.empty()) out = entry.why_not_native;
   const auto add = [&out](const std::string& what) { out += (out.empty() ? "" : "; ") + what; };
   if (link.mode() == AttachMode::native && !link.is_zero_copy())
     add(link.interface() + "'s driver has no zero copy");
@@ -452,6 +467,7 @@ FastPath::Report FastPath::report() const {
   for (const auto& [name, entry] : state_->entries) {
     auto what = entry.link ? state_->describe(*entry.link) : name + ": " + entry.refusal;
     if (entry.link && state_->sending) what += ", " + state_->sending->describe(*entry.link);
+    if (entry.link && !entry.limitation.empty()) what += ", not more: " + entry.limitation;
     out.detail += (out.detail.empty() ? "" : "; ") + what;
     if (!entry.link) continue;
     out.name = "xdp";

@@ -37,9 +37,9 @@ def lab():
 class Started:
     """A gateway started in some way; ended, with what it left, at the end of the block."""
 
-    def __init__(self, lab, before=(), env=None, arguments=()):
+    def __init__(self, lab, before=(), env=None, arguments=(), backend=None):
         self.lab = lab
-        self.gateway = Gateway(lab.world, env=env)
+        self.gateway = Gateway(lab.world, env=env, backend=backend)
         self.gateway.env = {k: v for k, v in self.gateway.env.items() if v is not None}
         self.gateway.command = [*before, *self.gateway.command, *arguments]
 
@@ -77,17 +77,21 @@ def in_gateway(lab, *command, check=True):
     return netns.execute(lab.world.ns("gateway"), *command, check=check)
 
 
-def test_an_ordinary_user_with_the_ambient_capability_needs_no_more(lab):
-    state = lab.world.path("of-nobody")
+@pytest.mark.parametrize("backend, capabilities", [("kernel", ("net_admin",)), ("xdp", ("net_admin", "bpf", "net_raw"))])
+def test_an_ordinary_user_with_the_ambient_capabilities_needs_no_more(lab, backend, capabilities):
+    """AF_XDP needs locked memory as well."""
+    state = lab.world.path(f"of-nobody-{backend}")
     os.makedirs(state)
     os.chown(state, 65534, 65534)
     os.chmod(lab.world.dir, 0o755)
     node = ["unshare", "--mount", "sh", "-c",       # as devtmpfs makes it: for everyone
             "mount -t tmpfs none /dev/net && mknod -m 0666 /dev/net/tun c 10 200 && exec \"$@\"", "sh"]
-    only = [f"--{kind}={sets}" for kind, sets in (("inh-caps", "-all,+net_admin"), ("ambient-caps", "-all,+net_admin"),
-                                                  ("bounding-set", "-all,+net_admin"))]
-    with Started(lab, [*node, *AS_NOBODY, *only], {"FIREGATE_STATE_DIRECTORY": state}) as started:
+    sets = ",".join(["-all", *(f"+{name}" for name in capabilities)])
+    only = [f"--{kind}={sets}" for kind in ("inh-caps", "ambient-caps", "bounding-set")]
+    memory = ["prlimit", "--memlock=unlimited"] if backend == "xdp" else []
+    with Started(lab, [*node, *memory, *AS_NOBODY, *only], {"FIREGATE_STATE_DIRECTORY": state}, backend=backend) as started:
         started.ready()
+        assert started.says("backend chosen", f"backend={backend}")
         with open(f"/proc/{started.gateway.process.pid}/status", encoding="ascii") as f:
             assert re.search(r"^Uid:\s+65534\s+65534", f.read(), re.MULTILINE)
         assert started.log().count("Failed to increase `core.rmem_max`") == 1
@@ -164,7 +168,7 @@ def test_a_second_gateway_on_the_host_is_told_why_it_cannot_serve(lab):
         assert second.process.wait(10) == 1
         assert "stop the other gateway" in second.process.tail()
         other = Gateway(lab.world, env={"HEALTH_CHECK_ADDR": "127.0.0.1:8080", "FIREGATE_TUN_NAME": "tun-other",
-                                        "FIREZONE_ID": "other"}).start()
+                                        "FIREZONE_ID": "other"}, backend="kernel").start()
         wait_for("the other says so", lambda: "is another gateway running? Stop it" in other.process.log_text(), 10)
         assert re.search(r"ERROR gateway: health endpoint is not offered.*127.0.0.1:8080", other.process.log_text())
         assert lab.probes.get(t.RESOURCE4).ok, "the first one works on"

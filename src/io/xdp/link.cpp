@@ -96,6 +96,7 @@ Link::Fault Link::check(DropCounters& drops) {
     drops.count(DropReason::xdp_refused, losses.other - queue.losses.other);
     queue.losses = losses;
     frames.arrived += queue.socket->received();
+    frames.waiting += queue.socket->waiting();
     frames.lost += losses.ring_full + losses.no_frame;
     room += kReceiveRing;
   }

@@ -190,6 +190,12 @@ QueueSocket::Losses QueueSocket::losses() const {
           .other = s.rx_dropped + s.rx_invalid_descs};
 }
 
+std::uint32_t QueueSocket::waiting() const {
+  const auto& ring = rings_->receive_ring;
+  return __atomic_load_n(ring.producer, __ATOMIC_ACQUIRE) -
+         __atomic_load_n(ring.consumer, __ATOMIC_ACQUIRE);
+}
+
 void QueueSocket::refill() noexcept {
   if (rings_->held.empty()) return;
   rings_->fill(rings_->held);

@@ -67,6 +67,8 @@ class QueueSocket {
   [[nodiscard]] Losses losses() const;
   // Datagrams handed to the worker; of anyone.
   [[nodiscard]] std::uint64_t received() const { return received_.load(std::memory_order_relaxed); }
+  // Frames in the receive ring, now; of anyone.
+  [[nodiscard]] std::uint32_t waiting() const;
   // What the worker measured; none: not yet. Of anyone.
   struct SendVerdict {
     SendWay way{};

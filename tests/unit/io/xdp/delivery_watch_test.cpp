@@ -29,10 +29,33 @@ TEST(DeliveryWatch, WhoReceivesOrIsOnlyTooSlowIsLeftAlone) {
   }
 }
 
-TEST(DeliveryWatch, AnIdleTunnelSaysNothing) {
+// A ping, or the first packet of a connection that is tried again.
+TEST(DeliveryWatch, WhoTriesOnceASecondWaitsNoLongerThanTwo) {
+  for (int phase = 0; phase < 2; ++phase) {
+    DeliveryWatch watch;
+    std::uint64_t redirected = 0;
+    int looks = 0;
+    for (bool is_over = false; !is_over && looks < 10; ++looks) {
+      if (looks % 2 == phase) ++redirected;
+      is_over = watch.check({.redirected = redirected}, kRoom);
+    }
+    EXPECT_LE(looks - phase, 4) << phase;
+  }
+}
+
+TEST(DeliveryWatch, OneLostFrameAndAnIdleTunnelSayNothing) {
   DeliveryWatch watch;
-  EXPECT_FALSE(watch.check({.redirected = 3}, kRoom));
-  for (int i = 0; i < 10; ++i) EXPECT_FALSE(watch.check({.redirected = 6}, kRoom));
+  for (int i = 0; i < 10; ++i) EXPECT_FALSE(watch.check({.redirected = 1}, kRoom));
+  EXPECT_FALSE(watch.check({.redirected = 2}, kRoom)) << "this one is on its way";
+  EXPECT_FALSE(watch.check({.redirected = 2, .arrived = 1}, kRoom));
+  for (int i = 0; i < 10; ++i)
+    EXPECT_FALSE(watch.check({.redirected = 2, .arrived = 1}, kRoom)) << "and it counts no more";
+}
+
+TEST(DeliveryWatch, WhatWaitsForALateWorkerIsNotLost) {
+  DeliveryWatch watch;
+  for (std::uint64_t i = 0; i < 10; ++i)
+    EXPECT_FALSE(watch.check({.redirected = 100 * i, .waiting = 100 * i}, kRoom)) << i;
 }
 
 TEST(DeliveryWatch, AFrameOnItsWayResetsTheCount) {
