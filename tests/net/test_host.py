@@ -77,21 +77,23 @@ def in_gateway(lab, *command, check=True):
     return netns.execute(lab.world.ns("gateway"), *command, check=check)
 
 
-@pytest.mark.parametrize("backend, capabilities", [("kernel", ("net_admin",)), ("xdp", ("net_admin", "bpf", "net_raw"))])
+@pytest.mark.parametrize("backend, capabilities", [
+    ("kernel", "net_admin"), ("kernel", "net_admin bpf"), ("xdp", "net_admin bpf perfmon net_raw ipc_lock")])
 def test_an_ordinary_user_with_the_ambient_capabilities_needs_no_more(lab, backend, capabilities):
-    """AF_XDP needs locked memory as well."""
-    state = lab.world.path(f"of-nobody-{backend}")
+    """ipc_lock stands for a high enough limit of locked memory."""
+    state = lab.world.path(f"with {capabilities}")
     os.makedirs(state)
     os.chown(state, 65534, 65534)
     os.chmod(lab.world.dir, 0o755)
     node = ["unshare", "--mount", "sh", "-c",       # as devtmpfs makes it: for everyone
             "mount -t tmpfs none /dev/net && mknod -m 0666 /dev/net/tun c 10 200 && exec \"$@\"", "sh"]
-    sets = ",".join(["-all", *(f"+{name}" for name in capabilities)])
+    sets = ",".join(["-all", *(f"+{name}" for name in capabilities.split())])
     only = [f"--{kind}={sets}" for kind in ("inh-caps", "ambient-caps", "bounding-set")]
-    memory = ["prlimit", "--memlock=unlimited"] if backend == "xdp" else []
-    with Started(lab, [*node, *memory, *AS_NOBODY, *only], {"FIREGATE_STATE_DIRECTORY": state}, backend=backend) as started:
+    with Started(lab, [*node, *AS_NOBODY, *only], {"FIREGATE_STATE_DIRECTORY": state, "FIREGATE_WORKERS": "2"},
+                 backend=backend) as started:
         started.ready()
         assert started.says("backend chosen", f"backend={backend}")
+        assert started.says("TUN device", f"steering={'true' if 'bpf' in capabilities else 'false'}")
         with open(f"/proc/{started.gateway.process.pid}/status", encoding="ascii") as f:
             assert re.search(r"^Uid:\s+65534\s+65534", f.read(), re.MULTILINE)
         assert started.log().count("Failed to increase `core.rmem_max`") == 1

@@ -162,14 +162,14 @@ def test_sockets_of_the_dead_are_replaced_and_those_of_the_living_are_not(make_l
     lab = make_lab("C")
     pid = lab.gateway.ask("status")["status"]["pid"]
     other = Gateway(lab.world, env={"HEALTH_CHECK_ADDR": "127.0.0.1:8081", "FIREGATE_TUN_NAME": "tun-other",
-                                    "FIREZONE_ID": "other"}).start()
+                                    "FIREZONE_ID": "other"}, backend="kernel").start()
     wait_for("the other says so", lambda: "another gateway listens there" in other.process.log_text(), 10)
     assert lab.gateway.ask("status")["status"]["pid"] == pid
     other.stop()
     own = lab.world.path("of/its/own.sock")
     os.mkdir(lab.world.path("of"))
     other = Gateway(lab.world, env={"HEALTH_CHECK_ADDR": "127.0.0.1:8081", "FIREGATE_TUN_NAME": "tun-other",
-                                    "FIREZONE_ID": "other", "FIREGATE_CONTROL_SOCKET": own}).start()
+                                    "FIREZONE_ID": "other", "FIREGATE_CONTROL_SOCKET": own}, backend="kernel").start()
     wait_for("its own socket", lambda: other.show("status", socket=own).returncode == 0, 10)
     assert stat.S_IMODE(os.stat(os.path.dirname(own)).st_mode) == 0o700
     other.stop()

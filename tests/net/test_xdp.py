@@ -126,6 +126,8 @@ def test_a_killed_gateway_leaves_nothing_and_the_next_one_starts(make_lab):
     ({"FIREGATE_XDP_INTERFACES": "wan7"}, (), ["there is no interface wan7", "ip link"]),
     ({"FIREGATE_XDP_INTERFACES": "lo"}, (), ["not an Ethernet device"]),
     ({}, ("setpriv", "--bounding-set", "-bpf,-sys_admin"), ["CAP_BPF"]),
+    ({}, ("prlimit", "--memlock=4194304", "setpriv", "--bounding-set", "-ipc_lock"),
+     ["frames found no memory", "limited to 4096 KiB", "LimitMEMLOCK=infinity"]),
     ({}, ("occupied",), ["shares with nobody", "xdp-loader"])])
 def test_what_cannot_be_had_is_said_with_the_mend(make_lab, changes, before, words):
     """Demanded, it ends the gateway. Left to itself it tries nothing on a device that would give copies: neither without

@@ -57,9 +57,8 @@ std::string AttachError::to_string() const {
       break;
     case Reason::no_permission:
       text =
-          "the BPF program may not be loaded: run as root or with CAP_BPF and CAP_NET_ADMIN, "
-          "outside "
-          "of a container that forbids bpf()";
+          "BPF programs or AF_XDP sockets are not permitted: run as root or with CAP_BPF, "
+          "CAP_PERFMON, CAP_NET_ADMIN and CAP_NET_RAW, outside of a container that forbids bpf()";
       break;
     case Reason::locked_memory:
       text = "the BPF maps found no memory (locked memory is limited to " + locked_memory_limit() +

@@ -19,7 +19,7 @@ TEST(AttachErrorTest, EachReasonNamesItsMend) {
   for (const auto& [reason, mend] : {
            Case{Reason::no_interface, "`ip link`"},
            Case{Reason::not_ethernet, "name the interface"},
-           Case{Reason::no_permission, "CAP_BPF"},
+           Case{Reason::no_permission, "CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN and CAP_NET_RAW"},
            Case{Reason::locked_memory, "LimitMEMLOCK"},
            Case{Reason::kernel_too_old, "5.18"},
            Case{Reason::occupied, "ip link set dev wan xdp off"},
