@@ -28,9 +28,9 @@
 namespace fg::controller {
 
 inline constexpr std::size_t kEarlyMessagesMax =
-    128;                                       // spec connectivity 6: buffered before nomination
-inline constexpr std::size_t kChecksKept = 8;  // others are left to a worker one check later
-inline constexpr Duration kIdleAfter = 20s;    // spec connectivity 2.19
+    128;                                     // spec connectivity 6: buffered before nomination
+inline constexpr Duration kIdleAfter = 20s;  // spec connectivity 2.19
+inline constexpr Duration kPathStands = 3s;  // without change, before checks are left to a worker
 inline constexpr Duration kLegacyIdleClose = 5min;  // spec connectivity 2.16, A
 
 // In-tunnel announcements: ours to answer, the client's to send (spec policy 4.5.4: one a lookup).
@@ -81,14 +81,6 @@ struct Connection {
   bool has_session = false;
   bool is_idle = false;
   bool is_path_doubted = false;
-  // The newest checks of the client, each from another pair: what it will go on asking.
-  struct Check {
-    SocketAddress local;
-    SocketAddress from;
-    std::optional<RelayId> relay;  // came as channel data
-    ByteVector bytes;
-  };
-  std::vector<Check> checks;              // empty while idle
   std::vector<ice::Repeatable> standing;  // answered by a worker
 
   Instant created;

@@ -290,8 +290,8 @@ class Controller {
     std::optional<RelayId> relay;  // came as channel data
   };
   void on_stun(const Arrival& arrival, Bytes bytes, Instant now);
-  static void keep_check(Connection& connection, const Arrival& arrival, Bytes bytes);
-  void leave_to_worker(Connection& connection, const Connection::Check& check, Instant now);
+  void leave_to_worker(Connection& connection, const stun::Message& request, const Arrival& arrival,
+                       Bytes bytes, Instant now);
   void on_check_answered(const pipeline::CheckAnswered& answered);
   void on_handshake(const Arrival& arrival, Bytes bytes, Instant now);
   void on_initiation(const Arrival& arrival, Bytes bytes, Instant now);

@@ -9,8 +9,6 @@
 namespace fg::controller {
 namespace {
 
-constexpr Duration kIdleFar = 5s;            // what is due sooner is due exactly
-constexpr Duration kIdleGrain = 500ms;       // of checks that are 25 s apart
 constexpr Duration kKeyRest = 5s;            // spec connectivity 4.3
 constexpr Duration kAttemptTime = 20s;       // spec connectivity 4.6, B and C in ICE mode
 constexpr Duration kAttemptTimeOther = 90s;  // A, and C without ICE
@@ -23,6 +21,13 @@ WorkerIndex worker_for(const ClientId& client, unsigned workers) {
   // addition.
   return WorkerIndex{static_cast<std::uint8_t>(
       (std::hash<ClientId>{}(client) * 0x9E3779B97F4A7C15ULL >> 32) % workers)};
+}
+
+// Of what is due that far ahead, where no peer waits for it: checks that are 15 or 25 s apart; how
+// long a peer was not heard.
+Duration grain_of(Duration ahead) {
+  if (ahead > 5s) return 500ms;
+  return ahead > 500ms ? 100ms : Duration{1};
 }
 
 Instant round_up(Instant at, Duration grain) {
@@ -188,9 +193,7 @@ void Controller::take_back_answers(Connection& connection) {
   tell(pipeline::kFirstWorker, pipeline::DropStandingAnswers{number(connection.options.key)});
 }
 
-// The agent of a client that does something wants to hear of each check when it comes.
 void Controller::wake(Connection& connection, Instant now) {
-  take_back_answers(connection);
   connection.last_activity = now;
   if (connection.is_idle) {
     connection.is_idle = false;
@@ -217,6 +220,7 @@ void Controller::migrate_orphans(Instant now) {
     log_.debug("connection moved to another relay", {{"client", connection->options.client}});
     seed_candidates(*connection, now);
     bind_channels(*connection, now);
+    take_back_answers(*connection);
     wake(*connection, now);
   }
 }
@@ -274,8 +278,6 @@ void Controller::on_connection_timeout(Connection& connection, Instant now, Wall
   if (!connection.is_idle && quiet >= kIdleAfter && connection.agent.is_connected()) {
     connection.is_idle = true;
     connection.agent.set_profile(ice::kServerIdle, now);
-    for (const auto& check : std::exchange(connection.checks, {}))
-      leave_to_worker(connection, check, now);
   }
   pump(connection, now);
 }
@@ -336,8 +338,10 @@ void Controller::pump_agent(Connection& connection, ice::Agent& agent, Instant n
     }
     if (find(key) == nullptr) return;
   }
-  if (agent.is_doubting() && !connection.is_path_doubted)
+  if (agent.is_doubting() && !connection.is_path_doubted) {
+    take_back_answers(connection);  // each check counts, when it comes
     tell(connection.options.worker, pipeline::AskRoute{connection.options.slot});
+  }
   connection.is_path_doubted = agent.is_doubting();
 }
 
@@ -472,9 +476,9 @@ void Controller::reschedule(Connection& connection) {
   if (connection.options.is_legacy)
     due = earlier(due, Wakeup{connection.last_activity + kLegacyIdleClose, "idle close"});
   if (!connection.names.empty()) due = earlier(due, Wakeup{connection.names_at, "names"});
-  // Idle connections are looked at together: waking up costs more than what one of them has to do.
-  if (connection.is_idle && due && due->at - last_now_ > kIdleFar)
-    due->at = round_up(due->at, kIdleGrain);
+  // They are looked at together: waking up costs more than what one of them has to do.
+  if (due && (connection.is_idle || !connection.standing.empty()))
+    due->at = round_up(due->at, grain_of(due->at - last_now_));
   const auto deadline = due ? std::optional{due->at} : std::nullopt;
   if (connection.deadline == deadline) return;
   if (connection.deadline) deadlines_.erase({*connection.deadline, key});

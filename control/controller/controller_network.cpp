@@ -77,13 +77,8 @@ void Controller::on_stun(const Arrival& arrival, Bytes bytes, Instant now) {
     if (agent == nullptr) continue;
     const auto refused = agent->on_message(*message, arrival.local, arrival.from, now);
     if (!refused) {
-      if (message->is(stun::Method::binding, stun::Class::request)) {
-        if (connection->is_idle)
-          leave_to_worker(*connection, {arrival.local, arrival.from, arrival.relay, copy_of(bytes)},
-                          now);
-        else
-          keep_check(*connection, arrival, bytes);
-      }
+      if (message->is(stun::Method::binding, stun::Class::request))
+        leave_to_worker(*connection, *message, arrival, bytes, now);
       dirty_.push_back(key);
       return;
     }
@@ -92,38 +87,24 @@ void Controller::on_stun(const Arrival& arrival, Bytes bytes, Instant now) {
   drop(reason);
 }
 
-void Controller::keep_check(Connection& connection, const Arrival& arrival, Bytes bytes) {
-  auto& checks = connection.checks;
-  auto at = std::ranges::find_if(checks, [&](const auto& check) {
-    return check.local == arrival.local && check.from == arrival.from;
-  });
-  if (at == checks.end()) {
-    if (checks.size() == kChecksKept) checks.erase(checks.begin());
-    at = checks.insert(checks.end(), {arrival.local, arrival.from, arrival.relay, {}});
-  }
-  at->relay = arrival.relay;
-  at->bytes.assign(bytes.begin(), bytes.end());
-}
-
-// The next checks of an idle client will ask the same (spec connectivity 2.19). The agent hears of
-// them late, which is why it has to be idle.
-void Controller::leave_to_worker(Connection& connection, const Connection::Check& check,
-                                 Instant now) {
-  auto* agent = connection.agent.ice();
-  const auto request = stun::Message::parse(check.bytes);
-  if (agent == nullptr || !request || (check.relay && check.relay != connection.relay)) return;
-  const auto repeatable = agent->repeatable(*request, check.local, check.from);
+// The next checks of a client whose path stands will ask the same (spec connectivity 2.18, 2.19).
+void Controller::leave_to_worker(Connection& connection, const stun::Message& request,
+                                 const Arrival& arrival, Bytes bytes, Instant now) {
+  auto& agent = *connection.agent.ice();
+  if (!agent.is_connected() || now - connection.path_since < kPathStands) return;
+  if (arrival.relay && arrival.relay != connection.relay) return;
+  const auto repeatable = agent.repeatable(request, arrival.local, arrival.from);
   auto& standing = connection.standing;
   if (!repeatable || std::ranges::find(standing, *repeatable) != standing.end()) return;
-  const auto path = way_over({check.local, check.from, check.relay.has_value(), false}, now);
-  auto answer = agent->standing_answer(check.from);
+  const auto path = way_over({arrival.local, arrival.from, arrival.relay.has_value(), false}, now);
+  auto answer = agent.standing_answer(arrival.from);
   if (!path || !answer) return;
   std::erase_if(standing, [&](const auto& known) { return known.pair == repeatable->pair; });
   standing.push_back(*repeatable);
   tell(pipeline::kFirstWorker,
-       pipeline::SetStandingAnswer{
-           number(connection.options.key), number(repeatable->pair), repeatable->nominates, *path,
-           agent->local_credentials().password, check.bytes, std::move(*answer)});
+       pipeline::SetStandingAnswer{number(connection.options.key), number(repeatable->pair),
+                                   repeatable->nominates, *path, agent.local_credentials().password,
+                                   copy_of(bytes), std::move(*answer)});
 }
 
 void Controller::on_check_answered(const pipeline::CheckAnswered& answered) {
@@ -132,8 +113,8 @@ void Controller::on_check_answered(const pipeline::CheckAnswered& answered) {
   if (agent == nullptr) return;
   if (!agent->on_repeated({ice::PairId{answered.pair}, answered.nominates}, answered.at))
     take_back_answers(*connection);
-  // Its deadline comes too early now, and is put right when it comes.
-  if (agent->has_output()) dirty_.push_back(connection->options.key);
+  // Otherwise its deadline comes too early now, and is put right when it comes.
+  if (agent->has_output() || agent->is_doubting()) dirty_.push_back(connection->options.key);
 }
 
 void Controller::on_handshake(const Arrival& arrival, Bytes bytes, Instant now) {
@@ -314,6 +295,7 @@ void Controller::on_relay_event(const turn::RelayEvent& event, Instant now) {
     for (auto* connection : with_relay(event.id)) {
       add_local(*connection, learnt->candidate, now);
       if (learnt->candidate.kind == turn::Candidate::Kind::relayed) bind_channels(*connection, now);
+      take_back_answers(*connection);
       wake(*connection, now);
     }
   } else if (const auto* lost = std::get_if<turn::CandidateInvalidated>(&event.what)) {

@@ -314,6 +314,7 @@ void Controller::on(const portal::IceCandidates& message, Instant now) {
   for (const auto& line : message.candidates) {
     if (message.invalidated) {
       connection->agent.invalidate_remote(line, now);
+      take_back_answers(*connection);
       continue;
     }
     const auto added = connection->agent.add_remote(line, now);

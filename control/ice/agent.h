@@ -197,8 +197,8 @@ class Agent {
 
   // ---- queries ----
 
-  // Of a request that on_message() just took: while idle, all there is to do about the same request
-  // is to answer and to be told.
+  // Of a request that on_message() just took: as long as no path is in doubt or withdrawn, all
+  // there is to do about the same request is to answer and to be told.
   [[nodiscard]] std::optional<Repeatable> repeatable(const stun::Message& request,
                                                      const SocketAddress& local,
                                                      const SocketAddress& remote);

@@ -120,7 +120,7 @@ std::optional<DropReason> Agent::on_success(const stun::Message& message, Instan
 std::optional<Repeatable> Agent::repeatable(const stun::Message& request,
                                             const SocketAddress& local,
                                             const SocketAddress& remote) {
-  if (failed_ || withdrawn_ || !profile_.relies_on_peer || role_ != Role::controlled ||
+  if (failed_ || withdrawn_ || is_doubting() || role_ != Role::controlled ||
       !request.is(stun::Method::binding, stun::Class::request) || !request.ends_sealed())
     return std::nullopt;
   const auto* destination = find_local(local);

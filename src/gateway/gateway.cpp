@@ -394,7 +394,7 @@ bool Gateway::drain_controller() {
   return busy.none();
 }
 
-// One system call for many: the checks of idle connections come due together, and so do answers.
+// One system call for many: the checks of connections come due together, and so do answers.
 void Gateway::send_datagrams() {
   std::array<OutgoingDatagrams, kDatagramsAtOnce> batch;
   do {

@@ -211,7 +211,8 @@ struct HandshakeNeeded {
   ClientSlot slot{};
   Why why = Why::nothing_heard;
 };
-// An inner packet passed in either direction; at most one event each five seconds and client.
+// An inner packet passed in either direction; at most one event each five seconds and client, told
+// within 250 ms unless none passed for long.
 struct ClientActivity {
   ClientSlot slot{};
 };
@@ -230,7 +231,7 @@ struct ChannelActivity {
   RelaySlot relay{};
   ChannelNumber channel{};
 };
-// A standing answer was given. Told within a second.
+// A standing answer was given. Told within 250 ms.
 struct CheckAnswered {
   std::uint32_t connection = 0;
   std::uint32_t pair = 0;

@@ -245,8 +245,9 @@ void Pipeline::arm_touched() noexcept {
 
 void Pipeline::note_activity(Client& client, Instant now) noexcept {
   if (now < client.quiet_until) return;
+  const bool is_known = now < client.quiet_until + kActivityKnown;
   client.quiet_until = now + kActivityInterval;
-  report(ClientActivity{client.slot}, false);
+  report(ClientActivity{client.slot}, false, is_known);
 }
 
 void Pipeline::report(Event event, bool essential, bool can_wait) noexcept {

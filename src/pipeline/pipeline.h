@@ -59,6 +59,7 @@ class Pipeline {
   static constexpr std::size_t kHandoffsHeld = 64;
   static constexpr std::size_t kPendingEventsMax = 65'536;
   static constexpr Duration kActivityInterval = 5s;  // pipeline/commands.h: ClientActivity
+  static constexpr Duration kActivityKnown = 10s;    // beyond it: idle after 20 s, or soon
   // What the control thread is asked to look at of strangers: some percent of a core. Clients are
   // expected sources before their first datagram, so only floods come near these.
   static constexpr Duration kStrangerStunInterval = 200us;     // 5000 a second

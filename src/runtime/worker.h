@@ -30,7 +30,7 @@ inline constexpr std::size_t kPuntRing = 1024;
 inline constexpr std::size_t kStrangerRing = 256;
 // Before the control thread is woken for nothing but these: events that can wait, punts of
 // strangers.
-inline constexpr Duration kEventPatience = 1s;
+inline constexpr Duration kEventPatience = 250ms;
 inline constexpr std::size_t kPatientEventsMax = kEventRing / 4;
 inline constexpr Duration kStrangerPatience = 5ms;
 inline constexpr std::size_t kHandoffRing = 256;

@@ -5,14 +5,65 @@
 #include <gtest/gtest.h>
 
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "control/ice/agent.h"
 #include "packet/demux.h"
+#include "pipeline/standing_answers.h"
 #include "tests/unit/control/controller/world.h"
 #include "wireguard/tunnel.h"
 
 namespace fg::test {
+
+// A worker between clients and controller as far as repeated checks go: it tells of them as late as
+// a worker may (pipeline/commands.h, CheckAnswered).
+class AnsweringWorker {
+ public:
+  // `to_client` takes what it answers.
+  AnsweringWorker(World& the_world, std::function<void(const controller::Datagram&)> to_client)
+      : world(the_world) {
+    world.on_command = [this](pipeline::Command& command) {
+      if (auto* set = std::get_if<pipeline::SetStandingAnswer>(&command)) {
+        ASSERT_TRUE(answers.set(std::move(*set)));
+      } else if (const auto* drop = std::get_if<pipeline::DropStandingAnswers>(&command)) {
+        answers.drop(drop->connection);
+        ++taken_back;
+      }
+    };
+    world.worker = [this, to_client = std::move(to_client)](const SocketAddress& from,
+                                                            const SocketAddress& to, Bytes bytes) {
+      const pipeline::Path path{pipeline::Path::Kind::direct, to.ip, from, {}};
+      const auto* found = answers.find(bytes, path, world.now);
+      if (found == nullptr) return false;
+      ++answered;
+      ByteVector out(found->answer.size());
+      pipeline::StandingAnswers::write(*found, bytes, out);
+      if (news_.empty()) due_ = world.now + 250ms;
+      news_.push_back({found->connection, found->pair, found->nominates, world.now});
+      to_client({from, to.ip, out});
+      return true;
+    };
+  }
+  [[nodiscard]] std::optional<Instant> due() const {
+    return news_.empty() ? std::nullopt : std::optional{due_};
+  }
+  void on_timeout() {
+    if (news_.empty() || world.now < due_) return;
+    for (const auto& told : std::exchange(news_, {}))
+      world.controller.on_event(told, world.now, world.wall());
+    world.settle();
+  }
+
+  World& world;
+  pipeline::StandingAnswers answers;
+  std::size_t answered = 0;
+  std::size_t taken_back = 0;
+
+ private:
+  std::vector<pipeline::CheckAnswered> news_;
+  Instant due_;
+};
 
 class Client {
  public:
@@ -45,6 +96,9 @@ class Client {
       ours.candidates.push_back(agent.line_of(candidate));
     world.portal_says(std::move(ours));
   }
+  void put_worker_between() {
+    worker.emplace(world, [this](const controller::Datagram& datagram) { receive(datagram); });
+  }
   void add_second(const char* host) {
     address6 = at(host);
     (void)agent.add_local(ice::LocalAddress::host(*address6), world.now);
@@ -60,12 +114,14 @@ class Client {
   void run(Duration by) {
     const auto end = world.now + by;
     while (world.now < end) {
+      if (worker) worker->on_timeout();
       step();
       world.settle();
       auto next = end;
       for (const auto& due : {agent.wakeup(), tunnel.wakeup()}) {
         if (due) next = std::min(next, std::max(due->at, world.now + 1ms));
       }
+      if (const auto told = worker ? worker->due() : std::nullopt) next = std::min(next, *told);
       world.advance(next - world.now);
     }
   }
@@ -113,6 +169,7 @@ class Client {
   ice::Agent agent;
   wireguard::Tunnel tunnel;
   std::vector<wireguard::Tunnel::Event> events;
+  std::optional<AnsweringWorker> worker;  // none: every check is the controller's
   bool is_cut = false;
   std::optional<Family> cut_family;
   bool sent_handshake = false;

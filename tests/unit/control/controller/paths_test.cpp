@@ -108,19 +108,24 @@ TEST_F(Busy, SilentClientsTogetherArePromptedAHundredTimesASecond) {
       controller::kPromptBurst);
 }
 
-class TwoFamilies : public Busy {
+// With and without a worker that repeats answers and tells of them late.
+class TwoFamilies : public Busy, public ::testing::WithParamInterface<bool> {
  protected:
   void SetUp() override {
     client.add_second("[2001:db8:51::20]:52625");
     Busy::SetUp();
+    if (GetParam()) client.put_worker_between();
     run(10s);
+    if (GetParam()) {
+      ASSERT_GE(client.worker->answers.size(), 2U);
+    }
     used = world.commanded<pipeline::SetPath>().back()->path.remote.family();
     world.said.clear();
   }
   Family used = Family::v4;
 };
 
-TEST_F(TwoFamilies, AFamilyThatDiesIsWithdrawnAndAnnouncedAgainAfterThirtySeconds) {
+TEST_P(TwoFamilies, AFamilyThatDiesIsWithdrawnAndAnnouncedAgainAfterThirtySeconds) {
   client.cut_family = used;
   run(8s);
   ASSERT_EQ(told().size(), 1U);
@@ -137,7 +142,7 @@ TEST_F(TwoFamilies, AFamilyThatDiesIsWithdrawnAndAnnouncedAgainAfterThirtySecond
   EXPECT_EQ(told()[1]->candidates, lines);
 }
 
-TEST_F(TwoFamilies, TheWorkerIsAskedOnceADoubtWhetherDataComesThatWayAndItsAnswerCounts) {
+TEST_P(TwoFamilies, TheWorkerIsAskedOnceADoubtWhetherDataComesThatWayAndItsAnswerCounts) {
   client.cut_family = used;
   run(12s, true);
   EXPECT_TRUE(told().empty());
@@ -145,6 +150,20 @@ TEST_F(TwoFamilies, TheWorkerIsAskedOnceADoubtWhetherDataComesThatWayAndItsAnswe
   EXPECT_GE(asked, 2U);
   EXPECT_LE(asked, 4U);
 }
+
+TEST_P(TwoFamilies, WhileAPathIsInDoubtEveryCheckIsTheControllers) {
+  if (!GetParam()) return;
+  client.cut_family = used;
+  run(3500ms);
+  EXPECT_GE(client.worker->taken_back, 1U);
+  const auto before = client.worker->answered;
+  run(1500ms);
+  EXPECT_EQ(client.worker->answered, before);
+}
+
+INSTANTIATE_TEST_SUITE_P(Worker, TwoFamilies, ::testing::Bool(), [](const auto& with) {
+  return std::string{with.param ? "Answers" : "Absent"};
+});
 
 }  // namespace
 }  // namespace fg

@@ -1,6 +1,5 @@
 // Sessions of a whole client: handshakes, goodbyes, idleness.
 #include "packet/control_message.h"
-#include "pipeline/standing_answers.h"
 #include "tests/unit/control/controller/client.h"
 
 namespace fg {
@@ -163,89 +162,104 @@ TEST_F(Connected, ChecksOfIdleClientsFallTogetherInHalfSeconds) {
   for (const auto at : checked) EXPECT_EQ(at.time_since_epoch() % 500ms, 0ns);
 }
 
-// A worker between the clients and the controller, as far as repeated checks go.
 class Repeating : public Connected {
  protected:
-  pipeline::StandingAnswers answers;
-  std::size_t answered = 0;
-  std::size_t taken_back = 0;
-
   void SetUp() override {
     Connected::SetUp();
-    world.on_command = [this](pipeline::Command& command) {
-      if (auto* set = std::get_if<pipeline::SetStandingAnswer>(&command)) {
-        ASSERT_TRUE(answers.set(std::move(*set)));
-      } else if (const auto* drop = std::get_if<pipeline::DropStandingAnswers>(&command)) {
-        answers.drop(drop->connection);
-        ++taken_back;
-      }
+    client.put_worker_between();
+  }
+  void wake() {
+    world.controller.on_event(
+        pipeline::ClientActivity{world.commanded<pipeline::AddClient>().back()->slot}, world.now,
+        world.wall());
+    world.settle();
+  }
+  // Awake for that long, and what of STUN the controller itself sent meanwhile.
+  std::size_t run_busy(Duration by) {
+    std::size_t sent = 0;
+    world.to_client = [&](const controller::Datagram& datagram) {
+      if (packet::classify(datagram.bytes) == packet::DatagramKind::stun) ++sent;
+      client.receive(datagram);
     };
-    world.worker = [this](const SocketAddress& from, const SocketAddress& to, Bytes bytes) {
-      const pipeline::Path path{pipeline::Path::Kind::direct, to.ip, from, {}};
-      const auto* found = answers.find(bytes, path, world.now);
-      if (found == nullptr) return false;
-      ++answered;
-      ByteVector out(found->answer.size());
-      pipeline::StandingAnswers::write(*found, bytes, out);
-      const pipeline::CheckAnswered told{found->connection, found->pair, found->nominates,
-                                         world.now};
-      client.receive({from, to.ip, out});
-      world.controller.on_event(told, world.now, world.wall());
-      return true;
-    };
-    client.agent.set_profile(ice::kClientIdle, world.now);
+    for (const auto end = world.now + by; world.now < end;) {
+      wake();
+      client.run(5s);
+    }
+    return sent;
   }
 };
 
 TEST_F(Repeating, ChecksOfAnIdleClientAreAnsweredByAWorkerFromTheSecondOn) {
+  client.agent.set_profile(ice::kClientIdle, world.now);
   client.run(5min);
-  EXPECT_GT(answers.size(), 0U);
-  const auto before = answered;
+  EXPECT_GT(client.worker->answers.size(), 0U);
+  const auto before = client.worker->answered;
   std::size_t by_controller = 0;
   world.to_client = [&](const controller::Datagram& datagram) {
     if (packet::classify(datagram.bytes) == packet::DatagramKind::stun) ++by_controller;
     client.receive(datagram);
   };
   client.run(100s);
-  EXPECT_GE(answered - before, 4U);
+  EXPECT_GE(client.worker->answered - before, 4U);
   EXPECT_EQ(by_controller, 0U) << "neither answers nor questions";
   EXPECT_TRUE(client.agent.is_connected());
-  EXPECT_EQ(taken_back, 0U);
+  EXPECT_EQ(client.worker->taken_back, 0U);
 }
 
-TEST_F(Repeating, WhatAClientAskedBeforeItFellSilentIsLeftToTheWorkerAtOnce) {
-  world.controller.on_event(
-      pipeline::ClientActivity{world.commanded<pipeline::AddClient>().back()->slot}, world.now,
-      world.wall());
-  client.agent.set_profile(ice::kClientDefault, world.now);
-  client.run(5s);
-  EXPECT_EQ(answers.size(), 0U);
+TEST_F(Repeating, ChecksOfABusyClientAreAnsweredByAWorkerOnceItsPathHasStoodForThreeSeconds) {
+  client.run(500ms);
+  EXPECT_EQ(client.worker->answers.size(), 0U) << "connected 2.5 s ago";
+  (void)run_busy(60s);
+  const auto pairs = client.worker->answers.size();
+  ASSERT_GT(pairs, 0U);
+  const auto before = client.worker->answered;
+  const auto sent = run_busy(60s);
+  EXPECT_GE(client.worker->answered - before, 39U * pairs) << "every 1.5 s";
+  EXPECT_LE(sent, 4U * pairs) << "its own, every 15 s";
+  EXPECT_EQ(client.worker->taken_back, 0U);
+  EXPECT_TRUE(client.agent.is_connected());
+}
+
+TEST_F(Repeating, AClientThatFallsSilentOrWakesIsAnsweredAllTheTime) {
+  (void)run_busy(10s);
   client.agent.set_profile(ice::kClientIdle, world.now);
-  client.run(15s + 1ms);
-  const auto left = answers.size();
-  EXPECT_GT(left, 0U) << "idle since this instant";
-  client.run(30s);
-  EXPECT_GT(answered, 0U);
-  EXPECT_EQ(answers.size(), left) << "none was asked of the controller first";
+  client.run(2min);
+  wake();
+  client.agent.set_profile(ice::kClientDefault, world.now);
+  const auto before = client.worker->answered;
+  (void)run_busy(10s);
+  EXPECT_GT(client.worker->answered, before + 5);
+  EXPECT_EQ(client.worker->taken_back, 0U);
 }
 
-TEST_F(Repeating, AClientThatWakesIsTheControllersAgain) {
-  client.run(2min);
-  ASSERT_GT(answers.size(), 0U);
-  world.controller.on_event(
-      pipeline::ClientActivity{world.commanded<pipeline::AddClient>().back()->slot}, world.now,
-      world.wall());
-  world.settle();
-  EXPECT_EQ(answers.size(), 0U);
-  EXPECT_EQ(taken_back, 1U);
-  client.agent.set_profile(ice::kClientDefault, world.now);
-  const auto before = answered;
-  client.run(10s);
-  EXPECT_EQ(answered, before);
+TEST_F(Repeating, ABusyClientIsWatchedThoughTheWorkerAnswers) {
+  (void)run_busy(10s);
+  ASSERT_GT(client.worker->answers.size(), 0U);
+  world.said.clear();
+  (void)run_busy(60s);
+  EXPECT_TRUE(world.all_said<portal::BroadcastCandidates>().empty()) << "heard all the time";
+  client.is_cut = true;
+  wake();
+  world.controller.on_event(pipeline::ChannelActivity{RelaySlot{0}, ChannelNumber{0x4000}},
+                            world.now + 2s, world.wall());
+  client.run(3s);
+  EXPECT_FALSE(world.all_said<portal::BroadcastCandidates>().empty()) << "no longer heard";
+}
+
+TEST_F(Repeating, ACandidateThatIsInvalidatedIsNoLongerAnsweredFor) {
+  (void)run_busy(10s);
+  ASSERT_GT(client.worker->answers.size(), 0U);
+  portal::IceCandidates gone{client.id, {}, true};
+  for (const auto& candidate : client.agent.local_candidates())
+    gone.candidates.push_back(client.agent.line_of(candidate));
+  world.portal_says(std::move(gone));
+  EXPECT_EQ(client.worker->answers.size(), 0U);
 }
 
 TEST_F(Repeating, AConnectionThatEndsOrAPairThatIsGoneIsNoLongerAnsweredFor) {
+  client.agent.set_profile(ice::kClientIdle, world.now);
   client.run(2min);
+  auto& answers = client.worker->answers;
   ASSERT_GT(answers.size(), 0U);
   const auto connection = world.commanded<pipeline::SetStandingAnswer>().back()->connection;
   world.controller.on_event(pipeline::CheckAnswered{connection, 4711, false, world.now}, world.now,
