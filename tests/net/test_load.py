@@ -1,13 +1,17 @@
 """The load generator of the benchmark: what it says was sent, arrived and authenticated is so, a portal of each generation is
 played, and a gateway that does not come up is told with the step that is missing. No verdict on speed."""
+import concurrent.futures
+import json
 import os
+import socket
+import struct
 
 import pytest
 
 from lab import load, netns, topology as t
 from lab.gateway import DEFAULT, Gateway
 from lab.process import wait_for
-from lab.world import World
+from lab.world import ROOT, World
 
 CLIENTS, RATE, SECONDS = 10, 2000, 2
 REFUSALS = ("unknown_receiver", "session_expired", "replayed", "bad_tag", "not_allowed", "spoofed_source", "malformed_packet")
@@ -89,6 +93,99 @@ def test_a_gateway_is_spoken_to_in_the_words_of_its_generation(world, generation
 def test_a_gateway_is_served_as_the_generation_it_asks_for(site):
     assert site.generator.generation == "C"
     assert site.generator.ask("progress")["portal"]["heard"][EVENTS["C"]] == CLIENTS
+
+
+class Recorded:
+    """The portal's side of an original gateway as it was recorded: its upgrade request, its frames; it knows no ICE."""
+
+    def __init__(self, world, generation):
+        path = os.path.join(os.environ.get("FG_SHARED", os.path.join(ROOT, "..", "shared")), "recordings", generation, "direct",
+                            "portal.jsonl")
+        with open(path, encoding="utf-8") as f:
+            lines = [json.loads(line) for line in f]
+        self.said = [line for line in lines if line["what"] == "from" and line["kind"] == "gateway"]
+        asked = next(line for line in lines if line["what"] == "upgrade" and line["path"].startswith("/gateway/"))
+        with netns.entered(world.ns("gateway")):
+            self.socket = socket.create_connection((t.CLIENT4, t.PORTAL_PORT), 5)
+            self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        head = "".join(f"{name}: {value}\r\n" for name, value in asked["headers"].items())
+        self.socket.sendall(f"GET {asked['path']} HTTP/1.1\r\n{head}\r\n".encode())
+        self.stream = self.socket.makefile("rb")
+        self.status = self.stream.readline().decode()
+        self.headers = dict(line.decode().lower().strip().split(": ", 1) for line in iter(self.stream.readline, b"\r\n"))
+
+    def send(self, event, payload, ref, topic="gateway"):
+        data = json.dumps({"topic": topic, "event": event, "payload": payload, "ref": ref}).encode()
+        size = bytes([0x80 | len(data)]) if len(data) < 126 else b"\xfe" + struct.pack("!H", len(data))
+        self.socket.sendall(b"\x81" + size + bytes(4) + data)      # masked with zeros
+
+    def hear(self):
+        """The next message; the portal may send it in several frames."""
+        data, is_last = b"", False
+        while not is_last:
+            head, size = self.stream.read(2)
+            is_last = head & 0x80
+            size = struct.unpack("!H", self.stream.read(2))[0] if size == 126 else size
+            data += self.stream.read(size)
+        return json.loads(data)
+
+    def allocate(self):
+        """As much of it as the relay looks at: a nonce."""
+        self.udp.sendto(struct.pack("!HHI12sHH4s", 3, 8, 0x2112A442, bytes(12), 0x15, 4, b"once"), (t.CLIENT4, 3478))
+
+    def close(self):
+        self.stream.close()
+        self.socket.close()
+        self.udp.close()
+
+
+@pytest.mark.parametrize("generation", ["A", "B", "C"])
+def test_the_portal_serves_the_words_of_recorded_gateways(world, generation):
+    load.prepare(world)
+    generator = load.Generator(world)
+    gateway = Recorded(world, generation)
+    assert gateway.status.startswith("HTTP/1.1 101 ") and gateway.headers["upgrade"] == "websocket"
+    gateway.send("phx_join", None, 0)
+    done = {"status": "ok", "response": {}}
+    assert gateway.hear() == {"topic": "gateway", "event": "phx_reply", "ref": 0, "payload": done}
+    assert gateway.hear()["event"] == "init"
+    generator.wait_joined()
+    gateway.send("heartbeat", {}, 1, "phoenix")
+    assert gateway.hear() == {"topic": "phoenix", "event": "phx_reply", "ref": 1, "payload": done}
+    gateway.allocate()
+    with concurrent.futures.ThreadPoolExecutor() as other:
+        connecting = other.submit(generator.ask, "connect", clients=1, seconds=6)
+        asked = gateway.hear()
+        assert asked["event"] == {"A": "request_connection", "B": "authorize_flow", "C": "create_authorization"}[generation]
+        if generation != "A":               # and no answer: it has no relay yet
+            gateway.send("no_relays", {}, 2)
+            assert gateway.hear()["event"] == "relays_presence"
+            assert gateway.hear() == asked
+        answer = next(line for line in gateway.said if line["event"] == EVENTS[generation])["payload"]
+        gateway.send(EVENTS[generation], answer | {"ref": asked["payload"]["ref"]}, 3)
+        assert gateway.hear()["payload"] == done
+        told = gateway.hear()
+        assert told["event"] == "ice_candidates" and told["payload"]["client_id"] == asked["payload"]["client"]["id"]
+        assert [line.split()[4:8] for line in told["payload"]["candidates"]] == [[t.CLIENT4, "20001", "typ", "host"]]
+        assert connecting.result()["clients"] == 0
+    clients = generator.ask("progress")["clients"]
+    assert (clients["asked"], clients["let in"], clients["have a session"]) == (1, 1, 0)
+    gateway.close()
+    generator.stop()
+
+
+def test_clients_that_their_gateway_forgot_are_lost_and_come_again(world):
+    site = Site(world).connect()
+    site.generator.gateway = None
+    site.gateway.stop()
+    site.gateway.start()
+    site.gateway.wait_tun()
+    with pytest.raises(load.Lost, match=f"{CLIENTS} of {CLIENTS} flows"):
+        site.generator.load(up=500, clients=CLIENTS)
+    site.generator.connect(CLIENTS)
+    told, _ = site.generator.load(up=500, clients=CLIENTS, mask=0)
+    assert told["up"]["arrived"] > 100
+    site.generator.stop()
 
 
 def failure_of(action):

@@ -36,6 +36,7 @@ class Peer {
 
   // ---- handshakes ----
   void start_handshake(Instant now, WallTime wall);
+  void send_keepalive(Instant now) { send_empty(now); }
   // False: refused.
   bool on_message(Bytes message, const IpAddress& source, Instant now);
   void on_timeout(Instant now, WallTime wall);

@@ -70,6 +70,10 @@ def mac(world, host, device):
     return json.loads(netns.run("ip", "-n", world.ns(host), "-json", "link", "show", "dev", device))[0]["address"]
 
 
+class Lost(RuntimeError):
+    """Clients whose gateway no longer knows them; they come again with the next connect()."""
+
+
 class Generator:
     """The running program. Its answers are dictionaries; an error is an exception."""
 
@@ -111,18 +115,17 @@ class Generator:
             raise TimeoutError(f"load generator: no answer within {seconds} s")
         told = json.loads(line)
         if isinstance(told, dict) and "error" in told:
-            raise RuntimeError(f"load generator: {told['error']}")
+            raise (Lost if told["error"].startswith("lost:") else RuntimeError)(f"load generator: {told['error']}")
         if wanted and wanted not in told:
             raise RuntimeError(f"load generator said {told}, not {wanted}")
         return told
 
-    def wait_joined(self, gateway, seconds=JOIN_SECONDS):
+    def wait_joined(self, gateway=None, seconds=JOIN_SECONDS):
         """Until that gateway, a process of the lab, has joined the portal; afterwards its end is noticed, too."""
         self.gateway = gateway
         line = self._line(seconds)
         if line is None:
-            raise RuntimeError(f"the gateway did not join within {seconds} s: {missing(self.ask('progress'))}; its log ends:\n"
-                               f"{gateway.tail()}")
+            raise RuntimeError(f"the gateway did not join within {seconds} s: {self._why()}")
         self.generation = json.loads(line)["joined"]
 
     def ask(self, command, **words):
@@ -136,16 +139,22 @@ class Generator:
     def connect(self, clients, **words):
         told = self.ask("connect", clients=clients, **words)
         if told["clients"] < clients:
-            tail = f"; the gateway's log ends:\n{self.gateway.tail()}" if self.gateway else ""
-            raise RuntimeError(f"{told['clients']} of {clients} clients connected: {missing(self.ask('progress'))}{tail}")
+            raise RuntimeError(f"{told['clients']} of {clients} clients connected: {self._why()}")
         return told
+
+    def _why(self):
+        tail = f"; the gateway's log ends:\n{self.gateway.tail()}" if self.gateway else ""
+        return missing(self.ask("progress")) + tail
 
     def load(self, meter=None, **words):
         """One load. What `meter` counts is counted while it lasts."""
         self.ask("load", **words)
         if meter:
             meter.start()
-        return self.ask("go"), meter.stop() if meter else None
+        told, charged = self.ask("go"), meter.stop() if meter else None
+        if words.get("down"):
+            self.ask("acknowledge")
+        return told, charged
 
     def stop(self):
         self._process.stdin.close()

@@ -21,6 +21,7 @@ constexpr std::uint32_t kDataMark = 0x0400'0000;  // WireGuard message type 4, w
 constexpr std::uint16_t kPingId = 0x4C44;
 constexpr std::size_t kPingPayload = 56;
 constexpr std::size_t kFrameStride = 1664;
+constexpr std::uint32_t kOpenedAtOnce = 32;
 constexpr double kAllocationMax = 10;  // until the gateway has one on our relay
 constexpr double kDrain = 0.03;
 constexpr int kDrainsMax = 60;
@@ -283,6 +284,7 @@ Json Generator::prepare(const Load& load) {
 void Generator::open_flows() {
   constexpr int kAttempts = 20;
   lan_.watch().set_sample_mask(0);
+  const auto failed = crowd_.failed();
   const auto is_open = [](const Flow& flow) { return flow.seen.has_value(); };
   const auto all = load_;
   load_.sizes = {64};
@@ -295,14 +297,47 @@ void Generator::open_flows() {
       --up_.sequence;
       const Bytes one{frames_.data(), make_up(frames_.data())};
       if (!one.empty()) (void)wan_.send({&one, 1});
-      if (i % 32 == 31) wait_until(Clock::now() + std::chrono::milliseconds{2});
+      if (i % kOpenedAtOnce != kOpenedAtOnce - 1) continue;
+      wait_until(Clock::now() + std::chrono::milliseconds{2});
+      check_none_failed(failed);
     }
     wait_until(Clock::now() + std::chrono::milliseconds{20});
+    check_none_failed(failed);
   }
   drain();  // whoever was asked twice
   load_ = all;
-  if (!std::ranges::all_of(flows_, is_open))
-    throw std::runtime_error("a flow does not get through");
+  if (!std::ranges::all_of(flows_, is_open)) give_up_unopened();
+}
+
+void Generator::check_none_failed(std::uint64_t before) const {
+  if (crowd_.failed() != before) throw std::runtime_error("lost: a client's connection");
+}
+
+void Generator::give_up_unopened() {
+  std::size_t closed = 0;
+  for (std::uint32_t i = 0; i < load_.clients; ++i) {
+    const auto flows = std::span{flows_}.subspan(std::size_t{i} * load_.flows, load_.flows);
+    const auto missing =
+        std::ranges::count_if(flows, [](const Flow& flow) { return !flow.seen.has_value(); });
+    closed += static_cast<std::size_t>(missing);
+    if (missing == 0 || chosen_[i] == nullptr || chosen_[i]->is_plain()) continue;
+    chosen_[i]->give_up();
+    crowd_.serve(*crowd_.find(i + 1));
+  }
+  throw std::runtime_error("lost: " + std::to_string(closed) + " of " +
+                           std::to_string(flows_.size()) + " flows do not get through");
+}
+
+Json Generator::acknowledge() {
+  std::uint32_t said = 0;
+  for (std::uint32_t number = 1; number <= load_.clients; ++number) {
+    auto* member = crowd_.find(number);
+    if (member == nullptr) continue;
+    member->client->send_keepalive(crowd_.now(), runtime::wall_now());
+    crowd_.drain(*member);
+    if (++said % kOpenedAtOnce == 0) wait_until(Clock::now() + std::chrono::milliseconds{2});
+  }
+  return {{"said", said}};
 }
 
 void Generator::seal_ahead() {
@@ -411,13 +446,12 @@ Json Generator::run() {
     else
       continue;
     kept_up = now;
-    if (crowd_.failed() != failed) throw std::runtime_error("a client lost its connection");
+    check_none_failed(failed);
   }
   const auto took = seconds_since(began);
   drain();
-  for (auto* one : chosen_) {
-    if (one == nullptr) break;
-    if (auto* member = crowd_.find(one->place().number)) crowd_.serve(*member);
+  for (std::uint32_t number = 1; number <= load_.clients; ++number) {
+    if (auto* member = crowd_.find(number)) crowd_.serve(*member);
   }
   return {{"seconds", took},
           {"up", told(up_, lan_.watch().count(), at_resource_)},

@@ -70,6 +70,9 @@ class Generator {
   // Opens the flows of a load, and seals ahead.
   Json prepare(const Load& load);
   Json run();
+  // The clients of the last load received data unseen: they say so before their gateway wonders
+  // (spec connectivity 4.6), and not while anything is measured.
+  Json acknowledge();
   // Pings, one in flight.
   Json ping(std::uint32_t count, double interval_s);
 
@@ -121,6 +124,10 @@ class Generator {
   std::optional<std::uint32_t> next_absent(std::uint32_t clients, std::uint32_t& from);
   void invite(std::uint32_t number);
   void open_flows();
+  // Those without a flow that gets through have lost their gateway. Says so, and forgets them.
+  void give_up_unopened();
+  // Throws: chosen_ may name one that is gone.
+  void check_none_failed(std::uint64_t before) const;
   void seal_ahead();
   void drain();
   void wait_until(Clock::time_point until);

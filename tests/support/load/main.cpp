@@ -12,6 +12,7 @@
 //   load [up=RATE] [down=RATE] [sizes=64] [seconds=1] [clients=1] [flows=1] [run=1]
 //       [ahead=0] [tick_us=200] [mask=255] [spoofed=0]    opens the flows, answers, and waits for
 //   go                                            starts the clock
+//   acknowledge                                   after a load down: as clients do that received
 //   ping [count=100] [interval=0.02]
 //   progress                                      how far gateway and clients have come
 #include <fcntl.h>
@@ -121,6 +122,7 @@ Json answer(Generator& generator, const std::string& line) {
     return generator.peers(static_cast<std::uint32_t>(number(words, "clients", 1)));
   if (command == "load") return generator.prepare(load_of(words));
   if (command == "go") return generator.run();
+  if (command == "acknowledge") return generator.acknowledge();
   if (command == "progress") return generator.progress();
   if (command == "ping") {
     return generator.ping(static_cast<std::uint32_t>(number(words, "count", 100)),

@@ -166,6 +166,11 @@ void Client::shake_hands(Instant now, WallTime wall) {
   pump(now, wall);
 }
 
+void Client::send_keepalive(Instant now, WallTime wall) {
+  peer_.send_keepalive(now);
+  pump(now, wall);
+}
+
 bool Client::seal(std::uint8_t* message, std::size_t length, Instant now) {
   become_active(now);
   return peer_.seal(message, length, now);

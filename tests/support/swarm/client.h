@@ -52,6 +52,8 @@ class Client {
   void give_up() { has_failed_ = true; }
   // A new session before the old one is too old.
   void shake_hands(Instant now, WallTime wall);
+  // Of who received and has nothing to send.
+  void send_keepalive(Instant now, WallTime wall);
   // For loads: nothing is queued. message: [16 header][length inner][16 tag]. False without a
   // session.
   [[nodiscard]] bool seal(std::uint8_t* message, std::size_t length, Instant now);
