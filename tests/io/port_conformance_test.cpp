@@ -1,6 +1,6 @@
 // What a worker may expect of its port, whichever way datagrams come in and leave: by the kernel's
 // sockets, or by AF_XDP in native and in generic mode, which sends as well or does not. Two hosts
-// on a pair of Ethernet devices; needs root.
+// on a pair of Ethernet devices, and on real ones in a VLAN as well; needs root.
 #include <netinet/in.h>
 
 #include "tests/support/packets.h"
@@ -9,13 +9,14 @@
 namespace fg::io::xdp {
 namespace {
 
-enum class Way : std::uint8_t { kernel, native, generic, sending };
+enum class Way : std::uint8_t { kernel, native, generic, sending, vlan, vlan_generic };
 
 class PortConformance : public TwoHosts, public ::testing::WithParamInterface<Way> {
  protected:
   static constexpr const char* kTun = "tun-test";
 
   void SetUp() override {
+    if (GetParam() >= Way::vlan) vlan_ = VlanTag{.id = 100};
     TwoHosts::SetUp();
     finish_checksums();
     if (GetParam() == Way::kernel) {
@@ -28,7 +29,8 @@ class PortConformance : public TwoHosts, public ::testing::WithParamInterface<Wa
       port_ = &port();
       auto wanted = options();
       wanted.sends = is_sending();
-      if (GetParam() == Way::generic) wanted.program.only = AttachMode::generic;
+      if (GetParam() == Way::generic || GetParam() == Way::vlan_generic)
+        wanted.program.only = AttachMode::generic;
       link_ = attach(wanted);
       ASSERT_TRUE(link_);
       (void)receive(*port_);  // takes the queue up
@@ -36,7 +38,7 @@ class PortConformance : public TwoHosts, public ::testing::WithParamInterface<Wa
     ASSERT_TRUE(kernel::set_up_quietly(kTun));
     ASSERT_TRUE(kernel::set_address(kTun, "100.64.0.1", "255.224.0.0"));
   }
-  static bool is_sending() { return GetParam() == Way::sending; }
+  static bool is_sending() { return GetParam() == Way::sending || GetParam() == Way::vlan; }
   std::vector<kernel::Arrived> collect(std::size_t wanted) { return collect_from(*port_, wanted); }
   static void allow_fragments(const kernel::UdpSocket& socket) {
     const int allowed = IP_PMTUDISC_DONT;
@@ -55,13 +57,16 @@ class PortConformance : public TwoHosts, public ::testing::WithParamInterface<Wa
 };
 
 std::string name_of_way(const ::testing::TestParamInfo<Way>& way) {
-  static constexpr std::array<const char*, 4> kNames{"Kernel", "XdpNative", "XdpGeneric",
-                                                     "XdpSending"};
+  static constexpr std::array<const char*, 6> kNames{
+      "Kernel", "XdpNative", "XdpGeneric", "XdpSending", "XdpSendingInAVlan", "XdpGenericInAVlan"};
   return kNames[static_cast<std::size_t>(way.param)];
 }
-INSTANTIATE_TEST_SUITE_P(Ports, PortConformance,
-                         ::testing::Values(Way::kernel, Way::native, Way::generic, Way::sending),
-                         name_of_way);
+std::vector<Way> ways() {
+  std::vector out{Way::kernel, Way::native, Way::generic, Way::sending};
+  if (has_real_devices()) out.insert(out.end(), {Way::vlan, Way::vlan_generic});
+  return out;
+}
+INSTANTIATE_TEST_SUITE_P(Ports, PortConformance, ::testing::ValuesIn(ways()), name_of_way);
 
 TEST_P(PortConformance, DatagramsOfBothFamiliesArriveWithTheirBytesAndAddresses) {
   std::uint64_t sent = 0;

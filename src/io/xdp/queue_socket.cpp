@@ -109,6 +109,11 @@ int QueueSocket::Rings::open(const QueueSocketOptions& options, std::uint16_t bi
     umem = nullptr;
     return -error;
   }
+  // Before the driver looks: one that finds nothing at first says so in the kernel's log, and waits
+  // to be woken.
+  for (std::uint32_t i = 0; i < options.frames; ++i) held.push_back(std::uint64_t{i} * kChunk);
+  fill(held);
+  held.clear();
   xsk_socket_config config{};
   config.rx_size = options.ring;
   config.tx_size = send_frames;
@@ -121,9 +126,6 @@ int QueueSocket::Rings::open(const QueueSocketOptions& options, std::uint16_t bi
     socket = nullptr;
     return -error;
   }
-  for (std::uint32_t i = 0; i < options.frames; ++i) held.push_back(std::uint64_t{i} * kChunk);
-  fill(held);
-  held.clear();
   return 0;
 }
 
@@ -160,7 +162,9 @@ Result<std::unique_ptr<QueueSocket>, SysError> QueueSocket::open(
     const unsigned flags = XDP_USE_NEED_WAKEUP | (zero_copy ? XDP_ZEROCOPY : XDP_COPY);
     error = out->rings_->open(options, static_cast<std::uint16_t>(flags));
     out->is_zero_copy_ = zero_copy;
-    if (error == 0 || (error != EOPNOTSUPP && error != EINVAL)) break;
+    // Drivers refuse zero copy with whatever errno their own part ended with. A queue that is
+    // busy may be free the next moment: whoever then took copies would keep them.
+    if (error == 0 || error == EBUSY) break;
   }
   if (error != 0) return fail(SysError{"open AF_XDP socket", error});
   const auto set = [fd = out->fd()](int option, int value) {
@@ -185,8 +189,10 @@ QueueSocket::Losses QueueSocket::losses() const {
   xdp_statistics s{};
   socklen_t size = sizeof s;
   if (::getsockopt(fd(), SOL_XDP, XDP_STATISTICS, &s, &size) != 0) return {};
+  // Without copies it is the driver that looks for free frames, ahead of what arrives: the kernel
+  // counts looks, not frames. What finds none the device counts.
   return {.ring_full = s.rx_ring_full,
-          .no_frame = s.rx_fill_ring_empty_descs,
+          .no_frame = is_zero_copy_ ? 0 : s.rx_fill_ring_empty_descs,
           .other = s.rx_dropped + s.rx_invalid_descs};
 }
 

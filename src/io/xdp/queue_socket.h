@@ -61,7 +61,7 @@ class QueueSocket {
   // What the kernel had to drop, since the socket was made.
   struct Losses {
     std::uint64_t ring_full = 0;
-    std::uint64_t no_frame = 0;  // the fill ring was empty
+    std::uint64_t no_frame = 0;  // the fill ring was empty; of copies
     std::uint64_t other = 0;     // longer than a frame, of another queue
   };
   [[nodiscard]] Losses losses() const;

@@ -74,7 +74,7 @@ TEST_F(LinkTest, ItSaysWhatItGot) {
   open();
   auto link = attach(options());
   EXPECT_EQ(link->mode(), AttachMode::native);
-  EXPECT_FALSE(link->is_zero_copy());
+  EXPECT_EQ(link->is_zero_copy(), has_zero_copy());
   EXPECT_EQ(link->queues(), 1U);
   expect_data_arrives(true);
   EXPECT_EQ(link->check(drops_), Link::Fault::none);
@@ -133,6 +133,24 @@ TEST_F(LinkTest, CopiesAreRefusedBeforeAnythingIsAttachedWhereZeroCopyIsWanted) 
   ASSERT_FALSE(link);
   EXPECT_EQ(link.error().reason, Reason::only_copies);
   EXPECT_THAT(link.error().detail, ::testing::HasSubstr("nothing attached"));
+  expect_data_arrives(false);
+}
+
+// A driver may promise it, and refuse it when it is asked for.
+TEST_F(LinkTest, WhereZeroCopyIsWantedItIsHadOrNothingStays) {
+  open();
+  auto zero_copy = options();
+  zero_copy.need_zero_copy = true;
+  if (has_zero_copy()) {
+    auto link = attach(zero_copy);
+    expect_data_arrives(true);
+    finish(link);
+    return;
+  }
+  const auto link = try_attach(zero_copy);
+  ASSERT_FALSE(link);
+  EXPECT_EQ(link.error().reason, Reason::only_copies) << link.error().to_string();
+  EXPECT_EQ(output_of("ip -d link show dev wan").find("prog/xdp"), std::string::npos);
   expect_data_arrives(false);
 }
 
@@ -251,6 +269,20 @@ TEST_F(LinkTest, WhatIsRedirectedAndNeverArrivesIsNoticed) {
   expect_data_arrives(false);
 }
 
+TEST_F(LinkTest, AWorkerThatStandsStillIsNotTheModesFault) {
+  open();
+  auto link = attach(options());
+  auto client = socket_there(Family::v4);
+  for (unsigned look = 1; look <= 4; ++look) {
+    for (unsigned i = 0; i < 10; ++i) send_data(client, data_message(100, i));
+    for (int i = 0; i < 100 && link->socket(0)->waiting() < 10 * look; ++i)
+      (void)::poll(nullptr, 0, 20);  // they are on their way
+    EXPECT_EQ(link->check(drops_), Link::Fault::none);
+  }
+  EXPECT_EQ(collect_here(40).size(), 40U);
+  finish(link);
+}
+
 // As the gateway does it: the control thread attaches, looks and leaves, a worker receives.
 TEST_F(LinkTest, QueuesComeAndGoUnderAWorkerThatRuns) {
   open();
@@ -295,6 +327,8 @@ TEST_F(LinkTest, WhatTheSocketsHadToDropIsCounted) {
   auto link = attach(options());
   auto client = socket_there(Family::v4);
   for (unsigned i = 0; i < kReceiveRing + 100; ++i) send_data(client, data_message(32, i));
+  for (int i = 0; i < 100 && link->socket(0)->losses().ring_full < 100; ++i)
+    (void)::poll(nullptr, 0, 20);  // they are on their way
   EXPECT_EQ(link->check(drops_), Link::Fault::none) << "the worker's fault, not the mode's";
   EXPECT_EQ(drops_.of(DropReason::xdp_ring_full), 100U);
   EXPECT_EQ(link->check(drops_), Link::Fault::none);

@@ -31,6 +31,14 @@ class QueueSocketTest : public TwoHosts {
     batch_.resize(room);
     return socket_->receive(batch_, drops_);
   }
+  // Until so many came.
+  std::size_t receive_all(std::size_t wanted) {
+    batch_.resize(wanted);
+    std::size_t n = 0;
+    while (n < wanted && kernel::wait_readable(socket_->fd()))
+      n += socket_->receive(std::span{batch_}.subspan(n), drops_);
+    return n;
+  }
 
   std::optional<Program> program_;
   std::unique_ptr<QueueSocket> socket_;
@@ -38,9 +46,9 @@ class QueueSocketTest : public TwoHosts {
   DropCounters drops_;
 };
 
-TEST_F(QueueSocketTest, VethTakesCopies) {
+TEST_F(QueueSocketTest, ItHasZeroCopyWhereTheDriverHas) {
   open_socket({.interface = "wan"});
-  EXPECT_FALSE(socket_->is_zero_copy());
+  EXPECT_EQ(socket_->is_zero_copy(), has_zero_copy());
 }
 
 TEST_F(QueueSocketTest, FramesGoRoundManyTimes) {
@@ -50,7 +58,7 @@ TEST_F(QueueSocketTest, FramesGoRoundManyTimes) {
   unsigned number = 0;
   for (std::uint32_t round = 0; round < 4 * kFew; round += 16) {
     for (unsigned i = 0; i < 16; ++i) send_data(client, data_message(100, number + i));
-    ASSERT_EQ(receive(), 16U);
+    ASSERT_EQ(receive_all(16), 16U);
     for (unsigned i = 0; i < 16; ++i)
       ASSERT_EQ(load_be32(batch_[i].bytes.data() + 4), number + i) << "out of order, or lost";
     number += 16;
@@ -78,11 +86,13 @@ TEST_F(QueueSocketTest, AFullRingIsCountedAndThenItGoesOn) {
   open_socket({.interface = "wan", .frames = 256, .ring = 64});
   auto client = socket_there(Family::v4);
   for (unsigned i = 0; i < 100; ++i) send_data(client, data_message(100, i));
+  for (int i = 0; i < 100 && socket_->losses().ring_full < 36; ++i)
+    (void)::poll(nullptr, 0, 20);  // they are on their way
   EXPECT_EQ(socket_->losses().ring_full, 36U);
   EXPECT_EQ(receive(), 64U);
   socket_->refill();
   send_data(client, data_message(100));
-  EXPECT_EQ(receive(), 1U);
+  EXPECT_EQ(receive_all(1), 1U);
 }
 
 TEST_F(QueueSocketTest, EveryLengthOfATunnelPacketArrivesAsItWas) {
@@ -92,7 +102,7 @@ TEST_F(QueueSocketTest, EveryLengthOfATunnelPacketArrivesAsItWas) {
     for (std::size_t size = 32; size <= 1452; size += 20) {
       const auto sent = data_message(size, static_cast<unsigned>(size));
       send_data(client, sent);
-      ASSERT_EQ(receive(), 1U) << size;
+      ASSERT_EQ(receive_all(1), 1U) << size;
       EXPECT_EQ(copy_of(batch_[0].bytes), sent);
       socket_->refill();
     }
@@ -108,7 +118,7 @@ TEST_F(QueueSocketTest, BusyPollingIsSetWhereAskedForAndStillReceives) {
   EXPECT_EQ(microseconds, 50);
   auto client = socket_there(Family::v4);
   send_data(client, data_message(100));
-  EXPECT_EQ(receive(), 1U);
+  EXPECT_EQ(receive_all(1), 1U);
 }
 
 TEST_F(QueueSocketTest, AQueueHasOneSocket) {
@@ -190,16 +200,18 @@ TEST_F(SendingTest, ADeviceThatIsDownTakesNothingSpinsNobodyAndGoesOnLater) {
   output_of("ip link set wan down");
   EXPECT_EQ(send(there, 10, 100), 10U) << "before it is noticed";
   EXPECT_TRUE(socket_->has_unsent());
-  EXPECT_EQ(send(there, 10, 100), 0U) << "left to the sockets";
+  // Without copies they are the driver's, which knows.
+  const auto more = send(there, 10, 100, 10);
+  EXPECT_EQ(more, has_zero_copy() ? 10U : 0U) << "left to the sockets";
   for (int i = 0; i < 100; ++i) socket_->flush(drops_);
   EXPECT_FALSE(socket_->has_unsent());
   output_of("ip link set wan up");
   wait_up("wan");
-  EXPECT_EQ(send(there, 10, 100, 10), 10U);
-  EXPECT_EQ(kernel::collect(there, 20).size(), 20U);
+  EXPECT_EQ(send(there, 10, 100, 20), 10U);
+  EXPECT_EQ(kernel::collect(there, 20 + more).size(), 20 + more);
 }
 
-TEST_F(SendingTest, WhatIsUnderWayIsWaitedForBeforeItIsGivenUpAndThenCounted) {
+TEST_F(SendingTest, WhatIsUnderWayIsWaitedFor) {
   open_sender(64);
   auto there = socket_there(Family::v4);
   EXPECT_TRUE(socket_->finish_sending(drops_));
@@ -208,6 +220,11 @@ TEST_F(SendingTest, WhatIsUnderWayIsWaitedForBeforeItIsGivenUpAndThenCounted) {
   }
   EXPECT_EQ(drops_.total(), 0U);
   EXPECT_EQ(kernel::collect(there, 30).size(), 30U);
+}
+
+TEST_F(SendingTest, WhatCannotLeaveIsWaitedForAWhileAndThenCounted) {
+  open_sender(64);
+  auto there = socket_there(Family::v4);
   output_of("ip link set wan down");
   ASSERT_EQ(send(there, 7, 100), 7U);
   int looks = 0;

@@ -1,5 +1,6 @@
 // Two hosts joined by a pair of Ethernet devices: the test runs on the one with `wan`, and opens
-// sockets on the other, which has `far`. Tunnel packets go between them. Needs root.
+// sockets on the other, which has `far`. Tunnel packets go between them, in a VLAN where `vlan_`
+// says so. Needs root.
 #pragma once
 
 #include <fcntl.h>
@@ -41,16 +42,21 @@ class TwoHosts : public VethTest {
     const auto path = "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(there_.get());
     output_of("ip link set far netns " + path);
     configure_here();
-    over_there([] { configure("far", kThere, kHere); });
+    const auto far = name_of("far");
+    over_there([&] { configure(far, kThere, kHere); });
     // Until its carrier is noticed a device swallows what is sent.
     wait_up("wan");
-    wait_local("wan", kHere6);
-    over_there([] {
+    wait_local(name_of("wan"), kHere6);
+    over_there([&] {
       wait_up("far");
-      wait_local("far", kThere6);
+      wait_local(far, kThere6);
     });
   }
-  static void configure_here() { configure("wan", kHere, kThere); }
+  void configure_here() { configure(name_of("wan"), kHere, kThere); }
+  // Which has the addresses.
+  [[nodiscard]] std::string name_of(const std::string& device) const {
+    return vlan_ ? device + "." + std::to_string(vlan_->id) : device;
+  }
   template <class Function>
   void over_there(Function&& function) {
     enter(there_);
@@ -70,8 +76,13 @@ class TwoHosts : public VethTest {
   static constexpr Host kHere{kHere4, kHere6, "02:00:00:00:00:01"};
   static constexpr Host kThere{kThere4, kThere6, "02:00:00:00:00:02"};
   // The other one's address is known: nothing waits for its answer.
-  static void configure(const std::string& device, const Host& own, const Host& other) {
+  void configure(const std::string& device, const Host& own, const Host& other) const {
     const auto dev = " dev " + device;
+    if (vlan_) {
+      const auto parent = device.substr(0, device.find('.'));
+      output_of("ip link set dev " + parent + " address " + own.mac + " up && ip link add link " +
+                parent + " name " + device + " type vlan id " + std::to_string(vlan_->id));
+    }
     output_of("echo 0 >/proc/sys/net/ipv6/conf/" + device + "/disable_ipv6 && ip link set" + dev +
               " address " + own.mac + " up && ip addr replace " + own.v4 + "/24" + dev +
               " && ip addr replace " + own.v6 + "/64" + dev + " nodad");
@@ -92,11 +103,12 @@ class TwoHosts : public VethTest {
     }
   }
   // From here to the other host.
-  static NextHop hop_there(Family family) {
+  [[nodiscard]] NextHop hop_there(Family family) const {
     return {.interface = ::if_nametoindex("wan"),
             .source = test_ip(family == Family::v4 ? kHere4 : kHere6),
             .source_mac = {2, 0, 0, 0, 0, 1},
             .destination_mac = {2, 0, 0, 0, 0, 2},
+            .vlan = vlan_,
             .mtu = 1500};
   }
 
@@ -132,6 +144,7 @@ class TwoHosts : public VethTest {
     }
     const std::array ours{test_ip(kHere4), test_ip(kHere6)};
     EXPECT_FALSE((*link)->program()->set_addresses(ours));
+    EXPECT_EQ((*link)->is_zero_copy(), has_zero_copy() && (*link)->mode() == AttachMode::native);
     return std::move(*link);
   }
   static IpAddress test_ip(const char* text) { return IpAddress::parse(text).value(); }
@@ -190,6 +203,7 @@ class TwoHosts : public VethTest {
   }
 
   XdpBackend backend_;
+  std::optional<VlanTag> vlan_;
 
  private:
   static kernel::FileDescriptor this_network() {

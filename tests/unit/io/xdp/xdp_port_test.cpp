@@ -55,6 +55,8 @@ TEST_F(XdpPortTest, AQueueThatIsGivenUpIsEmptiedFirst) {
   auto client = socket_there(Family::v4);
   constexpr unsigned kMany = 3 * kReceiveBatch;
   for (unsigned i = 0; i < kMany; ++i) send_data(client, data_message(100, i));
+  for (int i = 0; i < 100 && link->socket(0)->waiting() < kMany; ++i)
+    (void)::poll(nullptr, 0, 20);  // they are on their way
   link->leave();
   EXPECT_FALSE(link->is_done()) << "nobody has taken what waits";
   const auto got = collect_here(kMany);
@@ -189,10 +191,10 @@ TEST_F(XdpPortSendTest, MoreThanItsFramesLosesNothing) {
   const auto d = to(there, bytes, 400);
   port().send({&d, 1});
   (void)answer_questions();
-  const std::vector<OutgoingDatagrams> batch(40, d);
+  const std::vector<OutgoingDatagrams> batch(24, d);
   port().send(batch);
-  EXPECT_EQ(kernel::collect(there, 41 * 64).size(), 41U * 64U);
-  EXPECT_EQ(by_xdp() + port().counters().send_frames_short.load(), 40U * 64U);
+  EXPECT_EQ(kernel::collect(there, 25 * 64).size(), 25U * 64U);
+  EXPECT_EQ(by_xdp() + port().counters().send_frames_short.load(), 24U * 64U);
 }
 
 TEST_F(XdpPortSendTest, AQueueThatIsGivenUpWhileItSendsLosesNothing) {
@@ -269,6 +271,7 @@ TEST_F(XdpPortSendTest, AFrameForAVlanHasItsTag) {
   auto there = socket_there(Family::v4);
   kernel::FileDescriptor wire;
   over_there([&] {
+    output_of("ip link set far promisc on");  // a device may let only its own VLANs in
     wire = kernel::FileDescriptor{::socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL))};
     const int wanted = 1;
     ASSERT_EQ(::setsockopt(wire.get(), SOL_PACKET, PACKET_AUXDATA, &wanted, sizeof wanted), 0);
