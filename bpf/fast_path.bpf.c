@@ -117,9 +117,7 @@ static __always_inline enum fg_xdp_verdict ipv4(struct frame* f) {
   if (ip->version != 4 || ip->ihl != 5) return fg_xdp_ip_options;
   if (ip->frag_off & bpf_htons(0x3FFF)) return fg_xdp_fragment;  // more of them, or an offset
   if (ip->protocol != IPPROTO_UDP) return fg_xdp_not_udp;
-  __u32 total = bpf_ntohs(ip->tot_len);
-  if (total < sizeof(*ip)) return fg_xdp_length_mismatch;
-  f->ip_payload = total - sizeof(*ip);
+  f->ip_payload = bpf_ntohs(ip->tot_len) - sizeof(*ip);  // below 0: no length of UDP's
   __builtin_memcpy(f->destination.bytes, &ip->daddr, 4);
   __builtin_memcpy(f->source.address.bytes, &ip->saddr, 4);
   f->destination.family = f->source.address.family = FG_XDP_V4;
@@ -151,7 +149,7 @@ static __always_inline int is_data(__be32 first_word, __u32 size) {
 static __always_inline enum fg_xdp_verdict channel_data(struct frame* f, __u32 size) {
   struct channel_header* channel = f->at;
   __be32* inner = f->at + CHANNEL_HEADER;
-  if ((void*)(inner + 1) > f->end || size < CHANNEL_HEADER) return fg_xdp_not_data;
+  if ((void*)(inner + 1) > f->end) return fg_xdp_not_data;
   if (bpf_ntohs(channel->length) != size - CHANNEL_HEADER) return fg_xdp_not_data;
   if (!bpf_map_lookup_elem(&fg_relays, &f->source)) return fg_xdp_not_a_relay;
   if (!is_data(*inner, size - CHANNEL_HEADER)) return fg_xdp_channel_not_data;

@@ -7,6 +7,7 @@
 
 #include <functional>
 
+#include "tests/unit/gateway/lines.h"
 #include "tests/unit/io/xdp/two_hosts.h"
 
 namespace fg::gateway {
@@ -23,17 +24,6 @@ using io::xdp::kThere6;
 using test::output_of;
 
 using Kind = HostChange::Kind;
-
-class Lines final : public LogSink {
- public:
-  [[nodiscard]] bool is_enabled(LogLevel, std::string_view) const override { return true; }
-  void write(LogLevel, std::string_view, std::string_view message,
-             std::span<const LogField> fields) override {
-    auto& line = all.emplace_back(message);
-    for (const auto& field : fields) line += " " + field.key + "=" + field.value;
-  }
-  std::vector<std::string> all;
-};
 
 class FastPathTest : public io::xdp::TwoHosts {
  protected:

@@ -84,7 +84,6 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
     "control/net/https.cpp": ("tests/unit/control/net/flow_uploader_test.cpp", "serves the uploader alone"),
     "control/net/tls.cpp": ("tests/unit/control/net/web_socket_test.cpp", "how a WebSocket trusts its host"),
     "src/gateway/fast_path_absent.cpp": ("tests/net/test_xdp.py", "in place of fast_path.cpp in another build"),
-    "src/gateway/xdp_sending.cpp": ("tests/net/test_xdp_send.py", "what changes under a gateway that sends"),
     "src/gateway/flow_logs.cpp": ("tests/net/test_flow_logs.py", "wires rooms that have their tests"),
     "src/gateway/firewall.cpp": ("tests/unit/gateway/host_network_test.cpp", "one suite in a network namespace"),
     "src/gateway/nft.cpp": ("tests/unit/gateway/untracking_test.cpp", "what it runs is told by those who run it"),
