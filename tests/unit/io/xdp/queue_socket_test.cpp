@@ -1,11 +1,14 @@
 #include "io/xdp/queue_socket.h"
 
+#include <bpf/bpf.h>
 #include <linux/capability.h>
+#include <linux/if_link.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
 #include <cerrno>
 
+#include "io/kernel/os_address.h"
 #include "tests/support/child_process.h"
 #include "tests/unit/io/xdp/two_hosts.h"
 
@@ -26,6 +29,30 @@ class QueueSocketTest : public TwoHosts {
     ASSERT_TRUE(socket) << socket.error().to_string();
     socket_ = std::move(*socket);
     ASSERT_FALSE(program_->set_socket(0, socket_->fd()));
+  }
+  // The same with a program that judges nothing. Holds while the descriptor does.
+  [[nodiscard]] kernel::FileDescriptor redirect_everything(const QueueSocketOptions& options) {
+    auto socket = QueueSocket::open(options);
+    if (!socket) return {};
+    socket_ = std::move(*socket);
+    const kernel::FileDescriptor map{
+        ::bpf_map_create(BPF_MAP_TYPE_XSKMAP, "all", 4, 4, 1, nullptr)};
+    const std::uint32_t queue = 0;
+    const int fd = socket_->fd();
+    EXPECT_EQ(::bpf_map_update_elem(map.get(), &queue, &fd, BPF_ANY), 0);
+    constexpr std::uint8_t kPut = BPF_ALU64 | BPF_MOV | BPF_K;
+    const std::array<bpf_insn, 6> code{
+        bpf_insn{BPF_LD | BPF_DW | BPF_IMM, BPF_REG_1, BPF_PSEUDO_MAP_FD, 0, map.get()},
+        bpf_insn{},
+        bpf_insn{kPut, BPF_REG_2, 0, 0, 0},
+        bpf_insn{kPut, BPF_REG_3, 0, 0, XDP_PASS},
+        bpf_insn{BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_redirect_map},
+        bpf_insn{BPF_JMP | BPF_EXIT, 0, 0, 0, 0}};
+    const kernel::FileDescriptor program{
+        ::bpf_prog_load(BPF_PROG_TYPE_XDP, "all", "Apache-2.0", code.data(), code.size(), nullptr)};
+    LIBBPF_OPTS(bpf_link_create_opts, native, .flags = XDP_FLAGS_DRV_MODE);
+    return kernel::FileDescriptor{::bpf_link_create(
+        program.get(), static_cast<int>(::if_nametoindex("wan")), BPF_XDP, &native)};
   }
   std::size_t receive(std::size_t room = 64) {
     batch_.resize(room);
@@ -80,6 +107,23 @@ TEST_F(QueueSocketTest, WithoutAFreeFrameWhatComesIsLostAndCountedAndThenItGoesO
   send_data(client, data_message(100, 7));
   ASSERT_EQ(receive(), 1U);
   EXPECT_EQ(load_be32(batch_[0].bytes.data() + 4), 7U);
+}
+
+TEST_F(QueueSocketTest, WhatIsNoDatagramIsCountedAndItsFrameComesBack) {
+  const auto link = redirect_everything({.interface = "wan", .frames = 64, .ring = 64});
+  ASSERT_TRUE(link.is_open());
+  auto client = socket_there(Family::v4);
+  sockaddr_storage here{};
+  const auto size = kernel::to_os({test_ip(kHere4), kTunnelPort}, here);
+  for (unsigned i = 0; i < 200; ++i) {
+    ASSERT_EQ(::sendto(client.fd(), nullptr, 0, 0, reinterpret_cast<sockaddr*>(&here), size), 0);
+    EXPECT_EQ(receive(), 0U);
+    socket_->refill();
+  }
+  EXPECT_GE(drops_.of(DropReason::xdp_malformed), 200U);
+  EXPECT_EQ(socket_->losses().no_frame, 0U);
+  send_data(client, data_message(100));
+  EXPECT_EQ(receive(), 1U);
 }
 
 TEST_F(QueueSocketTest, AFullRingIsCountedAndThenItGoesOn) {
