@@ -238,6 +238,26 @@ TEST_F(SendingTest, ABurstOfAllFramesLeavesAtOnceAndNoMoreThanThereAreAreTaken) 
   EXPECT_EQ(send(there, 1500, 200), 1024U) << "frames that left are free again";
 }
 
+// A receiver that takes its time holds the copies; they are the socket's to pay for.
+TEST_F(SendingTest, ItsBufferHoldsAllItsCopies) {
+  open_sender(kSendFrames);
+  int bytes = 0;
+  socklen_t size = sizeof bytes;
+  ASSERT_EQ(::getsockopt(socket_->fd(), SOL_SOCKET, SO_SNDBUF, &bytes, &size), 0);
+  EXPECT_GE(bytes, static_cast<int>(kSendFrames * 4096));
+}
+
+TEST_F(SendingTest, WhatTheDriverThrowsAwayIsCountedAndItsFramesAreFreeAgain) {
+  open_sender(64);
+  auto there = socket_there(Family::v4);
+  over_there([] { output_of("ip link set far down"); });
+  for (unsigned round = 1; round <= 3; ++round) {
+    EXPECT_EQ(send(there, 60, 100), 60U);
+    EXPECT_EQ(drops_.of(DropReason::xdp_unsent), 60 * round);
+    EXPECT_FALSE(socket_->has_unsent());
+  }
+}
+
 TEST_F(SendingTest, ADeviceThatIsDownTakesNothingSpinsNobodyAndGoesOnLater) {
   open_sender(64);
   auto there = socket_there(Family::v4);
