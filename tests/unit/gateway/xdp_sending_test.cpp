@@ -1,6 +1,7 @@
 // Questions of a worker answered from a real host; the clock is the test's.
 #include "gateway/xdp_sending.h"
 
+#include <bpf/bpf.h>
 #include <gmock/gmock.h>
 
 #include "tests/unit/gateway/lines.h"
@@ -33,7 +34,7 @@ class XdpSendingTest : public io::xdp::TwoHosts {
     sends.sends = true;
     link_ = attach(sends);
     (void)receive(port(), 200);  // the worker takes the queue up
-    sending_->set_attached({link_->index()}, now_);
+    attached_ = {link_->index()};
     pass(1s);
   }
   void TearDown() override {
@@ -53,6 +54,7 @@ class XdpSendingTest : public io::xdp::TwoHosts {
   void turn() {
     pollfd p{sending_->fd(), POLLIN, 0};
     if (::poll(&p, 1, 0) == 1) sending_->on_readable(now_);
+    sending_->set_attached(attached_, now_);
     sending_->on_turn(now_, netfilter_);
   }
   void send(const char* to) {
@@ -74,12 +76,24 @@ class XdpSendingTest : public io::xdp::TwoHosts {
     pass(XdpSending::kSettle + 10ms);
     return is_by_xdp(to);
   }
+  // A program at tcx that lets everything pass, for as long as the descriptor is open.
+  static io::kernel::FileDescriptor judges_what_leaves(const char* device) {
+    const std::array<bpf_insn, 2> code{
+        bpf_insn{BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, -1},  // TCX_NEXT
+        bpf_insn{BPF_JMP | BPF_EXIT, 0, 0, 0, 0}};
+    const io::kernel::FileDescriptor program{::bpf_prog_load(
+        BPF_PROG_TYPE_SCHED_CLS, "pass", "Apache-2.0", code.data(), code.size(), nullptr)};
+    constexpr auto kTcxEgress = static_cast<bpf_attach_type>(47);
+    return io::kernel::FileDescriptor{::bpf_link_create(
+        program.get(), static_cast<int>(::if_nametoindex(device)), kTcxEgress, nullptr)};
+  }
   std::string description() { return sending_->describe(*link_); }
 
   Lines lines_;
   std::unique_ptr<Netlink> netlink_;
   std::unique_ptr<XdpSending> sending_;
   std::unique_ptr<io::xdp::Link> link_;
+  std::vector<unsigned> attached_;
   std::string netfilter_;
   Instant now_{1h};
 };
@@ -105,6 +119,17 @@ TEST_F(XdpSendingTest, AfterAChangeTheSocketsServeUntilItSettled) {
   }
   pass(20ms);
   EXPECT_TRUE(is_by_xdp(kThere4));
+}
+
+TEST_F(XdpSendingTest, AfterAChangeTheHostIsReadAgain) {
+  begin(XdpSendChoice::on);
+  ASSERT_TRUE(is_found(kThere4));
+  output_of("ip link set wan mtu 220");
+  sending_->on_change(now_);
+  EXPECT_FALSE(is_found(kThere4)) << "longer than the MTU";
+  output_of("ip link set wan mtu 1500");
+  sending_->on_change(now_);
+  EXPECT_TRUE(is_found(kThere4));
 }
 
 TEST_F(XdpSendingTest, ANeighbourThatChangesIsFollowedAndOthersAreNobodysBusiness) {
@@ -145,10 +170,12 @@ TEST_F(XdpSendingTest, AnswersAreAskedForAgainAfterAWhile) {
 TEST_F(XdpSendingTest, WhatIsNotAttachedAnyMoreIsNotSentBy) {
   begin(XdpSendChoice::on);
   ASSERT_TRUE(is_found(kThere4));
-  sending_->set_attached({}, now_);
+  attached_.clear();
+  turn();
   EXPECT_FALSE(is_by_xdp(kThere4));
   EXPECT_FALSE(is_found(kThere4));
-  sending_->set_attached({link_->index()}, now_);
+  attached_ = {link_->index()};
+  turn();
   EXPECT_TRUE(is_found(kThere4));
 }
 
@@ -195,6 +222,14 @@ TEST_F(XdpSendingTest, NothingLeavesPastWhatOthersDoToWhatLeaves) {
     sending_->on_change(now_);
     (void)is_found(kThere4);
     EXPECT_THAT(description(), ::testing::Not(HasSubstr(why)));
+  }
+  {
+    const auto judge = judges_what_leaves("wan");
+    if (judge.is_open()) {  // Linux 6.6
+      sending_->on_change(now_);
+      (void)is_found(kThere4);
+      EXPECT_EQ(description(), "sends by sockets: BPF programs are on the way out of wan");
+    }
   }
   netfilter_ = "table inet somebodys, chain out has rules";
   pass(1s);
