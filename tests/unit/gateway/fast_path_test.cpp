@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 
 #include <functional>
+#include <thread>
 
 #include "tests/unit/gateway/lines.h"
 #include "tests/unit/io/xdp/two_hosts.h"
@@ -193,6 +194,7 @@ TEST_F(FastPathTest, LeftToItselfItTakesNoCopiesAndSaysSo) {
   EXPECT_THAT(detail(), HasSubstr("nothing attached"));
   EXPECT_EQ(program_on("wan"), 0U);
   EXPECT_EQ(by_xdp_of(kData), 0U);
+  EXPECT_EQ(fast_path_->wakeup(), Instant::max()) << "it will not change";
 }
 
 TEST_F(FastPathTest, TheKernelsSocketsAskNothingOfTheHost) {
@@ -242,6 +244,19 @@ TEST_F(FastPathTest, AQueueThatIsTakenIsTakenOverWhenItIsFree) {
   EXPECT_FALSE(is_by_xdp());
   other->reset();
   EXPECT_TRUE(until([&] { return is_by_xdp(); }, 5s)) << detail();
+}
+
+// As when a gateway is started again.
+TEST_F(FastPathTest, AQueueThatIsFreeAMomentLaterIsWaitedForAtTheStart) {
+  auto other = io::xdp::QueueSocket::open({.interface = "wan"});
+  ASSERT_TRUE(other);
+  std::thread ends{[&] {
+    (void)::poll(nullptr, 0, 100);
+    other->reset();
+  }};
+  EXPECT_EQ(start_xdp(), "");
+  ends.join();
+  EXPECT_TRUE(is_by_xdp());
 }
 
 // ---- what becomes of it ----
