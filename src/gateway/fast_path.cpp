@@ -239,10 +239,7 @@ void FastPath::State::refresh(Instant now) {
     } else if (!entry.link && !entry.is_given_up && entry.retry_at <= now) {
       attach(wan.name, entry, now);
     }
-    if (entry.link) {
-      (void)entry.link->program()->set_addresses(addresses);
-      tell_relays(*entry.link);
-    }
+    if (entry.link) (void)entry.link->program()->set_addresses(addresses);
   }
 }
 

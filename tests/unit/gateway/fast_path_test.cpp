@@ -257,6 +257,7 @@ TEST_F(FastPathTest, AQueueThatIsFreeAMomentLaterIsWaitedForAtTheStart) {
   EXPECT_EQ(start_xdp(), "");
   ends.join();
   EXPECT_TRUE(is_by_xdp());
+  EXPECT_EQ(by_xdp_of(kData), 4U);
 }
 
 // ---- what becomes of it ----
@@ -330,6 +331,14 @@ TEST_F(FastPathTest, WhoGaveUpOnAnInterfaceTriesAgainWhenItIsSetUp) {
   fast_path_->on_change({.kind = Kind::link}, now_);
   EXPECT_TRUE(until([&] { return is_by_xdp(); }, 10s)) << detail();
   EXPECT_THAT(detail(), StartsWith("wan native"));
+  EXPECT_EQ(by_xdp_of(kData), 4U);
+}
+
+TEST_F(FastPathTest, QueuesThatChangeAreTakenUpAtOnce) {
+  ASSERT_EQ(start_xdp(), "");
+  change(Kind::link, "ethtool -L wan rx 2");
+  EXPECT_TRUE(until([&] { return detail().starts_with("wan native, copies, 2 queues"); }, 2s))
+      << detail();
   EXPECT_EQ(by_xdp_of(kData), 4U);
 }
 

@@ -117,13 +117,14 @@ TEST_F(QueueSocketTest, WhatIsNoDatagramIsCountedAndItsFrameComesBack) {
   const auto size = kernel::to_os({test_ip(kHere4), kTunnelPort}, here);
   for (unsigned i = 0; i < 200; ++i) {
     ASSERT_EQ(::sendto(client.fd(), nullptr, 0, 0, reinterpret_cast<sockaddr*>(&here), size), 0);
+    ASSERT_TRUE(kernel::wait_readable(socket_->fd()));
     EXPECT_EQ(receive(), 0U);
     socket_->refill();
   }
   EXPECT_GE(drops_.of(DropReason::xdp_malformed), 200U);
   EXPECT_EQ(socket_->losses().no_frame, 0U);
   send_data(client, data_message(100));
-  EXPECT_EQ(receive(), 1U);
+  EXPECT_EQ(receive_all(1), 1U);
 }
 
 TEST_F(QueueSocketTest, AFullRingIsCountedAndThenItGoesOn) {
@@ -248,6 +249,7 @@ TEST_F(SendingTest, ItsBufferHoldsAllItsCopies) {
 }
 
 TEST_F(SendingTest, WhatTheDriverThrowsAwayIsCountedAndItsFramesAreFreeAgain) {
+  if (has_real_devices()) return;  // those have queues of their own
   open_sender(64);
   auto there = socket_there(Family::v4);
   over_there([] { output_of("ip link set far down"); });
