@@ -174,6 +174,17 @@ def test_the_portal_serves_the_words_of_recorded_gateways(world, generation):
     generator.stop()
 
 
+def test_a_gateway_that_connects_again_is_told_of_the_clients_it_has(world):
+    site = Site(world).connect()
+    again = Recorded(world, "C")            # the second connection is the newest: it stands for the gateway from now on
+    again.send("phx_join", None, 0)
+    assert again.hear()["event"] == "phx_reply"
+    init = again.hear()
+    assert len(init["payload"]["authorizations"]) == CLIENTS
+    again.close()
+    site.generator.stop()
+
+
 def test_clients_that_their_gateway_forgot_are_lost_and_come_again(world):
     site = Site(world).connect()
     site.generator.gateway = None

@@ -46,58 +46,61 @@ void Portal::accept() {
   acceptor_.async_accept([this](beast::error_code error, asio::ip::tcp::socket socket) {
     if (error) return;
     ++heard_.connections;
-    on_request(std::make_shared<Stream>(std::move(socket)));
+    on_request(std::make_shared<Connection>(std::move(socket)));
     accept();
   });
 }
 
-void Portal::on_request(const std::shared_ptr<Stream>& stream) {
-  request_ = {};
-  received_.clear();
+void Portal::on_request(const ConnectionPtr& connection) {
   http::async_read(
-      stream->next_layer(), received_, request_, [this, stream](beast::error_code error, auto) {
+      connection->stream.next_layer(), connection->received, connection->request,
+      [this, connection](beast::error_code error, auto) {
         if (error) return;
-        const std::string target{request_.target()};
-        on_upgrade(target);
+        on_upgrade(*connection);
         if (only_ && *only_ != Generation::c && generation_ == Generation::c) {  // spec portal 1.5
           ++heard_.refused;
-          http::response<http::string_body> refusal{http::status::not_found, request_.version()};
+          http::response<http::string_body> refusal{http::status::not_found,
+                                                    connection->request.version()};
           refusal.prepare_payload();
           beast::error_code ignored;
-          http::write(stream->next_layer(), refusal, ignored);
+          http::write(connection->stream.next_layer(), refusal, ignored);
           return;
         }
         if (only_) generation_ = *only_;
-        gateway_key_ = parameter(target, "public_key");
-        stream->async_accept(request_, [this, stream](beast::error_code refused) {
-          if (refused) return;
-          stream_ = stream;
-          waiting_.clear();
-          is_writing_ = false;
-          received_.clear();
-          read(stream);
-        });
+        connection->stream.async_accept(connection->request,
+                                        [this, connection](beast::error_code refused) {
+                                          if (refused) return;
+                                          connection_ = connection;
+                                          waiting_.clear();
+                                          is_writing_ = false;
+                                          connection->received.clear();
+                                          read(connection);
+                                        });
       });
 }
 
-void Portal::on_upgrade(const std::string& target) {
+void Portal::on_upgrade(const Connection& connection) {
+  const std::string target{connection.request.target()};
   heard_.path = target.substr(0, target.find('?'));
-  heard_.agent = std::string{request_[http::field::user_agent]};
-  generation_ = generation_of(target, !request_["X-Authorization"].empty());
+  heard_.agent = std::string{connection.request[http::field::user_agent]};
+  generation_ = generation_of(target, !connection.request["X-Authorization"].empty());
+  gateway_key_ = parameter(target, "public_key");
 }
 
-void Portal::read(const std::shared_ptr<Stream>& stream) {
-  stream->async_read(received_, [this, stream](beast::error_code error, auto) {
-    if (error || stream != stream_) return;
-    const auto frame = Json::parse(beast::buffers_to_string(received_.data()), nullptr, false);
-    received_.clear();
-    try {
-      on_frame(frame);
-    } catch (const Json::exception&) {
-      ++heard_.not_understood;
-    }
-    read(stream);
-  });
+void Portal::read(const ConnectionPtr& connection) {
+  connection->stream.async_read(
+      connection->received, [this, connection](beast::error_code error, auto) {
+        if (error || connection != connection_) return;
+        const auto frame =
+            Json::parse(beast::buffers_to_string(connection->received.data()), nullptr, false);
+        connection->received.clear();
+        try {
+          on_frame(frame);
+        } catch (const Json::exception&) {
+          ++heard_.not_understood;
+        }
+        read(connection);
+      });
 }
 
 void Portal::on_frame(const Json& frame) {
@@ -123,7 +126,7 @@ void Portal::send(const std::string& event, Json payload) {
 }
 
 void Portal::push(const Json& frame) {
-  if (stream_ == nullptr) return;
+  if (connection_ == nullptr) return;
   waiting_.push_back(frame.dump());
   if (!is_writing_) write();
 }
@@ -131,14 +134,14 @@ void Portal::push(const Json& frame) {
 void Portal::write() {
   is_writing_ = !waiting_.empty();
   if (!is_writing_) return;
-  const auto stream = stream_;
-  stream->text(true);
-  stream->async_write(asio::buffer(waiting_.front()),
-                      [this, stream](beast::error_code error, auto) {
-                        if (error || stream != stream_) return;
-                        waiting_.pop_front();
-                        write();
-                      });
+  const auto connection = connection_;
+  const auto text = std::make_shared<const std::string>(std::move(waiting_.front()));
+  waiting_.pop_front();
+  connection->stream.text(true);
+  connection->stream.async_write(asio::buffer(*text),
+                                 [this, connection, text](beast::error_code error, auto) {
+                                   if (!error && connection == connection_) write();
+                                 });
 }
 
 }  // namespace fg::swarm

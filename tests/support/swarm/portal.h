@@ -48,12 +48,18 @@ class Portal {
   [[nodiscard]] const Heard& heard() const { return heard_; }
 
  private:
-  using Stream = boost::beast::websocket::stream<boost::beast::tcp_stream>;
+  struct Connection {
+    explicit Connection(boost::asio::ip::tcp::socket socket) : stream(std::move(socket)) {}
+    boost::beast::websocket::stream<boost::beast::tcp_stream> stream;
+    boost::beast::flat_buffer received;
+    boost::beast::http::request<boost::beast::http::string_body> request;
+  };
+  using ConnectionPtr = std::shared_ptr<Connection>;
 
   void accept();
-  void on_request(const std::shared_ptr<Stream>& stream);
-  void read(const std::shared_ptr<Stream>& stream);
-  void on_upgrade(const std::string& target);
+  void on_request(const ConnectionPtr& connection);
+  void read(const ConnectionPtr& connection);
+  void on_upgrade(const Connection& connection);
   void on_frame(const Json& frame);
   void reply(const Json& frame);
   void push(const Json& frame);
@@ -63,9 +69,7 @@ class Portal {
   std::optional<Generation> only_;
   OnJoined on_joined_;
   OnMessage on_message_;
-  std::shared_ptr<Stream> stream_;  // the newest
-  boost::beast::flat_buffer received_;
-  boost::beast::http::request<boost::beast::http::string_body> request_;
+  ConnectionPtr connection_;  // the newest
   std::deque<std::string> waiting_;
   bool is_writing_ = false;
   std::string gateway_key_;
