@@ -219,6 +219,25 @@ TEST_F(PipelineTest, ActivityOfAClientIsToldOnceInFiveSecondsInEitherDirection) 
   EXPECT_EQ(out_.take<ClientActivity>().size(), 1U);
 }
 
+TEST_F(PipelineTest, ActivityWaitsForOtherNewsUnlessTheClientMayBeThoughtIdle) {
+  auto client = establish(1);
+  receive(client.seal(request(1)), 1);
+  ASSERT_EQ(out_.take<ClientActivity>().size(), 1U);
+  EXPECT_EQ(out_.patient_events, 0U) << "the first";
+  for (const auto pause : {5s, 14s}) {
+    out_.patient_events = 0;
+    advance(pause);
+    from_tun(reply(1));
+    EXPECT_EQ(out_.take<ClientActivity>().size(), 1U);
+    EXPECT_EQ(out_.patient_events, 1U) << pause.count();
+  }
+  out_.patient_events = 0;
+  advance(15s);
+  from_tun(reply(1));
+  EXPECT_EQ(out_.take<ClientActivity>().size(), 1U);
+  EXPECT_EQ(out_.patient_events, 0U) << "no longer heard of";
+}
+
 TEST_F(PipelineTest, EventsThatMatterWaitForAFullRingAndOthersAreCounted) {
   auto client = connect(1);
   out_.events_max = 0;
