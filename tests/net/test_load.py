@@ -210,6 +210,7 @@ def test_of_a_gateway_that_ends_its_last_words_are_told(world):
     site = Site(world, command="sh -c 'echo no such token; exit 3'")
     text = failure_of(site.connect)
     assert "ended with 3" in text and "no such token" in text
+    assert failure_of(lambda: site.generator.ask("progress")) == text
     site.generator.stop()
 
 

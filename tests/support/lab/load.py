@@ -97,8 +97,7 @@ class Generator:
         while b"\n" not in self._read:
             if time.monotonic() > deadline:
                 return None
-            if self.gateway and not self.gateway.alive():
-                raise RuntimeError(f"the gateway ended with {self.gateway.returncode()}; its log ends:\n{self.gateway.tail()}")
+            self._look_at_gateway()
             if not select.select([self._process.stdout], [], [], LOOK)[0]:
                 continue
             some = os.read(self._process.stdout.fileno(), 1 << 16)
@@ -128,7 +127,12 @@ class Generator:
             raise RuntimeError(f"the gateway did not join within {seconds} s: {self._why()}")
         self.generation = json.loads(line)["joined"]
 
+    def _look_at_gateway(self):
+        if self.gateway and not self.gateway.alive():
+            raise RuntimeError(f"the gateway ended with {self.gateway.returncode()}; its log ends:\n{self.gateway.tail()}")
+
     def ask(self, command, **words):
+        self._look_at_gateway()             # an answer from before it ended may still be there
         self._process.stdin.write((" ".join([command, *(f"{k}={v}" for k, v in words.items())]) + "\n").encode())
         return self._answer()
 
