@@ -20,6 +20,7 @@ using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::StartsWith;
 
+using io::kernel::wait_readable;
 using io::xdp::kThere4;
 using io::xdp::kThere6;
 using test::output_of;
@@ -231,6 +232,12 @@ TEST_F(FastPathTest, OneOfTwoIsEnoughAndTheOtherIsSaid) {
   EXPECT_THAT(last_line(),
               AllOf(HasSubstr("interfaces=wan native"), HasSubstr("no interface wan7")));
   EXPECT_THAT(detail(), AllOf(HasSubstr("wan native"), HasSubstr("wan7: there is no interface")));
+  take_lines();
+  for (int i = 0; i < 3; ++i) {
+    fast_path_->on_change({.kind = Kind::link}, now_);
+    pass(2s);
+  }
+  EXPECT_THAT(take_lines(), IsEmpty()) << "it was said";
 }
 
 TEST_F(FastPathTest, FewerQueuesThanWorkersAreSaid) {
@@ -455,6 +462,32 @@ TEST_F(FastPathTest, TheWayToARelayCountsAsTheDefaultRouteDoes) {
   fast_path_->on_relay(RelaySlot{1}, std::nullopt, now_);
   EXPECT_TRUE(until([&] { return program_on("wan2") == 0; })) << detail();
   EXPECT_THAT(detail(), Not(HasSubstr("wan2")));
+}
+
+TEST_F(FastPathTest, WhatLeavesByAfXdpFollowsTheRulesForTheSocketsMark) {
+  output_of(
+      "ip rule add priority 9 fwmark 0xfd002021 lookup 7 && "
+      "ip route add blackhole " +
+      std::string(kThere4) + " table 7");
+  auto options = choosing(BackendChoice::xdp);
+  options.send = XdpSendChoice::on;
+  ASSERT_EQ(start(options), "");
+  (void)receive(*kernel_.backend.ports.at(0), 200);
+  const OutgoingDatagrams d{.to = {test_ip(kThere4), 9},
+                            .from = {},
+                            .segment = static_cast<std::uint16_t>(kData.size()),
+                            .bytes = kData};
+  const auto send = [&] {
+    for (int i = 0; i < 5; ++i) {
+      kernel_.backend.ports.at(0)->send({&d, 1});
+      if (wait_readable(fast_path_->fd(), 50)) fast_path_->on_readable(now_);
+      pass(200ms);
+    }
+    return fast_path_->report().sent_by_xdp;
+  };
+  EXPECT_EQ(send(), 0U);
+  change(Kind::rule, "ip rule del priority 9");
+  EXPECT_GT(send(), 0U);
 }
 
 // ---- time ----
