@@ -176,6 +176,16 @@ TEST_F(NextHopResolverTest, RulesForTheMarkTheSourceAndThePortsAreFollowed) {
   EXPECT_EQ(last_byte("192.0.2.5"), 0x53);
 }
 
+TEST_F(NextHopResolverTest, TheSourceOverIpv6IsTheOneOfTheRouteForTheMark) {
+  know("2001:db8::fe");
+  run("ip addr add 2001:db8::5/64 dev wan nodad && "
+      "ip -6 route add 2001:db8:1::/48 via 2001:db8::fe src 2001:db8::1 metric 1 && "
+      "ip -6 route add 2001:db8:1::/48 via 2001:db8::fe src 2001:db8::5 table 7");
+  EXPECT_EQ(source(resolve("2001:db8:1::7")), "2001:db8::1");
+  run("ip -6 rule add priority 9 fwmark 0xfd002021 lookup 7");
+  EXPECT_EQ(source(resolve("2001:db8:1::7")), "2001:db8::5");
+}
+
 TEST_F(NextHopResolverTest, WhatIsNoPlainFrameFromAnAttachedDeviceHasNoAnswer) {
   know("192.0.2.254");
   know("192.0.2.9");
