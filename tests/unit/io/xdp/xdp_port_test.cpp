@@ -169,6 +169,41 @@ TEST_F(XdpPortSendTest, WhatExceedsTheMtuIsTheKernelsToJudge) {
   EXPECT_EQ(by_xdp(), 0U);
 }
 
+TEST_F(XdpPortSendTest, WhatLeavesByAnotherInterfaceIsNoneOfTheQueues) {
+  begin(SendMode::on);
+  auto there = socket_there(Family::v4);
+  const auto bytes = data_message(100, 1);
+  const auto d = to(there, bytes, 100);
+  port().send({&d, 1});
+  const auto question = port().next_hops().next_question();
+  ASSERT_TRUE(question);
+  auto hop = hop_there(Family::v4);
+  hop.interface += 1000;
+  ASSERT_TRUE(port().next_hops().answer({question->destination, question->epoch, hop}));
+  port().send({&d, 1});
+  EXPECT_EQ(kernel::collect(there, 2).size(), 2U);
+  EXPECT_EQ(by_xdp(), 0U);
+}
+
+TEST_F(XdpPortSendTest, WhatADeviceDidNotTakeLeavesInALaterTurn) {
+  if (has_real_devices()) return;  // what waits there is the driver's
+  begin(SendMode::on);
+  auto there = socket_there(Family::v4);
+  const auto bytes = kernel::datagrams(10, 400, 400);
+  const auto d = to(there, bytes, 400);
+  port().send({&d, 1});
+  (void)answer_questions();
+  ASSERT_EQ(kernel::collect(there, 10).size(), 10U);
+  output_of("ip link set wan down");
+  port().send({&d, 1});
+  EXPECT_EQ(by_xdp(), 10U);
+  output_of("ip link set wan up");
+  wait_up("wan");
+  for (int i = 0; i < 20 && !kernel::wait_readable(there.fd(), 0); ++i) (void)receive(port(), 100);
+  EXPECT_TRUE(kernel::wait_readable(there.fd(), 0));
+  EXPECT_EQ(kernel::collect(there, 10).size(), 10U);
+}
+
 TEST_F(XdpPortSendTest, InANewEpochTheSocketServesUntilThereIsAnAnswer) {
   begin(SendMode::on);
   auto there = socket_there(Family::v4);
