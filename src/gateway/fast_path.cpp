@@ -138,6 +138,7 @@ Result<io::kernel::KernelBackend, SysError> FastPath::open(
 
 Result<void, std::string> FastPath::start(Instant now) {
   auto& s = *state_;
+  io::xdp::remove_leftovers();
   if (s.is_off()) {
     s.log.info("backend chosen", {{"backend", "kernel"}, {"why_not_xdp", "--backend kernel"}});
     return {};

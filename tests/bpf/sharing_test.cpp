@@ -130,6 +130,20 @@ TEST_F(SharingTest, WhatAKilledGatewayLeftIsReplacedAtTheNextStart) {
   EXPECT_EQ(program->counters().of[fg_xdp_other_protocol], 10);
 }
 
+TEST_F(SharingTest, WhatAKilledGatewayLeftIsTakenOffByOneThatAttachesNothing) {
+  {
+    const auto alive = join();
+    if (!alive) return;
+    remove_leftovers();
+    EXPECT_THAT(status(), HasSubstr("firegate_xdp")) << "another gateway's, and in use";
+  }
+  leave_one_behind();
+  ASSERT_THAT(status(), HasSubstr("firegate_xdp"));
+  remove_leftovers();
+  EXPECT_THAT(status(), Not(HasSubstr("firegate_xdp")));
+  EXPECT_EQ(seen_of_ten(), 10);
+}
+
 TEST_F(SharingTest, AloneWithItsRemainsTheNextOneHasTheInterfaceToItself) {
   if (!join()) return;
   leave_one_behind();

@@ -17,6 +17,7 @@
 #include <cstdarg>
 #include <cstdio>
 #include <cstring>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -123,7 +124,7 @@ std::string name_of_program(std::uint32_t id) {
   return info.name;
 }
 
-void remove_leftovers(unsigned index) {
+void remove_leftovers_of(unsigned index) {
   // Removing changes what is walked: start again each time. The dispatcher holds ten.
   for (int i = 0; i < 10; ++i) {
     const auto dispatcher = dispatcher_of(index);
@@ -317,6 +318,18 @@ class Program::State {
   std::string limitation_;
 };
 
+void remove_leftovers() {
+  if (!has_bpf_file_system()) return;
+  listen_to_libraries();
+  const std::unique_ptr<struct if_nameindex[], decltype(&::if_freenameindex)> interfaces{
+      ::if_nameindex(), &::if_freenameindex};
+  for (const auto* one = interfaces.get(); one != nullptr && one->if_index != 0; ++one) {
+    if (name_of_program(attached_program(one->if_index)) != kDispatcherName) continue;
+    const auto claim = claim_sharing(one->if_index);
+    if (claim.is_open()) remove_leftovers_of(one->if_index);
+  }
+}
+
 Result<Program, AttachError> Program::attach(const ProgramOptions& options) {
   listen_to_libraries();
   const unsigned index = ::if_nametoindex(options.interface.c_str());
@@ -331,7 +344,7 @@ Result<Program, AttachError> Program::attach(const ProgramOptions& options) {
     if (!has_bpf_file_system()) return refused(Reason::no_bpffs, 0);
     claim = claim_sharing(index);
     if (!claim.is_open()) return refused(Reason::another_gateway, 0);
-    remove_leftovers(index);
+    remove_leftovers_of(index);
   }
 
   auto state = std::make_unique<State>(options, index);

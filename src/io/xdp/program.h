@@ -3,7 +3,7 @@
 //
 // Alone on its interface it hangs on a BPF link that ends with the process, however that ends.
 // Where another program came by libxdp's dispatcher it joins that one, whose pins outlive a killed
-// process: what such a gateway left is removed at the next attach() (docs/adr/0017). The control
+// process: what such a gateway left is removed at the next start (docs/adr/0017). The control
 // thread's.
 #pragma once
 
@@ -33,6 +33,10 @@ struct ProgramOptions {
   // 2048 bytes this is what the kernel's headroom leaves.
   std::uint32_t frame_max = 1792;
 };
+
+// Takes off what killed gateways left in the dispatchers of this host's interfaces, whatever
+// backend comes next. Best effort: what may not be done stays, and lets everything pass.
+void remove_leftovers();
 
 // Frames by decision, since attach().
 struct VerdictCounters {
