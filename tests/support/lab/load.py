@@ -2,14 +2,13 @@
 import json
 import os
 import select
-import socket
 import subprocess
-import threading
 import time
 
-from lab import netns, stub_dns, topology as t
+from lab import netns, topology as t
 from lab.gateway import TUN
 from lab.process import BIN, SLOWDOWN, die_with_parent
+from lab.stub_dns import NameServer
 
 RESOURCE_PORT = 7007
 CLIENT_NET4 = "100.64.0.0/10"       # of clients inside
@@ -40,32 +39,6 @@ table netdev load {{
     netns.resolver(world.ns("gateway"), t.CLIENT4)
 
 
-class NoNames(threading.Thread):
-    """The name server of the gateway's host: originals want one, and wait for its answers. There are no names."""
-
-    def __init__(self, world):
-        super().__init__(daemon=True)
-        with netns.entered(world.ns("inet")):
-            self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind((t.CLIENT4, 53))
-        self.socket.settimeout(0.5)
-        self.ended = threading.Event()
-        self.start()
-
-    def run(self):
-        while not self.ended.is_set():
-            try:
-                query, source = self.socket.recvfrom(4096)
-            except TimeoutError:
-                continue
-            self.socket.sendto(stub_dns.no_name(query), source)
-
-    def stop(self):
-        self.ended.set()
-        self.join(5)
-        self.socket.close()
-
-
 def mac(world, host, device):
     return json.loads(netns.run("ip", "-n", world.ns(host), "-json", "link", "show", "dev", device))[0]["address"]
 
@@ -88,7 +61,8 @@ class Generator:
              *(f"{k}={v}" for k, v in words.items() if v)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, bufsize=0, preexec_fn=die_with_parent)
         self.pid = self._process.pid
-        self._names = NoNames(world)
+        # Originals want a name server, and wait for its answers.
+        self._names = NameServer(world.ns("inet"), t.CLIENT4)
         self._answer("listening")
 
     def _line(self, seconds):

@@ -11,18 +11,16 @@ A, AAAA = 1, 28
 NO_ERROR, FORMAT_ERROR, NO_NAME = 0, 1, 3
 
 
-class StubDns(threading.Thread):
-    def __init__(self, lab):
+class NameServer(threading.Thread):
+    """Answers queries that reach this address in a namespace; until stop()."""
+
+    def __init__(self, namespace, address):
         super().__init__(daemon=True)
-        self.client, self.ns = lab.client, lab.world.ns(lab.client.host)
-        netns.execute(self.ns, "ip", "link", "set", "lo", "up")
-        with netns.entered(self.ns):
+        with netns.entered(namespace):
             self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind((ADDRESS, 53))
+        self.socket.bind((address, 53))
         self.socket.settimeout(0.2)
         self.ended = threading.Event()
-        self.asked = []                 # (name, type), as they came
-        netns.resolver(self.ns, ADDRESS)
         self.start()
 
     def run(self):
@@ -39,6 +37,23 @@ class StubDns(threading.Thread):
         self.socket.close()
 
     def answer(self, query):
+        """There are no names."""
+        try:
+            return reply(query[:question(query)[2]], NO_NAME)
+        except (IndexError, struct.error, UnicodeDecodeError):
+            return reply(query[:12], FORMAT_ERROR)
+
+
+class StubDns(NameServer):
+    def __init__(self, lab):
+        self.client = lab.client
+        self.asked = []                 # (name, type), as they came
+        namespace = lab.world.ns(lab.client.host)
+        netns.execute(namespace, "ip", "link", "set", "lo", "up")
+        super().__init__(namespace, ADDRESS)
+        netns.resolver(namespace, ADDRESS)
+
+    def answer(self, query):
         try:
             name, kind, end = question(query)
         except (IndexError, struct.error, UnicodeDecodeError):
@@ -49,14 +64,6 @@ class StubDns(threading.Thread):
             return reply(query[:end], NO_NAME)
         addresses = {A: found["v4"], AAAA: found["v6"]}.get(kind, [])
         return reply(query[:end], NO_ERROR, kind, addresses)
-
-
-def no_name(query):
-    """The answer to any query where there are no names."""
-    try:
-        return reply(query[:question(query)[2]], NO_NAME)
-    except (IndexError, struct.error, UnicodeDecodeError):
-        return reply(query[:12], FORMAT_ERROR)
 
 
 def question(query):
